@@ -1,1 +1,2 @@
-export {};
+export type { CliContext, ManagerFlags, SignalSource } from "./cli-context.ts";
+export { runCli } from "./run-cli.ts";

@@ -1,1 +1,16 @@
-export {};
+export type { Directories } from "./bundles/directories.ts";
+export { Code, errnoOf, hasCode, ManagerError, messageOf, StatusError } from "./errors/manager-error.ts";
+export { writeFileAtomic } from "./host/atomic-file.ts";
+export { DEFAULT_DIRECTORIES, type Manager, type ManagerOptions, openManager } from "./manager.ts";
+export { type ContainerSummary, listContainers } from "./services/container-list.ts";
+export type { Containers, CreateContainerRequest } from "./services/containers.ts";
+export { removeContainer } from "./services/remove-container.ts";
+export type { Tasks } from "./services/tasks.ts";
+export type { ExitRecord } from "./shims/delete-shim.ts";
+export { mergeEnv } from "./spec/build-spec.ts";
+export type { ContainerOptions } from "./spec/container-options.ts";
+export type { OciMount, OciProcess } from "./spec/oci-spec.ts";
+export type { FifoSet, StdioRequest } from "./stdio/fifo-set.ts";
+export type { ContainerRecord, TaskIo } from "./stores/container-record.ts";
+export { requireTask, type Task, type TaskState, type TaskStatus } from "./tasks/task.ts";
+export type { StepListener } from "./tasks/trace.ts";

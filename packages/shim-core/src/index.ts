@@ -1,1 +1,13 @@
-export {};
+export { Host, type Launch, type SyncRequest } from "./host/host.ts";
+export { MonitoredProcess, type RequestKey } from "./host/process.ts";
+export { newProgram } from "./host/programs.ts";
+export type { UndoStep } from "./host/undo.ts";
+export { type LogFields, Logger } from "./log.ts";
+export { runShim, type ShimProcess } from "./run-shim.ts";
+export type { Container, Runtime } from "./runtime.ts";
+export { planStdio, type StdioLaunch, type StdioOwner } from "./stdio/plan.ts";
+export { SLOT } from "./stdio/slots.ts";
+export { parseStdio, type Stdio, type StdioUris } from "./stdio/uris.ts";
+export type { Exit, ExitRecord } from "./task/exit.ts";
+export type { CreateRequest, ExecRequest, RootfsMount } from "./task/record.ts";
+export { execKey, initKey } from "./task/task.ts";

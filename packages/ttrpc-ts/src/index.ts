@@ -1,1 +1,16 @@
-export {};
+export type { CallContext } from "./call-context.ts";
+export type { CallOptions, ServiceClient } from "./call-options.ts";
+export type { FrameChannel } from "./channel.ts";
+export { Client, type ClientOptions } from "./client.ts";
+export type { ClientStream } from "./client-stream.ts";
+export type { Metadata } from "./envelope.ts";
+export { encodeFrame, Flag, type Frame, FrameReader, FrameType, HEADER_BYTES, MAX_PAYLOAD_BYTES } from "./frame.ts";
+export type { Handler, Implementation } from "./implementation.ts";
+export { memoryChannels } from "./memory-channel.ts";
+export { Server, type ServerOptions } from "./server.ts";
+export type { ServerConnection } from "./server-connection.ts";
+export type { ServerStream } from "./server-stream.ts";
+export { Code, StatusError } from "./status.ts";
+export { channelFromStream, type StreamChannelOptions } from "./stream-channel.ts";
+export { toStatus } from "./to-status.ts";
+export { type ConnectOptions, connectUnix, type Listener, type ListenOptions, listenUnix } from "./unix.ts";

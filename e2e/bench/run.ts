@@ -1,0 +1,110 @@
+// Ours against containerd-shim-runc-v2 + runc, in turn, with one client: node e2e/bench/run.ts [-n ROUNDS]. Writes build/bench.json.
+import { existsSync } from "node:fs";
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { ensureContainerd2, ensurePackages } from "../../tools/debian.ts";
+import { startContainerd } from "../harness/containerd.ts";
+import { runContainer } from "../harness/container.ts";
+import { buildImages, buildRootfs } from "../harness/images.ts";
+import { CONTROL, TRIMARAN } from "../harness/matrix.ts";
+import { type ShimKind, ShimYard, shimKinds, trimaranShim } from "../harness/shims.ts";
+import { oneContainer, oneExec } from "./latency.ts";
+import { measure, type PodMemory, startPod } from "./memory.ts";
+import { machine, printReport, type Series } from "./report.ts";
+
+const { values } = parseArgs({ options: { rounds: { type: "string", short: "n", default: "30" } } });
+const rounds = Number(values.rounds);
+if (!Number.isInteger(rounds) || rounds < 1) throw new Error(`-n ${values.rounds}: not a number of rounds`);
+
+await ensurePackages();
+await ensureContainerd2();
+await buildImages();
+await buildRootfs();
+if (!existsSync(trimaranShim())) console.error(`${trimaranShim()}: not built; the control runs alone`);
+const kinds = (await candidates()).map((kind) => ({ kind, series: new Map<string, number[]>() }));
+
+await inTurn("containers", rounds, (yard, record) => async () => record(await oneContainer(yard)));
+await execs();
+await ctrRuns();
+const memory = await memories();
+const series: Series[] = kinds.map(({ kind, series: samples }) => ({ name: kind.name, samples: Object.fromEntries(samples) }));
+const report = { at: new Date().toISOString(), machine: await machine(), rounds, series, memory };
+printReport(report);
+const file = join(import.meta.dirname, "../../build/bench.json");
+await mkdir(join(file, ".."), { recursive: true });
+await writeFile(file, `${JSON.stringify(report, null, 2)}\n`);
+
+/** Ours first, then both rivals; each as the containerd of its time starts it. */
+async function candidates(): Promise<ShimKind[]> {
+  process.env.E2E_RUNTIMES = existsSync(trimaranShim()) ? "all" : "control";
+  const all = await shimKinds();
+  return [...all.filter(({ name }) => name === "trimaran as 1.6"), ...all.filter(({ isControl }) => isControl)];
+}
+
+type Record = (laps: Readonly<globalThis.Record<string, number>>) => void;
+
+/** One sample of each kind per round, so that whatever disturbs the machine disturbs all alike. One round more warms up. */
+async function inTurn(what: string, count: number, open: (yard: ShimYard, record: Record) => () => Promise<void>): Promise<void> {
+  await using stack = new AsyncDisposableStack();
+  const steps: (() => Promise<void>)[] = [];
+  let warm = false;
+  for (const { kind, series: samples } of kinds) {
+    const yard = stack.use(await ShimYard.open(kind));
+    const record: Record = (laps) => {
+      if (!warm) return;
+      for (const [step, ms] of Object.entries(laps)) samples.set(step, [...(samples.get(step) ?? []), ms]);
+    };
+    steps.push(open(yard, record));
+  }
+  for (let round = 0; round <= count; round++) {
+    for (const step of steps) await step();
+    warm = true;
+    process.stderr.write(`\r${what}: ${round} of ${count}`);
+  }
+  process.stderr.write("\n");
+}
+
+async function execs(): Promise<void> {
+  const count = rounds * 2;
+  await inTurn("execs", count, (yard, record) => {
+    const pod = startPod(yard);
+    let number = 0;
+    return async () => {
+      number += 1;
+      record(await oneExec(await pod, `e${number}`));
+    };
+  });
+}
+
+/** `ctr run --rm` of `true` on containerd 1.6: everything a user waits for. */
+async function ctrRuns(): Promise<void> {
+  await using engine = await startContainerd({ version: "1.6" });
+  const users = kinds.filter(({ kind }) => kind.style === "1.6");
+  for (let round = 0; round <= rounds; round++) {
+    for (const { kind, series: samples } of users) {
+      const began = performance.now();
+      const { code, stderr } = await runContainer(engine, kind.isControl ? CONTROL : TRIMARAN, {}, ["true"]);
+      if (code !== 0) throw new Error(`${kind.name}: ctr run: ${code}: ${stderr}`);
+      if (round > 0) samples.set("ctr run --rm", [...(samples.get("ctr run --rm") ?? []), performance.now() - began]);
+    }
+    process.stderr.write(`\rctr run: ${round} of ${rounds}`);
+  }
+  process.stderr.write("\n");
+}
+
+/** 20 pods, then one more at a time up to 25: the slope is the price of a pod, without what is paid once. */
+async function memories(): Promise<Readonly<globalThis.Record<string, readonly PodMemory[]>>> {
+  const result: globalThis.Record<string, PodMemory[]> = {};
+  for (const { kind } of kinds) {
+    await using yard = await ShimYard.open(kind);
+    const points: PodMemory[] = [];
+    for (let pods = 1; pods <= 25; pods++) {
+      await startPod(yard);
+      if (pods >= 20) points.push(await measure(yard, pods));
+    }
+    result[kind.name] = points;
+    process.stderr.write(`memory: ${kind.name}\n`);
+  }
+  return result;
+}

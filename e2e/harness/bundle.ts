@@ -1,0 +1,102 @@
+import { mkdir, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { containerd } from "@trimaran/proto";
+import { buildRootfs } from "./images.ts";
+import { runOk } from "./process.ts";
+
+/** What a container is to run. */
+export interface BundleOptions {
+  readonly namespace: string;
+  readonly id: string;
+  readonly args: readonly string[];
+  readonly terminal?: boolean;
+  /** Entries of `annotations`, `io.kubernetes.cri.sandbox-id` say. */
+  readonly annotations?: Readonly<Record<string, string>>;
+}
+
+/** A bundle as containerd makes it: config.json, an empty rootfs, the log FIFO; and the rootfs mounts that go into Create. */
+export class Bundle implements AsyncDisposable {
+  readonly path: string;
+  readonly id: string;
+  readonly mounts: readonly containerd.types.Mount[];
+  readonly #layer: string;
+
+  private constructor(path: string, id: string, layer: string, lower: string) {
+    this.path = path;
+    this.id = id;
+    this.#layer = layer;
+    const options = [`workdir=${layer}/work`, `upperdir=${layer}/fs`, `lowerdir=${lower}`, "index=off"];
+    this.mounts = [{ type: "overlay", source: "overlay", target: "", options }];
+  }
+
+  /** Make one below `dir`; the rootfs is an overlay over the test image's folder. */
+  static async make(dir: string, options: BundleOptions): Promise<Bundle> {
+    const path = join(dir, "bundles", options.namespace, options.id);
+    const layer = join(dir, "snapshots", options.id);
+    for (const folder of [join(path, "rootfs"), join(layer, "fs"), join(layer, "work")]) await mkdir(folder, { recursive: true });
+    await writeFile(join(path, "config.json"), JSON.stringify(ociSpec(options)));
+    await runOk(["mkfifo", "-m", "700", join(path, "log")]);
+    return new Bundle(path, options.id, layer, await buildRootfs());
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const path of [this.path, this.#layer]) await rm(path, { recursive: true, force: true });
+  }
+}
+
+const CAPABILITIES = [
+  ..."CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP".split(" "),
+  ..."SETPCAP NET_BIND_SERVICE SYS_CHROOT KILL AUDIT_WRITE".split(" "),
+].map((name) => `CAP_${name}`);
+
+/** An OCI process as `ctr task exec` makes it from the container's spec. */
+export function ociProcess(args: readonly string[], terminal = false) {
+  return {
+    terminal,
+    user: { uid: 0, gid: 0, additionalGids: [0] },
+    args,
+    env: ["PATH=/usr/local/bin:/usr/bin:/bin", ...(terminal ? ["TERM=xterm"] : [])],
+    cwd: "/",
+    capabilities: { bounding: CAPABILITIES, effective: CAPABILITIES, permitted: CAPABILITIES },
+    rlimits: [{ type: "RLIMIT_NOFILE", hard: 1024, soft: 1024 }],
+    noNewPrivileges: true,
+  };
+}
+
+/** The spec that `ctr run` writes for an ordinary container: the same mounts, masks, device rules and namespaces. */
+function ociSpec({ namespace, id, args, terminal, annotations }: BundleOptions) {
+  const secret = ["nosuid", "noexec", "nodev"];
+  const mount = (destination: string, type: string, options: readonly string[]) => ({ destination, type, source: type, options });
+  const character = (major: number, minor: number) => ({ allow: true, type: "c", major, minor, access: "rwm" });
+  return {
+    ociVersion: "1.0.2-dev",
+    process: ociProcess(args, terminal),
+    root: { path: "rootfs" },
+    mounts: [
+      mount("/proc", "proc", secret),
+      mount("/dev", "tmpfs", ["nosuid", "strictatime", "mode=755", "size=65536k"]),
+      mount("/dev/pts", "devpts", ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]),
+      mount("/dev/shm", "tmpfs", [...secret, "mode=1777", "size=65536k"]),
+      mount("/dev/mqueue", "mqueue", secret),
+      mount("/sys", "sysfs", [...secret, "ro"]),
+      mount("/run", "tmpfs", ["nosuid", "strictatime", "mode=755", "size=65536k"]),
+    ],
+    ...(annotations && { annotations }),
+    linux: {
+      resources: {
+        devices: [
+          { allow: false, access: "rwm" },
+          ...[[1, 3], [1, 8], [1, 7], [5, 0], [1, 5], [1, 9], [5, 1], [5, 2]].map(([a = 0, b = 0]) => character(a, b)),
+          { allow: true, type: "c", major: 136, access: "rwm" },
+        ],
+        cpu: { shares: 1024 },
+      },
+      cgroupsPath: `/${namespace}/${id}`,
+      namespaces: ["pid", "ipc", "uts", "mount", "network"].map((type) => ({ type })),
+      maskedPaths: ["acpi", "asound", "kcore", "keys", "latency_stats", "timer_list", "timer_stats", "sched_debug", "scsi"]
+        .map((name) => `/proc/${name}`)
+        .concat("/sys/firmware"),
+      readonlyPaths: ["bus", "fs", "irq", "sys", "sysrq-trigger"].map((name) => `/proc/${name}`),
+    },
+  };
+}

@@ -1,0 +1,39 @@
+import assert from "node:assert/strict";
+import { setTimeout as delay } from "node:timers/promises";
+import { cgroupsOf, filesOf, mountsOf, processesOf, type Scope } from "./belongings.ts";
+
+/** What leak checks need of an engine. */
+export interface Watched extends Scope {
+  readonly pid: number;
+  taskServerPids(): Promise<number[]>;
+}
+
+/** Lines that name each thing of a test: processes, mounts, cgroups, sockets, bundles. */
+export type Snapshot = ReadonlySet<string>;
+
+const SETTLE_MS = 5_000;
+
+/** All that belongs to the engine now, without containerd itself and the task servers, which stay when containers go. */
+export async function snapshot(engine: Watched): Promise<Snapshot> {
+  const expected = new Set([engine.pid, ...(await engine.taskServerPids())]);
+  const processes = (await processesOf(engine)).filter(({ pid }) => !expected.has(pid));
+  const parts = await Promise.all([mountsOf(engine), cgroupsOf(engine), filesOf(engine)]);
+  const [mounts, cgroups, files] = parts;
+  return new Set([
+    ...processes.map(({ pid, parent, state, command }) => `process ${pid} (parent ${parent}, ${state}): ${command}`),
+    ...mounts.map((path) => `mount ${path}`),
+    ...cgroups.map((path) => `cgroup ${path}`),
+    ...files.map((path) => `file ${path}`),
+  ]);
+}
+
+/** Fail with a list of all that is there now and was not in `before`. Waits up to 5 s for what is just going away. */
+export async function assertNoLeaks(engine: Watched, before: Snapshot): Promise<void> {
+  const until = Date.now() + SETTLE_MS;
+  for (;;) {
+    const left = [...(await snapshot(engine))].filter((line) => !before.has(line));
+    if (left.length === 0) return;
+    if (Date.now() > until) assert.fail(`left behind:\n  ${left.sort().join("\n  ")}`);
+    await delay(50);
+  }
+}

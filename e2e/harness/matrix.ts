@@ -1,0 +1,114 @@
+import { existsSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { after, afterEach, before, describe, type TestContext, test } from "node:test";
+import { deleteTasks } from "./clean-up.ts";
+import type { EngineVersion } from "./config.ts";
+import { Container, type ContainerOptions, runContainer } from "./container.ts";
+import { BUILD_BIN, type Engine, type EngineOptions, startContainerd } from "./containerd.ts";
+import { assertNoLeaks, type Snapshot, snapshot } from "./leaks.ts";
+import type { Finished } from "./process.ts";
+
+/** Upstream's runtime: a scenario must pass with it first. */
+export const CONTROL = "io.containerd.runc.v2";
+/** Ours. */
+export const TRIMARAN = "io.containerd.trimaran-runc.v2";
+
+/** What a scenario works with: one engine, one runtime. */
+export interface Box {
+  readonly engine: Engine;
+  readonly runtime: string;
+  readonly isControl: boolean;
+  /** `ctr run --rm` to the end. */
+  run(options: ContainerOptions, ...command: readonly string[]): Promise<Finished>;
+  /** `ctr run -d`. */
+  start(options: ContainerOptions, ...command: readonly string[]): Promise<Container>;
+}
+
+/** Defines the scenarios of a file. */
+export type Scenarios = (scenario: (name: string, body: (box: Box, t: TestContext) => Promise<void>) => void) => void;
+
+/** Where a file's scenarios make sense. */
+export interface MatrixOptions {
+  /** Default: both. */
+  readonly runtimes?: readonly string[];
+  readonly engine?: Partial<EngineOptions>;
+}
+
+/**
+ * Run scenarios over containerd {1.6, 2.x} and runtime {upstream's, ours}, each pair with an engine of its own; after each scenario
+ * nothing may be left of it. E2E_RUNTIMES=control|trimaran|all and E2E_ENGINES=1.6|2.x|all narrow the matrix.
+ */
+export function matrix(name: string, scenarios: Scenarios, options: MatrixOptions = {}): void {
+  const runtimes = chosen("E2E_RUNTIMES", { control: CONTROL, trimaran: TRIMARAN });
+  const engines = chosen<EngineVersion>("E2E_ENGINES", { "1.6": "1.6", "2.x": "2.x" });
+  for (const version of engines) {
+    for (const runtime of runtimes.filter((each) => options.runtimes?.includes(each) ?? true)) {
+      describe(`${name}: ${runtime} on containerd ${version}`, { timeout: 240_000 }, () => {
+        suite({ ...options.engine, version }, runtime, scenarios);
+      });
+    }
+  }
+}
+
+function suite(options: EngineOptions, runtime: string, scenarios: Scenarios): void {
+  let open: { readonly box: Box; readonly clean: Snapshot } | undefined;
+  const box = () => {
+    if (open === undefined) throw new Error("the engine did not start");
+    return open.box;
+  };
+  before(async () => {
+    mustExist(runtime);
+    const engine = await startContainerd(options);
+    open = { box: openBox(engine, runtime), clean: await snapshot(engine) };
+  });
+  afterEach(async () => {
+    if (open !== undefined) await assertNoLeaks(open.box.engine, open.clean);
+  });
+  after(async () => {
+    await open?.box.engine[Symbol.asyncDispose]();
+  });
+  scenarios((name, body) => {
+    test(name, async (t) => {
+      try {
+        await body(box(), t);
+      } catch (error) {
+        t.diagnostic(await complaints(box().engine));
+        await deleteTasks(box().engine).catch(() => undefined); // the next scenario begins clean all the same
+        throw error;
+      }
+    });
+  });
+}
+
+function openBox(engine: Engine, runtime: string): Box {
+  return {
+    engine,
+    runtime,
+    isControl: runtime === CONTROL,
+    run: (options, ...command) => runContainer(engine, runtime, options, command),
+    start: (options, ...command) => Container.start(engine, runtime, options, command),
+  };
+}
+
+/** A missing binary is an error, never a skip. */
+function mustExist(runtime: string): void {
+  const binary = join(BUILD_BIN, "containerd-shim-trimaran-runc-v2");
+  if (runtime === TRIMARAN && !existsSync(binary)) throw new Error(`${binary}: not built; npm run build`);
+}
+
+function chosen<T extends string>(variable: string, choices: Readonly<Record<string, T>>): T[] {
+  const wish = process.env[variable] ?? "all";
+  if (wish === "all") return Object.values(choices);
+  const choice = choices[wish];
+  if (choice === undefined)
+    throw new Error(`${variable}: "${wish}" is none of all, ${Object.keys(choices).join(", ")}`);
+  return [choice];
+}
+
+/** Warnings and errors at the end of containerd's log. */
+async function complaints(engine: Engine): Promise<string> {
+  const lines = (await readFile(engine.logPath, "utf8")).split("\n");
+  const last = lines.filter((line) => /level=(warning|error|fatal)|panic/.test(line)).slice(-12);
+  return `containerd's log, ${engine.logPath}:\n${last.join("\n")}`;
+}

@@ -1,0 +1,96 @@
+import { spawn } from "node:child_process";
+import { containerd, google } from "@trimaran/proto";
+import type { FakeContainerd } from "./fake-containerd.ts";
+
+/**
+ * The containerd that is imitated towards `start`: 1.6 (reply is text), 2.1 (JSON), 2.3 (BootstrapParams in, protobuf out).
+ * See the shim-v2 contract, sections 2.3 to 2.5.
+ */
+export type StartStyle = "1.6" | "2.1" | "2.3";
+
+/** How a shim binary is to be invoked. */
+export interface ShimOptions {
+  /** Path of the shim binary. */
+  readonly binary: string;
+  readonly containerd: FakeContainerd;
+  readonly namespace: string;
+  readonly id: string;
+  /** Folder of the bundle: the cwd. */
+  readonly bundle: string;
+  readonly style?: StartStyle;
+  readonly debug?: boolean;
+  /** Runtime options for stdin. */
+  readonly options?: google.protobuf.Any;
+  /** Added to the environment; PATH decides which runc is used. */
+  readonly env?: NodeJS.ProcessEnv;
+}
+
+/** What `start` has answered. */
+export interface StartReply {
+  readonly form: "text" | "json" | "protobuf";
+  readonly version: number;
+  /** With `unix://`. */
+  readonly address: string;
+  readonly protocol: string;
+}
+
+/** What an invocation has written, and how it ended; `output` is stdout, then stderr. */
+export interface Invocation {
+  readonly code: number | null;
+  readonly stdout: Buffer;
+  readonly stderr: Buffer;
+}
+
+/** Exec the binary with `start`, `delete` or -info as containerd does, until its pipes are closed by everybody. */
+export function invoke(shim: ShimOptions, action: "start" | "delete" | "-info", flags: readonly string[] = []): Promise<Invocation> {
+  const { containerd: peer, namespace, id, style = "1.6" } = shim;
+  const common = ["-namespace", namespace, "-address", peer.address, "-publish-binary", "/usr/bin/containerd", "-id", id];
+  const argv = action === "-info" ? ["-info"] : [...common, ...(shim.debug === true ? ["-debug"] : []), ...flags, action];
+  const input = action === "start" ? startInput(shim, style) : new Uint8Array();
+  const child = spawn(shim.binary, argv, {
+    cwd: shim.bundle,
+    env: { ...process.env, ...environment(shim, style), ...shim.env },
+    stdio: [input.length > 0 ? "pipe" : "ignore", "pipe", "pipe"],
+    detached: true, // a process group of its own; and a session, which containerd does not give it
+  });
+  const stdout: Buffer[] = [];
+  const stderr: Buffer[] = [];
+  child.stdin?.on("error", () => undefined).end(input);
+  child.stdout?.on("data", (chunk: Buffer) => stdout.push(chunk));
+  child.stderr?.on("data", (chunk: Buffer) => stderr.push(chunk));
+  return new Promise((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", (code) => resolve({ code, stdout: Buffer.concat(stdout), stderr: Buffer.concat(stderr) }));
+  });
+}
+
+function environment({ containerd: peer, namespace }: ShimOptions, style: StartStyle): NodeJS.ProcessEnv {
+  const always = { TTRPC_ADDRESS: `${peer.address}.ttrpc`, GOMAXPROCS: "2" };
+  return style === "1.6" ? always : { ...always, GRPC_ADDRESS: peer.address, NAMESPACE: namespace, MAX_SHIM_VERSION: "2" };
+}
+
+function startInput(shim: ShimOptions, style: StartStyle): Uint8Array {
+  if (style !== "2.3") return shim.options === undefined ? new Uint8Array() : google.protobuf.Any.encode(shim.options);
+  return containerd.runtime.bootstrap.v1.BootstrapParams.encode({
+    instanceId: shim.id,
+    namespace: shim.namespace,
+    containerdVersion: "v2.3.4",
+    containerdTtrpcAddress: `${shim.containerd.address}.ttrpc`,
+    containerdGrpcAddress: shim.containerd.address,
+    containerdBinary: "/usr/bin/containerd",
+    extensions: shim.options === undefined ? [] : [{ value: shim.options }],
+  });
+}
+
+/** Read the output of `start` as the newest containerd does: protobuf, then JSON, then text. Throws if it is none of them. */
+export function parseReply(output: Buffer): StartReply {
+  const text = output.toString().trim();
+  if (text.startsWith("{")) {
+    const { version, address, protocol } = JSON.parse(text);
+    if (typeof address === "string" && typeof version === "number") return { form: "json", version, address, protocol };
+  }
+  if (/^(unix:\/\/)?\/\S+$/.test(text)) return { form: "text", version: 2, address: text, protocol: "ttrpc" };
+  const { version, address, protocol } = containerd.runtime.bootstrap.v1.BootstrapResult.decode(output);
+  if (!address.startsWith("unix://")) throw new Error(`start answered ${JSON.stringify(text)}`);
+  return { form: "protobuf", version, address, protocol };
+}

@@ -1,0 +1,115 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { ensureContainerd2, ensurePackages } from "../../tools/debian.ts";
+import { Bundle, type BundleOptions } from "./bundle.ts";
+import { cleanUp } from "./clean-up.ts";
+import { BUILD_BIN } from "./containerd.ts";
+import { FakeContainerd } from "./fake-containerd.ts";
+import { Shim } from "./shim-client.ts";
+import type { ShimOptions, StartStyle } from "./shim-start.ts";
+
+/** A shim binary and how containerd of its time starts it. */
+export interface ShimKind {
+  readonly name: string;
+  readonly binary: string;
+  readonly style: StartStyle;
+  readonly isControl: boolean;
+  /** The binary's PATH, which decides which runc is taken. */
+  readonly path: string;
+}
+
+/** Debian 12's shim, Debian's newest, and ours as each containerd starts it. A binary that is missing is an error. */
+export async function shimKinds(): Promise<ShimKind[]> {
+  await ensurePackages();
+  const wish = process.env.E2E_RUNTIMES ?? "all";
+  const recent = join(await ensureContainerd2(), "bin");
+  const rest = "/usr/sbin:/usr/bin:/sbin:/bin";
+  const upstream = "containerd-shim-runc-v2";
+  const control: ShimKind[] = [
+    { name: "upstream 1.6", binary: `/usr/bin/${upstream}`, style: "1.6", isControl: true, path: rest },
+    { name: "upstream 2.x", binary: `${recent}/${upstream}`, style: "2.1", isControl: true, path: `${recent}:${rest}` },
+  ];
+  const ours = (["1.6", "2.1", "2.3"] as const).map(
+    (style): ShimKind => ({ name: `trimaran as ${style}`, binary: trimaranShim(), style, isControl: false, path: rest }),
+  );
+  if (wish === "control") return control;
+  if (!existsSync(trimaranShim())) throw new Error(`${trimaranShim()}: not built; npm run build`);
+  return wish === "trimaran" ? ours : [...control, ...ours];
+}
+
+/** Our shim's binary. */
+export function trimaranShim(): string {
+  return join(BUILD_BIN, "containerd-shim-trimaran-runc-v2");
+}
+
+/** A place to start shims of one kind in: a fake containerd, a namespace, ids, and an environment. */
+export class ShimYard implements AsyncDisposable {
+  readonly kind: ShimKind;
+  readonly containerd: FakeContainerd;
+  /** In every path, id, environment and cgroup of this yard. */
+  readonly tag: string;
+  readonly ids: string[] = [];
+  readonly #bundles = new AsyncDisposableStack();
+
+  private constructor(kind: ShimKind, containerd: FakeContainerd) {
+    this.kind = kind;
+    this.containerd = containerd;
+    this.tag = containerd.dir.slice("/tmp/".length);
+  }
+
+  /** Open a yard. */
+  static async open(kind: ShimKind): Promise<ShimYard> {
+    return new ShimYard(kind, await FakeContainerd.open());
+  }
+
+  /** Where our shims keep their state. */
+  get trimaranState(): string {
+    return join(this.containerd.dir, "t");
+  }
+
+  /** Make a bundle that runs `args`, and what `start` needs for it. */
+  async prepare(args: readonly string[], more: Partial<BundleOptions> = {}): Promise<PreparedShim> {
+    const id = `${this.tag}-${this.ids.length}`;
+    this.ids.push(id);
+    const bundle = this.#bundles.use(await Bundle.make(this.containerd.dir, { namespace: this.tag, id, args, ...more }));
+    const env = { PATH: this.kind.path, TRIMARAN_STATE: this.trimaranState, TRIMARAN_E2E: this.tag };
+    const { binary, style } = this.kind;
+    const options = { binary, style, containerd: this.containerd, namespace: this.tag, id, bundle: bundle.path, env };
+    return { bundle, options };
+  }
+
+  /** The same, and `start`. */
+  async start(args: readonly string[], more: Partial<BundleOptions> = {}): Promise<StartedShim> {
+    const { bundle, options } = await this.prepare(args, more);
+    const shim = await Shim.start(options);
+    const create = () => shim.task.create({ id: bundle.id, bundle: bundle.path, rootfs: bundle.mounts });
+    return { bundle, shim, id: bundle.id, create };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await cleanUpYard(this);
+    await this.#bundles.disposeAsync();
+    await this.containerd[Symbol.asyncDispose]();
+  }
+}
+
+/** A bundle, and the options of its shim. */
+export interface PreparedShim {
+  readonly bundle: Bundle;
+  readonly options: ShimOptions;
+}
+
+/** A shim that has answered `start`. */
+export interface StartedShim {
+  readonly bundle: Bundle;
+  readonly shim: Shim;
+  readonly id: string;
+  /** Create its container with the bundle's mounts and no stdio. */
+  create(): Promise<{ readonly pid: number }>;
+}
+
+async function cleanUpYard(yard: ShimYard): Promise<void> {
+  const { dir, address } = yard.containerd;
+  const nobody = { ctr: async () => ({ stdout: "" }), kill: async () => undefined };
+  await cleanUp({ ...nobody, tag: yard.tag, dir, namespace: yard.tag, address, ids: yard.ids });
+}

@@ -1,0 +1,22 @@
+// Run the end-to-end tests: node e2e/run.ts [FILE…] [-- FLAGS of node --test]. Exit status 0 only if all of them passed.
+import { once } from "node:events";
+import { globSync } from "node:fs";
+import { join } from "node:path";
+import { ensureContainerd2, ensurePackages } from "../tools/debian.ts";
+import { buildImages, buildRootfs } from "./harness/images.ts";
+import { spawnUnderSubreaper } from "./harness/subreaper.ts";
+
+const split = process.argv.indexOf("--");
+const names = process.argv.slice(2, split < 0 ? undefined : split);
+const flags = split < 0 ? [] : process.argv.slice(split + 1);
+
+await ensurePackages();
+await ensureContainerd2();
+await buildImages(); // once, not by every test file at the same time
+await buildRootfs();
+const files = names.length > 0 ? names : globSync(join(import.meta.dirname, "*.test.ts")).sort();
+// A scenario waits more than it computes: three files at a time keep two cores busy.
+const argv = [process.execPath, "--test", "--test-concurrency=3", ...flags, ...files];
+const runner = await spawnUnderSubreaper(argv);
+const [code] = await once(runner, "exit");
+process.exitCode = typeof code === "number" ? code : 1;

@@ -1,0 +1,144 @@
+import { type Application, buildApplication, buildCommand, buildRouteMap } from "@stricli/core";
+import type { CliContext } from "./cli-context.ts";
+import { managerFlags } from "./flags/manager-flags.ts";
+import { parseSignal } from "./flags/parse-signal.ts";
+import { runAliases, runFlags } from "./flags/run-flags.ts";
+
+const off = { kind: "boolean", default: false, withNegated: false } as const;
+const ids = {
+  kind: "array",
+  parameter: { brief: "containers, by id or its beginning", parse: String, placeholder: "ID" },
+  minimum: 1,
+} as const;
+
+const { tty, interactive, detach, env, user, cwd } = runFlags;
+const execFlags = {
+  tty,
+  interactive,
+  detach: { ...detach, brief: "do not wait for it" },
+  env,
+  user,
+  cwd,
+  ...managerFlags,
+} as const;
+const execAliases = { t: "tty", i: "interactive", d: "detach", e: "env", u: "user" } as const;
+
+/** The verbs whose last words belong to somebody else's command line, with the flags they have themselves. */
+export const verbsWithCommands = {
+  run: { flags: runFlags, aliases: runAliases },
+  exec: { flags: execFlags, aliases: execAliases },
+} as const;
+
+const runCommand = buildCommand({
+  loader: async () => (await import("./commands/run.ts")).run,
+  parameters: {
+    flags: runFlags,
+    aliases: runAliases,
+    positional: {
+      kind: "array",
+      parameter: {
+        brief: "a rootfs directory or an image archive, then the command",
+        parse: String,
+        placeholder: "ROOTFS-OR-IMAGE-TAR CMD",
+      },
+      minimum: 1,
+    },
+  },
+  docs: {
+    brief: "run a container",
+    customUsage: [
+      "--rm -t -i busybox.tar sh",
+      "-d --name web --memory 64m ./rootfs /bin/server",
+      "[FLAGS] ROOTFS-OR-IMAGE-TAR [CMD…]",
+    ],
+    fullDescription:
+      "Exit code: the container's own; 125 we failed; 126 not executable; 127 not found; 128+n killed by signal n.",
+  },
+});
+
+const execCommand = buildCommand({
+  loader: async () => (await import("./commands/exec.ts")).exec,
+  parameters: {
+    flags: execFlags,
+    aliases: execAliases,
+    positional: {
+      kind: "array",
+      parameter: { brief: "a container, then the command", parse: String, placeholder: "ID CMD" },
+      minimum: 2,
+    },
+  },
+  docs: { brief: "run a command in a container", customUsage: ["-t -i web sh", "[FLAGS] ID CMD…"] },
+});
+
+const psCommand = buildCommand({
+  loader: async () => (await import("./commands/ps.ts")).ps,
+  parameters: {
+    flags: {
+      all: { ...off, brief: "those that are not running, too" },
+      quiet: { ...off, brief: "ids only" },
+      json: { ...off, brief: "one JSON object per line" },
+      ...managerFlags,
+    },
+    aliases: { a: "all", q: "quiet" },
+  },
+  docs: { brief: "list containers", customUsage: ["-a", "[FLAGS]"] },
+});
+
+const killCommand = buildCommand({
+  loader: async () => (await import("./commands/kill.ts")).kill,
+  parameters: {
+    flags: {
+      signal: { kind: "parsed", parse: parseSignal, default: "TERM", brief: "name or number", placeholder: "SIGNAL" },
+      all: { ...off, brief: "every process of the container" },
+      ...managerFlags,
+    },
+    aliases: { s: "signal", a: "all" },
+    positional: ids,
+  },
+  docs: { brief: "send a signal", customUsage: ["-s KILL web", "[FLAGS] ID…"] },
+});
+
+const rmCommand = buildCommand({
+  loader: async () => (await import("./commands/rm.ts")).rm,
+  parameters: {
+    flags: { force: { ...off, brief: "kill it first if it runs" }, ...managerFlags },
+    aliases: { f: "force" },
+    positional: ids,
+  },
+  docs: { brief: "remove containers", customUsage: ["-f web", "[FLAGS] ID…"] },
+});
+
+const logsCommand = buildCommand({
+  loader: async () => (await import("./commands/logs.ts")).logs,
+  parameters: {
+    flags: { follow: { ...off, brief: "go on until the container's exit" }, ...managerFlags },
+    aliases: { f: "follow" },
+    positional: { kind: "tuple", parameters: [{ brief: "a container", parse: String, placeholder: "ID" }] },
+  },
+  docs: { brief: "show the output of a detached container", customUsage: ["-f web", "[FLAGS] ID"] },
+});
+
+const versionCommand = buildCommand({
+  loader: async () => (await import("./commands/version.ts")).version,
+  parameters: { flags: { json: { ...off, brief: "one JSON object" } } },
+  docs: { brief: "show the version", customUsage: ["", "--json"] },
+});
+
+/** The command line's grammar. */
+export function buildCli(): Application<CliContext> {
+  const routes = {
+    run: runCommand,
+    exec: execCommand,
+    ps: psCommand,
+    kill: killCommand,
+    rm: rmCommand,
+    logs: logsCommand,
+    version: versionCommand,
+  };
+  const root = buildRouteMap({ routes, docs: { brief: "Run containers with any containerd shim, without a daemon." } });
+  return buildApplication(root, {
+    name: "trimaran",
+    scanner: { caseStyle: "allow-kebab-for-camel", allowArgumentEscapeSequence: true },
+    documentation: { disableAnsiColor: true },
+  });
+}

@@ -1,0 +1,48 @@
+import { readFileSync } from "node:fs";
+import { constants } from "node:os";
+import type { Task } from "@trimaran/manager";
+import type { SignalSource } from "../cli-context.ts";
+
+/** What is passed on. SIGWINCH becomes a resize, SIGPIPE and SIGCHLD are ours. */
+const FORWARDED: readonly NodeJS.Signals[] = [
+  "SIGINT",
+  "SIGTERM",
+  "SIGHUP",
+  "SIGQUIT",
+  "SIGUSR1",
+  "SIGUSR2",
+  "SIGCONT",
+];
+const ENDING = new Set<NodeJS.Signals>(["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"]);
+const SIGKILL = 9;
+
+/**
+ * Pass our signals on to a process, until disposed. The kernel does not deliver a signal to the first process of a pid namespace
+ * that has no handler for it, so Ctrl-C would do nothing to most of them: one that asks for the end and has no handler becomes
+ * SIGKILL.
+ */
+export function forwardSignals(source: SignalSource, task: Task, execId: string, pid: number): Disposable {
+  return source.listen(FORWARDED, (name) => {
+    const deaf = ENDING.has(name) && execId === "" && !hasHandler(pid, constants.signals[name]);
+    const signal = deaf ? SIGKILL : constants.signals[name];
+    task.kill(signal, { execId }).catch(() => {}); // it has just exited
+  });
+}
+
+/** Whether the process catches or ignores the signal, by the masks in /proc/PID/status. */
+function hasHandler(pid: number, signal: number): boolean {
+  try {
+    return handledSignals(readFileSync(`/proc/${pid}/status`, "utf8")).has(signal);
+  } catch {
+    return true; // gone, or not our kernel's (a virtual machine): let the shim decide
+  }
+}
+
+/** Signals that are caught or ignored, from the text of /proc/PID/status. */
+export function handledSignals(status: string): ReadonlySet<number> {
+  const masks = [...status.matchAll(/^Sig(?:Ign|Cgt):\s*([0-9a-f]+)$/gm)].map(([, hex]) => BigInt(`0x${hex}`));
+  const mask = masks.reduce((all, one) => all | one, 0n);
+  return new Set(
+    Array.from({ length: 64 }, (_, index) => index + 1).filter((signal) => (mask >> BigInt(signal - 1)) & 1n),
+  );
+}

@@ -1,0 +1,32 @@
+import type { Writable } from "node:stream";
+import type { ReadStream } from "node:tty";
+import type { Manager, StepListener } from "@trimaran/manager";
+
+/** Flags that every verb which talks to the manager has. */
+export interface ManagerFlags {
+  readonly root?: string;
+  readonly state?: string;
+  readonly namespace?: string;
+  readonly debug?: boolean;
+}
+
+/** The process, as commands see it; made once in `main.ts`. */
+export interface CliContext {
+  readonly process: { readonly stdout: Writable; readonly stderr: Writable };
+  readonly stdin: ReadStream | NodeJS.ReadStream;
+  readonly environment: NodeJS.ProcessEnv;
+  /** Where this installation keeps its programs: PREFIX/bin, or build/bin in a checkout. */
+  readonly binDirectory: string;
+  readonly signals: SignalSource;
+  openManager(flags: ManagerFlags, trace?: StepListener): Manager;
+  /** What the process will exit with. */
+  setExitCode(code: number): void;
+}
+
+/** Signals that arrive at this process. While a listener is there, they do nothing else. */
+export interface SignalSource {
+  listen(names: readonly NodeJS.Signals[], listener: (name: NodeJS.Signals) => void): Disposable;
+}
+
+/** The default runtime: our own. */
+export const DEFAULT_RUNTIME = "io.containerd.trimaran-runc.v2";

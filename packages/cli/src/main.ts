@@ -1,0 +1,46 @@
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { DEFAULT_DIRECTORIES, openManager } from "@trimaran/manager";
+import type { CliContext, SignalSource } from "./cli-context.ts";
+import { runCli } from "./run-cli.ts";
+
+const here = dirname(fileURLToPath(import.meta.url));
+// The bundle lies in PREFIX/lib/trimaran; the source in packages/cli/src of a checkout.
+const binDirectory = import.meta.url.endsWith(".ts") ? join(here, "../../../build/bin") : join(here, "../../bin");
+
+const signals: SignalSource = {
+  listen(names, listener) {
+    for (const name of names) process.on(name, listener);
+    return {
+      [Symbol.dispose]: () => {
+        for (const name of names) process.off(name, listener);
+      },
+    };
+  },
+};
+
+const context: Omit<CliContext, "setExitCode"> = {
+  process,
+  stdin: process.stdin,
+  environment: process.env,
+  binDirectory,
+  signals,
+  openManager: (flags, trace) =>
+    openManager({
+      directories: {
+        root: flags.root ?? process.env.TRIMARAN_ROOT ?? DEFAULT_DIRECTORIES.root,
+        state: flags.state ?? process.env.TRIMARAN_MANAGER_STATE ?? DEFAULT_DIRECTORIES.state,
+      },
+      namespace: flags.namespace ?? "default",
+      shimDirectories: [binDirectory, ...(process.env.PATH ?? "").split(":")],
+      environment: process.env,
+      publishBinary: join(binDirectory, "trimaran"),
+      debug: flags.debug ?? false,
+      ...(trace && { trace }),
+    }),
+};
+
+const exitCode = await runCli(process.argv.slice(2), context);
+// An open shim connection or a stdin that somebody still holds must not keep us; what was written must be out.
+await new Promise((resolve) => process.stdout.write("", resolve));
+process.exit(exitCode);

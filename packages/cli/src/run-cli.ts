@@ -1,0 +1,27 @@
+import { run, type StricliProcess } from "@stricli/core";
+import { buildCli, verbsWithCommands } from "./app.ts";
+import { firstPositional, flagShape, splitArguments } from "./argument-split.ts";
+import type { CliContext } from "./cli-context.ts";
+import { FAILED } from "./exit-code.ts";
+import { managerFlags } from "./flags/manager-flags.ts";
+
+/** Parse a command line and do what it says. The result is the exit code. */
+export async function runCli(args: readonly string[], context: Omit<CliContext, "setExitCode">): Promise<number> {
+  const { stdout, stderr } = context.process;
+  const process: StricliProcess & CliContext["process"] = { stdout, stderr, env: context.environment };
+  let exitCode: number | undefined;
+  const setExitCode = (code: number) => {
+    exitCode = code;
+  };
+  await run(buildCli(), arrange(args), { ...context, process, setExitCode });
+  return exitCode ?? (process.exitCode ? FAILED : 0); // stricli's own codes are for command lines that it cannot read
+}
+
+/** Flags before the verb go behind it, and what belongs to the container's command is fenced off. */
+export function arrange(args: readonly string[]): string[] {
+  const verbAt = firstPositional(args, flagShape(managerFlags, {}));
+  if (verbAt === undefined) return [...args];
+  const [verb = "", ...rest] = [args[verbAt] ?? "", ...args.slice(0, verbAt), ...args.slice(verbAt + 1)];
+  const known = Object.entries(verbsWithCommands).find(([name]) => name === verb)?.[1];
+  return [verb, ...(known === undefined ? rest : splitArguments(rest, flagShape(known.flags, known.aliases)))];
+}

@@ -1,0 +1,165 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { existsSync, mkdirSync } from "node:fs";
+import { test } from "node:test";
+import { Cgroup } from "./cgroup.ts";
+import { planCgroup } from "./plan.ts";
+import { CgroupSandbox, readBack, realHosts } from "./testing/sandbox.ts";
+
+for (const host of realHosts().filter(({ mode }) => mode !== "v2")) {
+  const name = (text: string) => `${host.mode}: ${text}`;
+
+  test(name("limits read back, update changes only what is set"), async () => {
+    await using sandbox = new CgroupSandbox();
+    const memory = { limit: 64 << 20, swap: 128 << 20, swappiness: 10 };
+    const cgroup = sandbox.create(host, {
+      memory,
+      cpu: { shares: 512, quota: 50000, period: 100000 },
+      pids: { limit: 20 },
+    });
+    const read = (controller: string, file: string) => readBack(cgroup, controller, file);
+    assert.equal(read("memory", "memory.limit_in_bytes"), String(64 << 20));
+    assert.equal(read("memory", "memory.memsw.limit_in_bytes"), String(128 << 20));
+    assert.deepEqual(
+      [read("cpu", "cpu.shares"), read("cpu", "cpu.cfs_quota_us"), read("pids", "pids.max")],
+      ["512", "50000", "20"],
+    );
+    assert.notEqual(read("cpuset", "cpuset.cpus"), "");
+    cgroup.update({ memory: { limit: 256 << 20, swap: 512 << 20 } }); // up: memsw first
+    cgroup.update({ memory: { limit: 32 << 20, swap: 32 << 20 } }); // down: limit first
+    assert.equal(read("memory", "memory.memsw.limit_in_bytes"), String(32 << 20));
+    cgroup.update({ cpu: { quota: 2000, period: 5000 } });
+    cgroup.update({ cpu: { quota: -1 } });
+    assert.deepEqual(
+      [read("cpu", "cpu.shares"), read("cpu", "cpu.cfs_quota_us"), read("pids", "pids.max")],
+      ["512", "-1", "20"],
+    );
+  });
+
+  test(name("a refused value names the field, and nothing is left"), async () => {
+    await using sandbox = new CgroupSandbox();
+    const plan = planCgroup(host, `/trimaran-test-${process.pid}/refused`, "x");
+    const create = (resources: object) => Cgroup.create(host, plan, resources, sandbox.tools);
+    assert.throws(
+      () => create({ cpu: { shares: 1 } }),
+      /^CgroupError: linux\.resources\.cpu\.shares 1: out of range: the kernel made it 2$/,
+    );
+    assert.throws(() => create({ cpu: { cpus: "0-9999" } }), /cpu\.cpus 0-9999: .*\(E[A-Z]+ from write cpuset\.cpus\)/);
+    assert.throws(() => create({ memory: { swap: 1 << 20, limit: 2 << 20 } }), /memory\.swap/);
+    for (const directory of plan.directories) assert.equal(existsSync(directory), false, directory);
+  });
+
+  test(name("memory below usage is refused with the figures"), async () => {
+    await using sandbox = new CgroupSandbox();
+    const cgroup = sandbox.create(host, {});
+    const child = sandbox.start(cgroup, "head -c 20000000 /dev/zero | tail -c 20000000 | (sleep 60; cat)");
+    while (
+      cgroup.stats().metrics.pids.current < 3n ||
+      Number(readBack(cgroup, "memory", "memory.usage_in_bytes")) < 15e6
+    ) {
+      await new Promise((done) => setTimeout(done, 5));
+    }
+    assert.throws(
+      () => cgroup.update({ memory: { limit: 4096 } }),
+      /memory\.limit 4096: below what is in use \(\d+ bytes now, \d+ .*EBUSY from write memory\.limit_in_bytes/,
+    );
+    assert.ok(child.pid);
+  });
+
+  test(name("pids.max refuses the fork, stats count"), async () => {
+    await using sandbox = new CgroupSandbox();
+    const cgroup = sandbox.create(host, { pids: { limit: 2 } });
+    const { output } = await sandbox.run(cgroup, "(sleep 0 | sleep 0) 2>/dev/null; true");
+    assert.equal(output, "");
+    assert.equal(readBack(cgroup, "pids", "pids.events").split("\n")[0] === "max 0", false);
+    const stats = cgroup.stats();
+    assert.ok(stats.version === 1 && stats.metrics.pids.limit === 2n && stats.metrics.cpu.usage.total > 0n);
+    assert.ok(stats.metrics.memory.usage.max > 0n && stats.metrics.memory.hierarchicalMemoryLimit > 0n);
+    assert.equal(stats.metrics.cpu.usage.perCpu.length > 0, true);
+  });
+
+  test(name("a fork bomb is frozen, thawed and killed"), async () => {
+    await using sandbox = new CgroupSandbox();
+    const cgroup = sandbox.create(host, { pids: { limit: 40 } });
+    const child = sandbox.start(cgroup, "bomb() { while :; do (bomb) 2>/dev/null & sleep 0.01; done; }; bomb");
+    await once(child.stdout ?? child, "data");
+    await cgroup.freeze();
+    assert.equal(cgroup.isFrozen(), true);
+    const before = cgroup.processes();
+    assert.ok(before.length > 0);
+    await new Promise((done) => setTimeout(done, 30));
+    assert.deepEqual(cgroup.processes().sort(), before.sort());
+    cgroup.thaw();
+    assert.equal(cgroup.isFrozen(), false);
+    await cgroup.kill();
+    assert.deepEqual(cgroup.processes(), []);
+  });
+
+  test(name("kill works on a frozen cgroup; freeze can be aborted"), async () => {
+    await using sandbox = new CgroupSandbox();
+    const cgroup = sandbox.create(host);
+    const child = sandbox.start(cgroup, "sleep 60");
+    await once(child.stdout ?? child, "data");
+    await cgroup.freeze(AbortSignal.timeout(5000));
+    await cgroup.kill();
+    assert.deepEqual(cgroup.processes(), []);
+  });
+
+  test(name("an OOM kill is counted"), async () => {
+    await using sandbox = new CgroupSandbox();
+    const cgroup = sandbox.create(host, { memory: { limit: 16 << 20, swap: 16 << 20 } });
+    assert.equal(cgroup.oomKills(), 0);
+    await sandbox.run(cgroup, "head -c 100000000 /dev/zero | tail; true");
+    assert.ok(cgroup.oomKills() >= 1);
+    const stats = cgroup.stats();
+    assert.ok(stats.version === 1 && stats.metrics.memoryOomControl.oomKill >= 1n);
+    const watch = cgroup.oomWatch();
+    assert.ok(watch?.kind === "eventfd" && existsSync(watch.oomControl) && existsSync(watch.eventControl));
+  });
+
+  test(name("device rules hold, and change under a running container"), async () => {
+    await using sandbox = new CgroupSandbox();
+    const cgroup = sandbox.create(host, { devices: [{ allow: false, access: "rwm" }] });
+    const node = `/dev/trimaran-test-${process.pid}`;
+    const script = `mknod ${node} c 1 1; head -c1 ${node} >/dev/null && echo yes || echo no; rm ${node}; echo x >/dev/null && echo null`;
+    assert.equal((await sandbox.run(cgroup, script)).output, "no\nnull\n");
+    cgroup.update({
+      devices: [
+        { allow: false, access: "rwm" },
+        { allow: true, type: "c", major: 1, minor: 1, access: "r" },
+      ],
+    });
+    assert.match(readBack(cgroup, "devices", "devices.list"), /^c 1:1 r$/m);
+    cgroup.update({ devices: [{ allow: true, access: "rwm" }] });
+    assert.equal(readBack(cgroup, "devices", "devices.list"), "a *:* rwm");
+    cgroup.update({ devices: [{ allow: false, access: "rwm" }] });
+    assert.equal(readBack(cgroup, "devices", "devices.list").split("\n").length, 11);
+  });
+
+  test(name("existing directories: refused, adopted if empty, refused if in use"), async () => {
+    await using sandbox = new CgroupSandbox();
+    const first = sandbox.create(host, { pids: { limit: 9 } });
+    assert.throws(() => Cgroup.create(host, first.plan, {}, sandbox.tools), /exists already/);
+    assert.equal(existsSync(first.plan.directories[0] ?? ""), true);
+    const again = Cgroup.create(host, first.plan, { pids: { limit: 8 } }, sandbox.tools, { adopt: true });
+    assert.equal(readBack(again, "pids", "pids.max"), "8");
+    const child = sandbox.start(first, "sleep 60");
+    await once(child.stdout ?? child, "data");
+    assert.throws(() => Cgroup.create(host, first.plan, {}, sandbox.tools, { adopt: true }), /in use by process \d+/);
+  });
+
+  test(name("remove: children first, twice, parents of ours too"), async () => {
+    await using sandbox = new CgroupSandbox();
+    const plan = planCgroup(host, `/trimaran-test-${process.pid}-parent/a/b`, "x");
+    const cgroup = Cgroup.create(host, plan, {}, sandbox.tools);
+    for (const { directory } of plan.hierarchies) mkdirSync(`${directory}/sub/deeper`, { recursive: true });
+    const reopened = Cgroup.open(host, JSON.parse(JSON.stringify(plan)), sandbox.tools);
+    await reopened.remove();
+    await cgroup.remove();
+    for (const directory of plan.directories) assert.equal(existsSync(directory), false, directory);
+    assert.deepEqual([cgroup.processes(), cgroup.oomKills(), cgroup.isFrozen()], [[], 0, false]);
+    await cgroup.kill();
+    cgroup.thaw();
+    assert.equal(cgroup.stats().metrics.pids.current, 0n);
+  });
+}

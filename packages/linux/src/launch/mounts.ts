@@ -1,0 +1,178 @@
+import { ATTR, type Mount } from "../mount/mount.ts";
+import { type MountOptions, parseMountOptions } from "../mount/options.ts";
+import { InvalidSpec } from "../spec/invalid-spec.ts";
+import { MAGIC, MOUNT, MS } from "./constants.ts";
+import { type CgroupTrees, cgroupRoot, fillCgroup, prepareCgroup } from "./cgroup-mount.ts";
+import { CHECK, MISSING, PATH_FLAG } from "./opcodes.ts";
+import type { InitPlan } from "./plan.ts";
+import type { ProgramBuilder, Register } from "./program.ts";
+import { fsParameters, hostPath, prepareBind } from "./rootfs.ts";
+import { toHostId } from "./stage.ts";
+import { attach, check, configure, createFileSystem, resolve, resolveLike, setAttributes } from "./tree.ts";
+
+/** One entry of `mounts`, and what was prepared for it while the host's paths were in reach. */
+export interface PreparedMount {
+  readonly field: string;
+  readonly mount: Mount;
+  readonly options: MountOptions;
+  readonly kind: "bind" | "remount" | "cgroup" | "kernel" | "other";
+  tree: Register | undefined;
+  readonly cgroup: CgroupTrees | undefined;
+}
+
+/** Fds of the file systems that we mounted ourselves, by target: what is below them holds no link of the image's. */
+export interface OwnMounts {
+  /** Kept fds of /proc, /sys, /dev, /dev/pts. */
+  readonly fds: ReadonlyMap<string, Register>;
+  /** tmpfs to be made read-only when everything below is in place. */
+  readonly later: readonly { readonly tree: Register; readonly field: string }[];
+}
+
+const KEPT = new Set(["/proc", "/sys", "/dev", "/dev/pts"]);
+/** The only names that may be mounted over in /proc. Source: runtime checklist 1.4. */
+const PROC_FILES = new Set(
+  ["cpuinfo", "diskstats", "meminfo", "stat", "swaps", "uptime", "loadavg", "slabinfo"]
+    .concat(["sys/kernel/ns_last_pid", "sys/crypto/fips_enabled"])
+    .map((name) => `/proc/${name}`),
+);
+
+/** First part: everything that needs host paths. Throws InvalidSpec. */
+export function prepareMounts(b: ProgramBuilder, plan: InitPlan): PreparedMount[] {
+  return plan.spec.mounts.map((mount, i) => {
+    const field = `mounts[${i}] ${JSON.stringify(mount.target)}`;
+    b.field = field;
+    const options = parseMountOptions(mount.options, () => field);
+    const kind = kindOf(mount, options, plan);
+    if (mount.target.startsWith("/proc/") && !PROC_FILES.has(mount.target)) {
+      throw new InvalidSpec(field, "nothing may be mounted there");
+    }
+    const tree = kind === "bind" ? prepareSource(b, mount, options, plan) : undefined;
+    const cgroup = kind === "cgroup" ? prepareCgroup(b, plan.cgroup, options) : undefined;
+    return { field, mount, options, kind, tree, cgroup };
+  });
+}
+
+function kindOf({ type, target }: Mount, options: MountOptions, { spec: { linux } }: InitPlan): PreparedMount["kind"] {
+  if (options.remount) return "remount";
+  if (options.bind !== "none" || type === "bind" || type === "rbind") return "bind";
+  if (type === "cgroup" || type === "cgroup2") return "cgroup";
+  if (type === "proc" || type === "sysfs") {
+    // A sysfs of somebody else's network namespace is refused to a user namespace: the host's is bound.
+    return type === "sysfs" && linux.namespaces.has("user") && !linux.namespaces.has("network") ? "bind" : "kernel";
+  }
+  if (type === "") throw new InvalidSpec(`mount ${JSON.stringify(target)}`, "no type");
+  return "other";
+}
+
+function prepareSource(b: ProgramBuilder, mount: Mount, options: MountOptions, plan: InitPlan): Register {
+  const isSysfs = mount.type === "sysfs" && options.bind === "none";
+  const source = isSysfs ? "/sys" : hostPath(plan.bundle, mount.source);
+  if (mount.source === "") throw new InvalidSpec(b.field, "a bind needs a source");
+  const recursive = isSysfs || options.bind === "rbind" || mount.type === "rbind";
+  const tree = prepareBind(b, source, options, recursive, { flag: MS.PRIVATE, recursive });
+  if (mount.target === "/proc") check(b, tree, CHECK.magic, MAGIC.proc, { action: "statfs" });
+  return tree;
+}
+
+/** Second part: proc and sysfs, detached. In the container's namespaces, before the host's instances are out of sight. */
+export function createKernelMounts(b: ProgramBuilder, mounts: readonly PreparedMount[]): void {
+  for (const prepared of mounts) {
+    if (prepared.kind !== "kernel") continue;
+    b.field = prepared.field;
+    const { mount, options } = prepared;
+    prepared.tree = createFileSystem(b, mount.type, fsParameters(mount.source, options), options.attributes.set);
+  }
+}
+
+/** Third part, after the pivot: attach in listed order. */
+export function attachMounts(b: ProgramBuilder, plan: InitPlan, root: Register, mounts: readonly PreparedMount[]): OwnMounts {
+  const fds = new Map<string, Register>();
+  const later: { tree: Register; field: string }[] = [];
+  const fresh = new Map<string, boolean>();
+  for (const prepared of mounts) {
+    const { mount, options, kind } = prepared;
+    b.field = prepared.field;
+    const trusted = isTrusted(fresh, mount.target);
+    if (kind === "remount") {
+      remount(b, root, mount, options);
+      continue;
+    }
+    const { cgroup } = prepared;
+    const tree = cgroup === undefined ? (prepared.tree ?? create(b, mount, options, plan)) : cgroupRoot(b, cgroup);
+    const target = targetOf(b, root, prepared, tree, trusted);
+    attach(b, tree, target);
+    b.release(target);
+    if (cgroup !== undefined) fillCgroup(b, cgroup, tree);
+    fresh.set(mount.target, kind !== "bind");
+    if (kind !== "bind") for (const { flag, recursive } of options.propagation) {
+      setAttributes(b, tree, { set: 0, clear: 0, propagation: flag }, recursive);
+    }
+    const isLater = kind === "other" && mount.type === "tmpfs" && (options.attributes.set & ATTR.rdonly) !== 0;
+    if (isLater) later.push({ tree, field: prepared.field });
+    if (kind !== "bind" && KEPT.has(mount.target)) fds.set(mount.target, tree);
+    else if (!isLater) b.release(tree);
+    if (kind === "bind") fds.delete(mount.target);
+  }
+  return { fds, later };
+}
+
+/** Below a file system of our own, and nobody else's in between. */
+function isTrusted(fresh: ReadonlyMap<string, boolean>, target: string): boolean {
+  for (let end = target.lastIndexOf("/"); end > 0; end = target.lastIndexOf("/", end - 1)) {
+    const own = fresh.get(target.slice(0, end));
+    if (own !== undefined) return own;
+  }
+  return false;
+}
+
+function create(b: ProgramBuilder, { type, source }: Mount, options: MountOptions, { spec }: InitPlan): Register {
+  const isTmpfs = type === "tmpfs";
+  let data = options.data;
+  if (type === "devpts") {
+    data = data.filter(({ key, value }) => key !== "gid" || toHostId(spec.linux.gidMappings, Number(value)) !== undefined);
+    if (!data.some(({ key }) => key === "newinstance")) data = [{ key: "newinstance", value: undefined }, ...data];
+  }
+  const attributes = isTmpfs ? options.attributes.set & ~ATTR.rdonly : options.attributes.set;
+  const known = isTmpfs ? { ...options, attributes: { ...options.attributes, set: attributes } } : options;
+  return createFileSystem(b, type, fsParameters(source, known, data), attributes);
+}
+
+/** proc and sysfs: a real directory, reached without any symlink. All else: inside the rootfs, and not inside /proc. */
+function targetOf(b: ProgramBuilder, root: Register, { mount, kind }: PreparedMount, tree: Register, trusted: boolean): Register {
+  const isProc = mount.target === "/proc" || mount.target === "/sys" || kind === "kernel";
+  if (isProc) return resolve(b, root, mount.target, MISSING.makeDirectory, { mode: 0o755, flags: PATH_FLAG.noSymlinks });
+  const target =
+    kind === "bind"
+      ? resolveLike(b, tree, root, mount.target)
+      : resolve(b, root, mount.target, MISSING.makeDirectory, { mode: 0o755 });
+  if (!trusted && !mount.target.startsWith("/proc/")) {
+    const inProc = check(b, target, CHECK.magic, MAGIC.proc, { tolerate: ["EXDEV"], action: "statfs" });
+    check(b, target, CHECK.magic, 0, { action: "refuse a target inside /proc" });
+    b.skipOnError(inProc);
+  }
+  return target;
+}
+
+/** Flags of what is there already; unmentioned ones stay. */
+function remount(b: ProgramBuilder, root: Register, { target }: Mount, options: MountOptions): void {
+  const at = resolve(b, root, target, MISSING.fail);
+  const { attributes, recursive, superblock, data } = options;
+  setAttributes(b, at, attributes);
+  if (recursive.set !== 0 || recursive.clear !== 0) setAttributes(b, at, recursive, true);
+  for (const { flag, recursive } of options.propagation) setAttributes(b, at, { set: 0, clear: 0, propagation: flag }, recursive);
+  if (options.bind === "none" && (superblock.length > 0 || data.length > 0)) {
+    const context = b.call("fspick", [at, b.data.string(""), MOUNT.FSPICK_CLOEXEC | MOUNT.FSPICK_EMPTY_PATH]);
+    configure(b, context, fsParameters("", options));
+    b.sys("fsconfig", [context, MOUNT.CMD_RECONFIGURE, 0, 0, 0], { action: "fsconfig reconfigure" });
+    b.release(context);
+  }
+  b.release(at);
+}
+
+/** Phase H: what had to stay writable until now. */
+export function sealMounts(b: ProgramBuilder, { later }: OwnMounts): void {
+  for (const { tree, field } of later) {
+    b.field = field;
+    setAttributes(b, tree, { set: ATTR.rdonly, clear: 0 });
+  }
+}

@@ -1,0 +1,89 @@
+import type { Mount } from "../mount/mount.ts";
+import type { Process } from "../spec/process.ts";
+import type { Spec } from "../spec/spec.ts";
+import type { HostFeatures } from "./host.ts";
+import type { ProgramBuilder } from "./program.ts";
+
+/**
+ * Where the child's 0, 1, 2 come from. `prelude` writes steps that run in the monitor before CLONE (pipes, FIFOs, KEEP); slots
+ * 0..11 are its own. "slots": the slots' fds become 0, 1, 2, and the monitor closes those slots once the child has them.
+ * "terminal": the child makes the pty; the master comes to the monitor by SYNC CONSOLE into `slot`. Sizes in characters.
+ */
+export type StdioPlan =
+  | {
+      readonly kind: "slots";
+      readonly stdin: number;
+      readonly stdout: number;
+      readonly stderr: number;
+      prelude(builder: ProgramBuilder): void;
+    }
+  | {
+      readonly kind: "terminal";
+      readonly slot: number;
+      readonly width?: number;
+      readonly height?: number;
+      prelude(builder: ProgramBuilder): void;
+    };
+
+/** One hierarchy's own directory for a `cgroup` mount: `name` below the mount's tmpfs ("cpu"), empty for a v2 mount itself. */
+export interface CgroupView {
+  readonly name: string;
+  /** The container's directory on the host. */
+  readonly path: string;
+  /** Further names of the hierarchy that become links to `name`. */
+  readonly links?: readonly string[];
+}
+
+/** How the process gets into its cgroup. */
+export interface CgroupPlan {
+  /** v1: the `tasks` file of each hierarchy; the child writes `0` to each. */
+  readonly attachFiles: readonly string[];
+  /** A cgroup2 directory for CLONE_INTO_CGROUP (v2, and hybrid's unified tree). */
+  readonly into?: string;
+  /** What a mount of type `cgroup` shows; empty: such a mount is an error. */
+  readonly ownDirs: readonly CgroupView[];
+}
+
+/** A compiled seccomp filter. */
+export interface SeccompPlan {
+  /** struct sock_filter[], 8 bytes each. */
+  readonly bytes: Uint8Array;
+  /** SECCOMP_FILTER_FLAG_ bits. */
+  readonly flags: number;
+  /** The filter lets read, write, execve and exit_group pass whatever their arguments: it can go in before the gate. */
+  readonly passesGate?: boolean;
+}
+
+/** All that the init process of a container needs. */
+export interface InitPlan {
+  /** The container's id: names its session keyring. */
+  readonly id: string;
+  readonly spec: Spec;
+  /** Absolute path of the bundle. */
+  readonly bundle: string;
+  /** Create's mounts; empty: the spec's `root.path`. */
+  readonly rootfs: readonly Mount[];
+  readonly stdio: StdioPlan;
+  readonly cgroup: CgroupPlan;
+  readonly seccomp?: SeccompPlan;
+  readonly host: HostFeatures;
+  /** Further steps that run in the monitor before CLONE. */
+  readonly prelude?: (builder: ProgramBuilder) => void;
+}
+
+/** All that one more process of a running container needs. */
+export interface ExecPlan {
+  /** The container's id. */
+  readonly id: string;
+  readonly process: Process;
+  readonly spec: Spec;
+  /** The container's init, which the caller knows not to be reaped: its pid in the monitor's view, or a slot with its pidfd. */
+  readonly init: { readonly pid: number } | { readonly slot: number };
+  readonly stdio: StdioPlan;
+  readonly cgroup: Pick<CgroupPlan, "attachFiles" | "into">;
+  readonly seccomp?: SeccompPlan;
+  readonly host: HostFeatures;
+  /** Wait at the start gate before exec. Default: no. */
+  readonly gate?: boolean;
+  readonly prelude?: (builder: ProgramBuilder) => void;
+}

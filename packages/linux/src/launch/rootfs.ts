@@ -1,0 +1,149 @@
+import { join } from "node:path";
+import type { Mount } from "../mount/mount.ts";
+import { ATTR } from "../mount/mount.ts";
+import { type FsParameter, type MountOptions, parseMountOptions } from "../mount/options.ts";
+import { overlayParameters } from "../mount/overlay.ts";
+import { InvalidSpec } from "../spec/invalid-spec.ts";
+import type { Propagation } from "../spec/linux.ts";
+import { AT, MOUNT, MS, O, O_BY_ARCH, RESOLVE } from "./constants.ts";
+import { type HostFeatures, kernelAtLeast } from "./host.ts";
+import { MISSING } from "./opcodes.ts";
+import type { InitPlan } from "./plan.ts";
+import type { ProgramBuilder, Register } from "./program.ts";
+import { attach, cloneTree, createFileSystem, openAt, resolve, setAttributes } from "./tree.ts";
+
+/** A mount of Create's that goes below the rootfs once that is in place. */
+export interface ExtraMount {
+  readonly tree: Register;
+  readonly target: string;
+  readonly field: string;
+}
+
+/** The rootfs as detached trees: nothing is attached yet, the host's mount table knows nothing of it. */
+export interface PreparedRootfs {
+  readonly root: Register;
+  readonly extra: readonly ExtraMount[];
+}
+
+/**
+ * Make the rootfs from Create's mounts, or clone `root.path`. Throws InvalidSpec for mounts that cannot be one.
+ * Source: shim contract, section 7.
+ */
+export function prepareRootfs(b: ProgramBuilder, plan: InitPlan): PreparedRootfs {
+  let root: Register | undefined;
+  const extra: ExtraMount[] = [];
+  plan.rootfs.forEach((mount, i) => {
+    const target = mount.target.replace(/^\/+/, "");
+    const field = `rootfs[${i}] ${JSON.stringify(mount.type)}`;
+    b.field = field;
+    if (target === "" && root !== undefined) throw new InvalidSpec(field, "a second mount at the root is not supported");
+    if (target !== "" && root === undefined) throw new InvalidSpec(field, "comes before the root", mount.target);
+    const tree = prepareMount(b, mount, plan.host, () => field);
+    if (target === "") root = tree;
+    else extra.push({ tree, target, field });
+  });
+  root ??= cloneRootPath(b, plan);
+  const propagation = plan.spec.linux.rootfsPropagation;
+  const bound = plan.rootfs.length === 0 || plan.rootfs.some(({ type }) => type === "bind" || type === "rbind");
+  if (bound) {
+    b.field = "linux.rootfsPropagation";
+    const flag = propagation?.flag === MS.PRIVATE ? MS.PRIVATE : MS.SLAVE;
+    setAttributes(b, root, { set: 0, clear: 0, propagation: flag }, true);
+  }
+  return { root, extra };
+}
+
+/** No symlink below the bundle: the path is checked and used as one fd. */
+function cloneRootPath(b: ProgramBuilder, { spec, bundle, host }: InitPlan): Register {
+  b.field = `root.path ${JSON.stringify(spec.root.path)}`;
+  const flags = O.PATH | O.CLOEXEC | O_BY_ARCH[host.architecture].DIRECTORY;
+  const base = b.call("openat", [AT.FDCWD, b.data.string(bundle), flags], { action: "open bundle" });
+  const directory = openAt(b, base, spec.root.path, flags, RESOLVE.NO_SYMLINKS | RESOLVE.NO_MAGICLINKS, { action: "open rootfs" });
+  const clone = MOUNT.OPEN_TREE_CLONE | O.CLOEXEC | AT.RECURSIVE | AT.EMPTY_PATH;
+  const tree = b.call("open_tree", [directory, b.data.string(""), clone]);
+  b.release(base);
+  b.release(directory);
+  return tree;
+}
+
+function prepareMount(b: ProgramBuilder, mount: Mount, host: HostFeatures, field: () => string): Register {
+  const options = parseMountOptions(mount.options, field);
+  const isBind = options.bind !== "none" || mount.type === "bind" || mount.type === "rbind";
+  if (options.remount) throw new InvalidSpec(field(), "remount is not supported here");
+  if (isBind) {
+    const recursive = options.bind === "rbind" || mount.type === "rbind";
+    return prepareBind(b, mount.source, options, recursive, undefined);
+  }
+  if (mount.type === "") throw new InvalidSpec(field(), "no type");
+  const data = mount.type === "overlay" ? overlayParameters(options.data, kernelAtLeast(host, 6, 8), field) : options.data;
+  return createFileSystem(b, mount.type, fsParameters(mount.source, options, data), options.attributes.set);
+}
+
+/** Everything that a new file system is told: its source, its own options, its superblock's flags. */
+export function fsParameters(source: string, options: MountOptions, data = options.data): FsParameter[] {
+  const parameters: FsParameter[] = source === "" ? [] : [{ key: "source", value: source }];
+  parameters.push(...data);
+  for (const key of options.superblock) parameters.push({ key, value: undefined });
+  if ((options.attributes.set & ATTR.rdonly) !== 0) parameters.push({ key: "ro", value: undefined });
+  return parameters;
+}
+
+/**
+ * A detached clone of a host path with its flags and propagation (`fallback` if the options name none): in the host's view, before
+ * any namespace of the container's.
+ */
+export function prepareBind(
+  b: ProgramBuilder,
+  source: string,
+  options: MountOptions,
+  recursive: boolean,
+  fallback: Propagation | undefined,
+): Register {
+  const first = options.data[0];
+  if (first !== undefined) throw new InvalidSpec(b.field, "a bind takes no option of a file system", first.key);
+  const tree = cloneTree(b, source, recursive);
+  const { attributes, recursive: below } = options;
+  const wanted = options.propagation.length > 0 ? options.propagation : fallback === undefined ? [] : [fallback];
+  const [single] = wanted;
+  if (wanted.length === 1 && single !== undefined && !single.recursive && !isEmpty(attributes)) {
+    setAttributes(b, tree, { ...attributes, propagation: single.flag });
+  } else {
+    for (const { flag, recursive } of wanted) setAttributes(b, tree, { set: 0, clear: 0, propagation: flag }, recursive);
+    if (!isEmpty(attributes)) setAttributes(b, tree, attributes);
+  }
+  if (!isEmpty(below)) setAttributes(b, tree, below, true);
+  return tree;
+}
+
+function isEmpty(change: { readonly set: number; readonly clear: number }): boolean {
+  return change.set === 0 && change.clear === 0;
+}
+
+/** Put the root on top of ours, make it the only one: nothing of the host's mounts is left in this namespace. */
+export function pivot(b: ProgramBuilder, { root, extra }: PreparedRootfs, propagation: Propagation | undefined): void {
+  b.field = "root";
+  const here = b.data.string(".");
+  const slash = b.data.string("/");
+  const none = b.data.string("");
+  const slave = b.data.words([0, 0, MS.SLAVE, 0]);
+  b.sys("mount_setattr", [AT.FDCWD, slash, AT.RECURSIVE, slave, 32], { action: "make / rslave" });
+  b.sys("move_mount", [root, none, AT.FDCWD, slash, MOUNT.MOVE_F_EMPTY_PATH], { action: "attach rootfs" });
+  b.sys("fchdir", [root]);
+  b.sys("pivot_root", [here, here]);
+  b.sys("umount2", [here, MOUNT.MNT_DETACH]);
+  for (const { tree, target, field } of extra) {
+    b.field = field;
+    const at = resolve(b, root, target, MISSING.fail);
+    attach(b, tree, at);
+    b.release(at);
+    b.release(tree);
+  }
+  if (propagation === undefined || propagation.flag === MS.PRIVATE || propagation.flag === MS.SLAVE) return;
+  b.field = "linux.rootfsPropagation";
+  setAttributes(b, root, { set: 0, clear: 0, propagation: propagation.flag }, propagation.recursive);
+}
+
+/** A path on the host: relative ones are relative to the bundle. */
+export function hostPath(bundle: string, path: string): string {
+  return path.startsWith("/") ? path : join(bundle, path);
+}

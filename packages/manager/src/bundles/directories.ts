@@ -1,0 +1,20 @@
+import { join } from "node:path";
+
+/** Where the manager keeps things. `root` survives a reboot; `state` need not. */
+export interface Directories {
+  readonly root: string;
+  readonly state: string;
+}
+
+const TASK_PLUGIN = "io.containerd.runtime.v2.task";
+
+/** The layout below the two directories, in one place. containerd's names where containerd has one. */
+export const layout = {
+  bundles: (dirs: Directories, namespace: string) => join(dirs.state, TASK_PLUGIN, namespace),
+  bundleWorks: (dirs: Directories, namespace: string) => join(dirs.root, TASK_PLUGIN, namespace),
+  containers: (dirs: Directories, namespace: string) => join(dirs.root, "containers", namespace),
+  layers: (dirs: Directories) => join(dirs.root, "layers", "sha256"),
+  images: (dirs: Directories) => join(dirs.root, "images"),
+  grpcSocket: (dirs: Directories) => join(dirs.state, "trimaran.sock"),
+  ttrpcSocket: (dirs: Directories) => join(dirs.state, "trimaran.sock.ttrpc"),
+} as const;

@@ -1,0 +1,114 @@
+import { createRequire } from "node:module";
+import { constants } from "node:os";
+import { errnoOf } from "../errors/manager-error.ts";
+
+/** A system call that Node does not offer has failed. */
+export class SyscallError extends Error {
+  override readonly name = "SyscallError";
+  readonly code: string;
+  readonly syscall: string;
+
+  constructor(syscall: string, errno: number, subject: string) {
+    const code = ERRNO_NAMES.get(errno) ?? `errno ${errno}`;
+    super(`${subject}: ${code} from ${syscall}`);
+    this.code = code;
+    this.syscall = syscall;
+  }
+}
+
+const ERRNO_NAMES = new Map(Object.entries(constants.errno).map(([name, value]) => [value, name]));
+
+/** The calls that Node lacks. Paths are given to the kernel as they are: whoever builds them has made them safe. */
+export interface Syscalls {
+  /** A FIFO; the mode is not subject to the umask. */
+  mkfifo(path: string, mode: number): void;
+  /** `mode` with the file type's bits. Device numbers 0:0 make a whiteout. */
+  mknod(path: string, mode: number, major: number, minor: number): void;
+  /** Set one extended attribute; a symbolic link is not followed. */
+  lsetxattr(path: string, name: string, value: Uint8Array): void;
+  /** The attributes of a file, a symbolic link not followed: at most 64 KiB of names and of each value. */
+  lgetxattrs(path: string): ReadonlyMap<string, Buffer>;
+  /** Lazy unmount of one mount; false if nothing is mounted there. */
+  umount(path: string): boolean;
+  /** Both ends are close-on-exec; the reading end does not block. */
+  pipe(): { readonly reader: number; readonly writer: number };
+  /** An exclusive lock on an open file, for as long as it is open. Waits on a thread of the pool. */
+  flock(fd: number): Promise<void>;
+}
+
+const AT_FDCWD = -100;
+const MNT_DETACH = 2;
+const UMOUNT_NOFOLLOW = 8;
+const LOCK_EX = 2;
+const XATTR_LIMIT_BYTES = 65536;
+
+/** Load libc (about 18 ms the first time, with koffi's own loading). */
+export function loadSyscalls(): Syscalls {
+  // koffi is CommonJS at heart; asked for here and not at the top, since `ps` and `--help` need none of it.
+  const koffi: typeof import("koffi") = createRequire(import.meta.url)("koffi");
+  const libc = koffi.load(null);
+  const check = (result: number, syscall: string, subject: string): number => {
+    if (result < 0) throw new SyscallError(syscall, koffi.errno(), subject);
+    return result;
+  };
+  const mknodat = libc.func("int mknodat(int, const char *, uint, uint64)");
+  const fchmodat = libc.func("int fchmodat(int, const char *, uint, int)");
+  const setxattr = libc.func("int lsetxattr(const char *, const char *, const void *, size_t, int)");
+  const getxattr = libc.func("int64 lgetxattr(const char *, const char *, _Out_ void *, size_t)");
+  const listxattr = libc.func("int64 llistxattr(const char *, _Out_ void *, size_t)");
+  const umount2 = libc.func("int umount2(const char *, int)");
+  const pipe2 = libc.func("int pipe2(_Out_ int *, int)");
+  const fcntl = libc.func("int fcntl(int, int, int)");
+  const flock = libc.func("int flock(int, int)");
+
+  const mknod: Syscalls["mknod"] = (path, mode, major, minor) => {
+    check(mknodat(AT_FDCWD, path, mode, deviceNumber(major, minor)), "mknod", path);
+    check(fchmodat(AT_FDCWD, path, mode & 0o7777, 0), "chmod", path);
+  };
+  return {
+    mknod,
+    mkfifo: (path, mode) => mknod(path, 0o010000 | mode, 0, 0),
+    lsetxattr: (path, name, value) => {
+      check(setxattr(path, name, value, value.length, 0), "lsetxattr", `${path} ${name}`);
+    },
+    lgetxattrs: (path) => {
+      const buffer = Buffer.alloc(XATTR_LIMIT_BYTES);
+      const size = Number(listxattr(path, buffer, buffer.length));
+      check(size, "llistxattr", path);
+      const names = buffer.toString("utf8", 0, size).split("\0").filter(Boolean);
+      return new Map(
+        names.map((name) => {
+          const length = Number(getxattr(path, name, buffer, buffer.length));
+          return [name, Buffer.from(buffer.subarray(0, check(length, "lgetxattr", `${path} ${name}`)))];
+        }),
+      );
+    },
+    umount: (path) => {
+      try {
+        check(umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW), "umount2", path);
+        return true;
+      } catch (error) {
+        if (errnoOf(error) === "EINVAL" || errnoOf(error) === "ENOENT") return false;
+        throw error;
+      }
+    },
+    pipe: () => {
+      const fds = new Int32Array(2);
+      check(pipe2(fds, 0o2000000), "pipe2", "pipe"); // O_CLOEXEC
+      const [reader = -1, writer = -1] = fds;
+      check(fcntl(reader, 4, 0o4000), "fcntl", "pipe"); // F_SETFL, O_NONBLOCK
+      return { reader, writer };
+    },
+    flock: async (fd) => {
+      const { promise, resolve, reject } = Promise.withResolvers<number>();
+      flock.async(fd, LOCK_EX, (error: unknown, result: number) => (error ? reject(error) : resolve(result)));
+      if ((await promise) < 0) throw new SyscallError("flock", koffi.errno(), "lock");
+    },
+  };
+}
+
+/** dev_t as libc packs it: 12 bits of major around 20 of minor, and the high parts above. */
+function deviceNumber(major: number, minor: number): bigint {
+  const [a, b] = [BigInt(major), BigInt(minor)];
+  return (b & 0xffn) | ((a & 0xfffn) << 8n) | ((b & ~0xffn) << 12n) | ((a & ~0xfffn) << 32n);
+}

@@ -1,0 +1,37 @@
+import { taskV2, taskV3 } from "@trimaran/proto";
+import { Client, connectUnix } from "ttrpc-ts";
+import { type ShimEndpoint, socketPath } from "./shim-reply.ts";
+
+/** The task service of a shim, v2 and v3 alike: the messages are the same. */
+export type TaskService = ReturnType<typeof taskService>;
+
+function taskService(client: Client, version: 2 | 3) {
+  return client.service(version === 3 ? { ...taskV2, name: taskV3.name } : taskV2);
+}
+
+/** One connection to one shim. Closing it ends no container. */
+export class ShimConnection implements Disposable {
+  readonly endpoint: ShimEndpoint;
+  readonly task: TaskService;
+  readonly #client: Client;
+
+  private constructor(endpoint: ShimEndpoint, client: Client) {
+    this.endpoint = endpoint;
+    this.#client = client;
+    this.task = taskService(client, endpoint.version);
+  }
+
+  /** Throws the socket's error (ECONNREFUSED, ENOENT) if nobody listens there: a shim is dialled once, without retries. */
+  static async open(endpoint: ShimEndpoint): Promise<ShimConnection> {
+    return new ShimConnection(endpoint, new Client(await connectUnix(socketPath(endpoint.address))));
+  }
+
+  /** The same connection, spoken to as task.v2: for a shim that announces 3 and serves only 2. */
+  asVersion2(): ShimConnection {
+    return new ShimConnection({ ...this.endpoint, version: 2 }, this.#client);
+  }
+
+  [Symbol.dispose](): void {
+    this.#client.close();
+  }
+}

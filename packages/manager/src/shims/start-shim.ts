@@ -1,0 +1,104 @@
+import { spawn } from "node:child_process";
+import { closeSync } from "node:fs";
+import { Socket } from "node:net";
+import type { Bundle } from "../bundles/bundle.ts";
+import { Code, ManagerError, messageOf } from "../errors/manager-error.ts";
+import type { Syscalls } from "../host/syscalls.ts";
+import { parseShimReply, type ShimEndpoint } from "./shim-reply.ts";
+
+/** What every invocation of a shim is told about its manager. */
+export interface ShimParent {
+  /** Address of the gRPC API; also part of the shim's socket name. */
+  readonly grpcAddress: string;
+  readonly ttrpcAddress: string;
+  /** What the shim would exec to publish an event without ttrpc. */
+  readonly publishBinary: string;
+  readonly environment: NodeJS.ProcessEnv;
+  readonly debug: boolean;
+}
+
+const OUTPUT_LIMIT_BYTES = 1 << 20;
+
+/** The flags that all invocations share, as containerd writes them. */
+export function shimFlags(parent: ShimParent, bundle: Bundle): string[] {
+  const where = ["-namespace", bundle.namespace, "-address", parent.grpcAddress];
+  return [...where, "-publish-binary", parent.publishBinary, "-id", bundle.id];
+}
+
+/** containerd's whole environment plus what it adds for a shim. */
+export function shimEnvironment(parent: ShimParent, namespace: string): NodeJS.ProcessEnv {
+  return {
+    ...parent.environment,
+    TTRPC_ADDRESS: parent.ttrpcAddress,
+    GRPC_ADDRESS: parent.grpcAddress,
+    NAMESPACE: namespace,
+    MAX_SHIM_VERSION: "2", // also where 3 is accepted: containerd says so up to this day
+    GOMAXPROCS: "2",
+  };
+}
+
+/**
+ * Run `BINARY … start` as containerd does: in the bundle, in a process group of its own, stdout and stderr one pipe, `input` on
+ * stdin or nothing. Waits for the end of the pipe and for the exit. Throws with the shim's own words if it fails.
+ */
+export async function startShim(
+  binary: string,
+  bundle: Bundle,
+  parent: ShimParent,
+  host: { readonly syscalls: Syscalls; readonly signal: AbortSignal; readonly input?: Uint8Array },
+): Promise<ShimEndpoint> {
+  const { reader, writer } = host.syscalls.pipe();
+  const output = new Socket({ fd: reader, readable: true, writable: false });
+  const exit = Promise.withResolvers<string>();
+  try {
+    const child = spawn(binary, [...shimFlags(parent, bundle), ...(parent.debug ? ["-debug"] : []), "start"], {
+      cwd: bundle.path,
+      env: shimEnvironment(parent, bundle.namespace),
+      stdio: [host.input === undefined ? "ignore" : "pipe", writer, writer],
+      detached: true,
+      signal: host.signal,
+      killSignal: "SIGKILL",
+    });
+    child.on("error", exit.reject);
+    child.on("exit", (code, signal) => exit.resolve(signal ?? String(code)));
+    child.stdin?.on("error", () => {}).end(host.input); // a shim may close stdin unread
+  } finally {
+    closeSync(writer);
+  }
+  try {
+    const [bytes, status] = await Promise.all([readAll(output, host.signal), exit.promise]);
+    if (status !== "0") throw startFailed(binary, status, bytes.toString("utf8").trim());
+    return parseShimReply(bytes);
+  } catch (error) {
+    if (error instanceof ManagerError) throw error;
+    throw startFailed(binary, messageOf(error), "", error);
+  } finally {
+    output.destroy();
+  }
+}
+
+async function readAll(stream: Socket, signal: AbortSignal): Promise<Buffer> {
+  const abort = () => stream.destroy(new Error("no reply in time"));
+  signal.addEventListener("abort", abort, { once: true });
+  try {
+    const chunks: Buffer[] = [];
+    let length = 0;
+    for await (const chunk of stream as AsyncIterable<Buffer>) {
+      length += chunk.length;
+      if (length > OUTPUT_LIMIT_BYTES) throw new Error(`more than ${OUTPUT_LIMIT_BYTES} bytes of output`);
+      chunks.push(chunk);
+    }
+    return Buffer.concat(chunks);
+  } finally {
+    signal.removeEventListener("abort", abort);
+  }
+}
+
+function startFailed(binary: string, status: string, output: string, cause?: unknown): ManagerError {
+  const said = output === "" ? "" : `: ${output}`;
+  return new ManagerError(Code.Unavailable, `shim ${binary} start: ${describe(status)}${said}`, { cause });
+}
+
+function describe(status: string): string {
+  return /^\d+$/.test(status) ? `exit status ${status}` : status;
+}

@@ -1,0 +1,346 @@
+/* The connection to the task server: told everything when it is made, pinged while something is open, replaced when it hangs. */
+#define _GNU_SOURCE
+#include "monitor.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+	SILENCE_MS = 200, PATIENCE_MS = 1000, PATIENCE_MAX_MS = 30000, CALM_MS = 60000, WELCOME_MS = 5000, DELAY_MS = 50, DELAY_MAX_MS = 2000,
+	LOCKED_MS = 10, EXIT_MS = 1000, NOTES_MAX = 4 << 20, OUT_LIMIT = 256 << 20
+};
+
+bool link_up(const struct monitor *m)
+{
+	return m->link.source.fd >= 0;
+}
+
+/* ---- notes ---- */
+
+static struct note **note_at(struct monitor *m, struct view key)
+{
+	struct note **at = &m->notes;
+
+	while (*at && (strlen((*at)->key) != key.len || memcmp((*at)->key, key.bytes, key.len)))
+		at = &(*at)->next;
+	return at;
+}
+
+static void note_remove(struct monitor *m, struct note **at)
+{
+	struct note *note = *at;
+
+	*at = note->next;
+	m->notes_bytes -= strlen(note->key) + note->len;
+	free(note->key);
+	free(note->value);
+	free(note);
+}
+
+static int note_set(struct monitor *m, struct reader *body)
+{
+	struct view key = read_str(body), value = read_blob(body);
+	struct note **at, *note;
+
+	if (!reader_done(body))
+		return -EPROTO;
+	at = note_at(m, key);
+	if (*at)
+		note_remove(m, at);
+	if (!value.len)
+		return 0;
+	if (m->notes_bytes + key.len + value.len > NOTES_MAX)
+		return -ENOSPC;
+	while (*at) /* at the end: notes are told in the order in which they were set */
+		at = &(*at)->next;
+	note = calloc(1, sizeof *note);
+	if (!note)
+		return -ENOMEM;
+	note->key = strndup(key.len ? (const char *)key.bytes : "", key.len);
+	note->value = malloc(value.len);
+	if (!note->key || !note->value) {
+		free(note->key);
+		free(note->value);
+		free(note);
+		return -ENOMEM;
+	}
+	memcpy(note->value, value.bytes, value.len);
+	note->len = (uint32_t)value.len;
+	m->notes_bytes += key.len + value.len;
+	*at = note;
+	return 0;
+}
+
+static void tell_notes(struct monitor *m)
+{
+	for (struct note *note = m->notes; note; note = note->next) {
+		size_t mark = message_begin(&m->link.out, MSG_NOTE, 0);
+
+		buf_str(&m->link.out, note->key, strlen(note->key));
+		buf_blob(&m->link.out, note->value, note->len);
+		message_end(&m->link.out, mark);
+	}
+}
+
+/* ---- messages ---- */
+
+static int welcome(struct monitor *m, struct reader *body)
+{
+	uint32_t version = read_u32(body), pid = read_u32(body);
+
+	if (!reader_done(body) || version != PROTOCOL_VERSION || pid > INT32_MAX)
+		return -EPROTO;
+	m->link.welcomed = true;
+	m->link.server_pid = (pid_t)pid;
+	m->link.server_start = start_time_of((pid_t)pid);
+	m->link.delay = 0;
+	return 0;
+}
+
+static int send_frames(struct monitor *m, struct reader *body)
+{
+	uint32_t conn = read_u32(body);
+
+	return body->bad ? -EPROTO : conn_send(m, conn, body->at, body->left);
+}
+
+static int leave(struct monitor *m)
+{
+	m->exiting = true;
+	m->exit_at = now_ms() + EXIT_MS;
+	m->again = true;
+	return 0;
+}
+
+static int goodbye(struct monitor *m)
+{
+	m->link.bye = true;
+	for (struct entry *e = m->entries; e; e = (struct entry *)e->object.next)
+		e->untold = false;
+	return 0;
+}
+
+int link_message(void *monitor, struct message_in *message)
+{
+	struct monitor *m = monitor;
+
+	if (!m->link.welcomed && message->type != MSG_WELCOME)
+		return -EPROTO;
+	switch (message->type) {
+	case MSG_WELCOME: return m->link.welcomed ? -EPROTO : welcome(m, &message->body);
+	case MSG_NOTE: return note_set(m, &message->body);
+	case MSG_SEND: return send_frames(m, &message->body);
+	case MSG_SPAWN: return proc_spawn(m, message);
+	case MSG_RUN: return proc_run(m, message);
+	case MSG_GATE: return proc_gate(m, message);
+	case MSG_SYNC_REPLY: return proc_sync_reply(m, message);
+	case MSG_FORGET: return proc_forget(m, message);
+	case MSG_PONG: return message->body.left == 8 ? 0 : -EPROTO;
+	case MSG_EXIT: return message->body.left ? -EPROTO : leave(m);
+	case MSG_BYE: return message->body.left ? -EPROTO : goodbye(m);
+	default: return -EPROTO;
+	}
+}
+
+/* ---- the connection ---- */
+
+static void schedule_retry(struct monitor *m)
+{
+	m->link.retry_at = now_ms() + m->link.delay;
+	m->link.delay = m->link.delay ? m->link.delay * 2 : DELAY_MS;
+	if (m->link.delay > DELAY_MAX_MS)
+		m->link.delay = DELAY_MAX_MS;
+}
+
+void link_lost(struct monitor *m)
+{
+	struct link *l = &m->link;
+	bool bye = l->bye;
+
+	source_arm(m, &l->source, 0);
+	if (l->source.fd >= 0)
+		close(l->source.fd);
+	l->source.fd = -1;
+	if (!l->welcomed && !l->delay)
+		l->delay = DELAY_MS;
+	l->welcomed = l->bye = false;
+	buf_free(&l->out);
+	inbox_free(&l->in);
+	l->pinged_at = 0;
+	conns_link_lost(m, bye);
+	proc_link_lost(m, bye);
+	schedule_retry(m);
+}
+
+static bool read_link(struct monitor *m)
+{
+	struct link *l = &m->link;
+
+	for (int i = 0; i < 4; i++) {
+		ssize_t n = read(l->source.fd, m->scratch, SCRATCH);
+
+		if (n < 0)
+			return errno == EAGAIN || errno == EINTR;
+		if (n == 0)
+			return false;
+		m->scratch_used = m->scratch_used || n > 4096;
+		l->heard_at = now_ms();
+		l->pinged_at = 0;
+		if (inbox_feed(&l->in, m->scratch, (size_t)n, link_message, m) < 0)
+			return false;
+		if (n < SCRATCH)
+			break;
+	}
+	return true;
+}
+
+static bool write_link(struct link *l)
+{
+	while (buf_len(&l->out)) {
+		ssize_t n = send(l->source.fd, l->out.bytes + l->out.start, buf_len(&l->out), MSG_NOSIGNAL);
+
+		if (n < 0)
+			return errno == EAGAIN || errno == EINTR;
+		buf_take(&l->out, (size_t)n);
+	}
+	return true;
+}
+
+static void link_ready(struct monitor *m, struct source *source, uint32_t events)
+{
+	(void)source;
+	if (events & (EPOLLIN | EPOLLHUP | EPOLLERR) && !read_link(m))
+		link_lost(m);
+}
+
+static void tell_hello(struct monitor *m)
+{
+	struct buf *out = &m->link.out;
+	size_t mark = message_begin(out, MSG_HELLO, 0);
+
+	buf_u32(out, PROTOCOL_VERSION);
+	buf_u32(out, (uint32_t)getpid());
+	buf_str(out, m->identity, strlen(m->identity));
+	message_end(out, mark);
+}
+
+/* Everything that the server must know: also what an earlier one has been told. */
+static void tell_all(struct monitor *m)
+{
+	tell_hello(m);
+	tell_notes(m);
+	for (struct entry *e = m->entries; e; e = (struct entry *)e->object.next)
+		proc_tell(m, e);
+	message_end(&m->link.out, message_begin(&m->link.out, MSG_READY, 0));
+	for (struct entry *e = m->entries; e; e = (struct entry *)e->object.next)
+		proc_tell_sync(m, e);
+	conns_replay(m);
+	m->unsent = false;
+	proc_link_ready(m);
+}
+
+static void reach(struct monitor *m)
+{
+	struct link *l = &m->link;
+	int fd = reach_server(&m->place, true);
+
+	if (fd == -EAGAIN) {
+		l->retry_at = now_ms() + LOCKED_MS;
+		return;
+	}
+	if (fd < 0) {
+		schedule_retry(m);
+		return;
+	}
+	l->source = (struct source) { link_ready, fd, 0 };
+	l->connected_at = l->heard_at = now_ms();
+	l->pinged_at = 0;
+	tell_all(m);
+}
+
+static bool something_to_tell(const struct monitor *m)
+{
+	if (m->busy || m->unsent)
+		return true;
+	for (const struct entry *e = m->entries; e; e = (const struct entry *)e->object.next)
+		if (e->untold)
+			return true;
+	return false;
+}
+
+/* ---- a server that hangs ---- */
+
+static void replace(struct monitor *m)
+{
+	struct link *l = &m->link;
+	int64_t now = now_ms();
+	int r = replace_server(&m->place, l->welcomed ? l->server_pid : 0, l->server_start);
+
+	if (r == -EAGAIN) { /* somebody else is at it */
+		l->retry_at = now + LOCKED_MS;
+		return;
+	}
+	l->patience = now - l->replaced_at < CALM_MS && l->replaced_at ? l->patience * 2 : PATIENCE_MS;
+	if (l->patience > PATIENCE_MAX_MS)
+		l->patience = PATIENCE_MAX_MS;
+	l->replaced_at = now;
+	link_lost(m);
+}
+
+static void ping(struct monitor *m, int64_t now)
+{
+	struct link *l = &m->link;
+	size_t mark = message_begin(&l->out, MSG_PING, 0);
+
+	buf_u64(&l->out, ++l->token);
+	message_end(&l->out, mark);
+	l->pinged_at = now;
+}
+
+/* When the link's state wants attention next; 0: never. */
+int64_t link_deadline(const struct monitor *m)
+{
+	const struct link *l = &m->link;
+	int64_t at = 0;
+
+	if (m->exiting)
+		return 0;
+	if (!link_up(m))
+		return something_to_tell(m) ? l->retry_at ? l->retry_at : 1 : 0;
+	if (!l->welcomed)
+		at = l->connected_at + WELCOME_MS;
+	else if (m->busy)
+		at = l->pinged_at ? l->pinged_at + l->patience : l->heard_at + SILENCE_MS;
+	return at && at < l->retry_at ? l->retry_at : at;
+}
+
+static void timers(struct monitor *m)
+{
+	int64_t at = link_deadline(m), now = now_ms();
+
+	if (!at || now < at)
+		return;
+	if (!link_up(m))
+		reach(m);
+	else if (m->link.welcomed && !m->link.pinged_at)
+		ping(m, now);
+	else
+		replace(m);
+}
+
+void link_turn(struct monitor *m)
+{
+	struct link *l = &m->link;
+
+	timers(m);
+	if (!link_up(m))
+		return;
+	if (l->out.broken || buf_len(&l->out) > OUT_LIMIT || !write_link(l)) {
+		link_lost(m);
+		return;
+	}
+	source_arm(m, &l->source, EPOLLIN | (buf_len(&l->out) ? EPOLLOUT : 0));
+}

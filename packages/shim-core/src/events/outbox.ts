@@ -1,0 +1,102 @@
+import type { MonitorLink } from "@trimaran/monitor";
+import type { Logger } from "../log.ts";
+
+/** Delivers one encoded Envelope; rejects with a RetryableError where the daemon is away, with anything else where it refuses. */
+export type Forward = (envelope: Uint8Array) => Promise<void>;
+
+const PREFIX = "event/";
+/** Beyond this many undelivered events the oldest is dropped: a daemon that is away for days must not fill the monitor. */
+const LIMIT = 2048;
+const FIRST_PAUSE_MS = 50;
+const LONGEST_PAUSE_MS = 5000;
+
+/**
+ * A pod's events, in order, until the daemon has taken them. Each is a note of the monitor before it is sent, so a killed task
+ * server loses none. Order is kept by sending one at a time.
+ */
+export class Outbox {
+  readonly #link: MonitorLink;
+  readonly #forward: Forward;
+  readonly #log: Logger;
+  readonly #pending: { readonly key: string; readonly envelope: Uint8Array }[] = [];
+  #next = 0;
+  #sending: Promise<void> | undefined;
+  #closed = false;
+
+  constructor(link: MonitorLink, forward: Forward, log: Logger) {
+    this.#link = link;
+    this.#forward = forward;
+    this.#log = log;
+    for (const key of [...link.notes.keys()].filter((name) => name.startsWith(PREFIX)).sort()) {
+      const envelope = link.notes.get(key);
+      if (envelope) this.#pending.push({ key, envelope });
+      this.#next = Number.parseInt(key.slice(PREFIX.length), 10) + 1;
+    }
+    this.#pump();
+  }
+
+  /** Keep the envelope and send it as soon as all before it are gone. */
+  add(envelope: Uint8Array): void {
+    const key = PREFIX + String(this.#next++).padStart(12, "0");
+    this.#link.note(key, envelope);
+    this.#pending.push({ key, envelope });
+    if (this.#pending.length > LIMIT) this.#drop("event dropped: too many undelivered");
+    this.#pump();
+  }
+
+  /** Resolves when nothing is left to send, or the time is over. */
+  async flushed(limitMs: number): Promise<void> {
+    if (!this.#sending) return;
+    let timer: NodeJS.Timeout | undefined;
+    const over = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, limitMs);
+    });
+    await Promise.race([this.#sending, over]);
+    clearTimeout(timer);
+  }
+
+  close(): void {
+    this.#closed = true;
+  }
+
+  #pump(): void {
+    if (this.#sending || this.#pending.length === 0) return;
+    this.#sending = this.#send().finally(() => {
+      this.#sending = undefined;
+      if (!this.#closed) this.#pump();
+    });
+  }
+
+  async #send(): Promise<void> {
+    let pauseMs = FIRST_PAUSE_MS;
+    for (let first = this.#pending[0]; first && !this.#closed; first = this.#pending[0]) {
+      try {
+        await this.#forward(first.envelope);
+      } catch (error) {
+        if (error instanceof RetryableError) {
+          await new Promise((resolve) => setTimeout(resolve, pauseMs));
+          pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS);
+          continue;
+        }
+        this.#log.warning("event refused", { error });
+      }
+      pauseMs = FIRST_PAUSE_MS;
+      if (this.#pending[0] === first) this.#shift();
+    }
+  }
+
+  #drop(why: string): void {
+    this.#log.error(why, {});
+    this.#shift();
+  }
+
+  #shift(): void {
+    const gone = this.#pending.shift();
+    if (gone) this.#link.note(gone.key, undefined);
+  }
+}
+
+/** The daemon is not there now. */
+export class RetryableError extends Error {
+  override readonly name = "RetryableError";
+}

@@ -1,0 +1,141 @@
+import type { MonitorLink } from "@trimaran/monitor";
+import { Code, StatusError } from "ttrpc-ts";
+import type { Logger } from "../log.ts";
+import type { PodIdentity } from "../pod/identity.ts";
+import type { StdioLaunch } from "../stdio/plan.ts";
+import { type DescribeFailure, MonitoredProcess, type RequestKey } from "./process.ts";
+import { signalProgram } from "./programs.ts";
+import { appendUndo, removeUndo, type UndoStep, writeUndo } from "./undo.ts";
+
+const ESRCH = 3;
+
+/** A program to run in a child of the monitor. */
+export interface Launch {
+  readonly program: Uint8Array;
+  /** Wiring of stdio, as `planStdio` gave it; without: none. */
+  readonly stdio?: StdioLaunch;
+  /** Slots whose readability is to be told to `onWatch`. */
+  readonly watches?: readonly number[];
+  readonly describe: DescribeFailure;
+  /** Answers the program's SYNC steps. What it throws ends the program; the error is the launch's. */
+  readonly onSync?: (sync: SyncRequest, process: MonitoredProcess) => Promise<bigint> | bigint;
+  readonly onWatch?: (slot: number, data: Uint8Array) => void;
+}
+
+/** What a child told at a SYNC step. */
+export interface SyncRequest {
+  readonly code: number;
+  readonly value: bigint;
+  readonly hasFd: boolean;
+  readonly data: Uint8Array;
+}
+
+/** What `find` needs to take up a process again. */
+export type Handlers = Pick<Launch, "describe" | "onSync" | "onWatch">;
+
+/** The outside world of one pod's runtime: its monitor, a clock, the undo list. */
+export class Host {
+  readonly log: Logger;
+  /** Where files that may be made again are kept, such as compiled seccomp filters. */
+  readonly cacheDirectory: string;
+  readonly #link: MonitorLink;
+  readonly #identity: PodIdentity;
+  readonly #processes = new Map<string, { process: MonitoredProcess; handlers: Handlers }>();
+
+  constructor(options: { link: MonitorLink; log: Logger; cacheDirectory: string; identity: PodIdentity }) {
+    this.#link = options.link;
+    this.log = options.log;
+    this.cacheDirectory = options.cacheDirectory;
+    this.#identity = options.identity;
+  }
+
+  /** Process id of the monitor: what Connect calls the shim. */
+  get monitorPid(): number {
+    return this.#link.pid;
+  }
+
+  nowNs(): bigint {
+    return BigInt(Date.now()) * 1_000_000n;
+  }
+
+  /** Run a program under a key. A key that the monitor knows already gives its process; the program is not run again. */
+  launch(key: string, launch: Launch): MonitoredProcess {
+    const process = this.find(key, launch);
+    const { program, stdio, watches } = launch;
+    this.#link.spawn(key, {
+      program,
+      streams: stdio?.streams ?? [],
+      watches: [...(watches ?? []), ...(stdio?.watches ?? [])],
+    });
+    return process;
+  }
+
+  /** The process of a key that was launched before a restart of the task server. */
+  find(key: string, handlers: Handlers): MonitoredProcess {
+    const process = new MonitoredProcess(this.#link, key, handlers.describe);
+    this.#processes.set(key, { process, handlers });
+    return process;
+  }
+
+  has(key: string): boolean {
+    return this.#link.processes.has(key);
+  }
+
+  /** Drop what the monitor keeps of a key. */
+  forget(key: string): void {
+    this.#processes.delete(key);
+    this.#link.forget(key);
+  }
+
+  /** Signal a process through its pidfd. Throws NotFound once it has exited: a reaped pid is never signalled. */
+  async signal(process: MonitoredProcess, signal: number, once?: RequestKey): Promise<void> {
+    const { errno } = await process.run(signalProgram(signal), once);
+    if (errno === ESRCH || (errno !== 0 && process.hasExited))
+      throw new StatusError(Code.NotFound, "process already finished: not found");
+    if (errno !== 0)
+      throw new StatusError(Code.InvalidArgument, `signal ${signal}: errno ${errno} from pidfd_send_signal`);
+  }
+
+  note(key: string, value: Uint8Array | undefined): void {
+    this.#link.note(key, value);
+  }
+
+  /** Write down what is about to be made outside of the container; `delete` takes it away, whoever was killed meanwhile. */
+  recordUndo(bundle: string, steps: readonly UndoStep[]): void {
+    // the container whose `start` made the monitor is the one whose `delete` must take the socket away
+    const own: UndoStep[] = bundle === this.#identity.bundle ? [{ verb: "unlink", path: this.#identity.socket }] : [];
+    writeUndo(bundle, [...steps, ...own]);
+  }
+
+  /** A process that `delete` has to kill; known only after the clone. */
+  recordProcess(bundle: string, process: MonitoredProcess): void {
+    const { pid, startTime } = process;
+    if (startTime !== 0n) appendUndo(bundle, [{ verb: "kill-pid", pid, startTime }]);
+    appendUndo(bundle, [{ verb: "pid", pid }]);
+  }
+
+  clearUndo(bundle: string): void {
+    removeUndo(bundle);
+  }
+
+  /** Hand the monitor's news to the process that it is about. Called by the pod. */
+  dispatch = {
+    process: (key: string): MonitoredProcess | undefined => this.#processes.get(key)?.process,
+    sync: (key: string, sync: SyncRequest): void => void this.#sync(key, sync),
+    watch: (key: string, slot: number, data: Uint8Array): void =>
+      this.#processes.get(key)?.handlers.onWatch?.(slot, data),
+  };
+
+  async #sync(key: string, sync: SyncRequest): Promise<void> {
+    const known = this.#processes.get(key);
+    const EINVAL = 22;
+    try {
+      const value = await known?.handlers.onSync?.(sync, known.process);
+      if (value === undefined) this.#link.syncReply(key, EINVAL, 0n);
+      else this.#link.syncReply(key, 0, value);
+    } catch (error) {
+      known?.process.lost(error instanceof Error ? error : new Error(String(error)));
+      this.#link.syncReply(key, EINVAL, 0n);
+    }
+  }
+}

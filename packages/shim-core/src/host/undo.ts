@@ -1,0 +1,40 @@
+import { appendFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+
+/** One thing to take away after everything else has failed. Source: packages/monitor/PROTOCOL.md, section 6. */
+export type UndoStep =
+  | { readonly verb: "kill-cgroup" | "umount" | "rmdir" | "unlink"; readonly path: string }
+  | { readonly verb: "kill-pid"; readonly pid: number; readonly startTime: bigint }
+  | { readonly verb: "pid"; readonly pid: number };
+
+/** The list in the bundle that `delete` replays, with or without a task server. */
+export const UNDO_FILE = "trimaran.undo";
+
+/** Write the list, whole. Called before the first of its things is made. */
+export function writeUndo(bundle: string, steps: readonly UndoStep[]): void {
+  const path = `${bundle}/${UNDO_FILE}`;
+  const temporary = `${path}.new`;
+  writeFileSync(temporary, steps.map(toLine).join(""), { mode: 0o600 });
+  renameSync(temporary, path);
+}
+
+/** Add to the list; a line cut off by a crash is not read. */
+export function appendUndo(bundle: string, steps: readonly UndoStep[]): void {
+  appendFileSync(`${bundle}/${UNDO_FILE}`, steps.map(toLine).join(""), { mode: 0o600 });
+}
+
+export function removeUndo(bundle: string): void {
+  rmSync(`${bundle}/${UNDO_FILE}`, { force: true });
+}
+
+function toLine(step: UndoStep): string {
+  switch (step.verb) {
+    case "kill-pid":
+      return `kill-pid ${step.pid} ${step.startTime}\n`;
+    case "pid":
+      return `pid ${step.pid}\n`;
+    default:
+      if (!step.path.startsWith("/") || step.path.includes("\n"))
+        throw new TypeError(`undo path ${JSON.stringify(step.path)}`);
+      return `${step.verb} ${step.path}\n`;
+  }
+}

@@ -1,0 +1,191 @@
+import { unlinkSync } from "node:fs";
+import type { MonitorLink } from "@trimaran/monitor";
+import { Code, type Server, StatusError } from "ttrpc-ts";
+import { type Forward, Outbox } from "../events/outbox.ts";
+import { TaskEvents } from "../events/task-events.ts";
+import { Host } from "../host/host.ts";
+import type { MonitoredProcess } from "../host/process.ts";
+import { resizeProgram } from "../host/programs.ts";
+import type { Logger } from "../log.ts";
+import type { Runtime } from "../runtime.ts";
+import type { Exec } from "../task/exec.ts";
+import type { ExitRecord } from "../task/exit.ts";
+import { type CreateRequest, decodeRecord, type ExecRecord, type TaskRecord } from "../task/record.ts";
+import type { Connection } from "../task/service.ts";
+import { Task } from "../task/task.ts";
+import { MonitorChannel, streamIdOf } from "./channel.ts";
+import type { PodIdentity } from "./identity.ts";
+
+/** A monitor that nobody connects to goes away: the daemon that started it died, or could not read the reply. */
+const FIRST_CONNECTION_LIMIT_MS = 30_000;
+const FLUSH_LIMIT_MS = 5000;
+
+/** What a pod needs of its task server. */
+export interface PodEnvironment {
+  readonly runtime: Runtime;
+  readonly server: Server<Connection>;
+  readonly log: Logger;
+  readonly cacheDirectory: string;
+  readonly forward: (identity: PodIdentity) => Forward;
+}
+
+/** The task server's side of one monitor: its containers, its connections, its events. */
+export class Pod {
+  readonly identity: PodIdentity;
+  readonly options: CreateRequest["options"];
+  readonly host: Host;
+  readonly tasks = new Map<string, Task>();
+  readonly #environment: PodEnvironment;
+  readonly #link: MonitorLink;
+  readonly #outbox: Outbox;
+  readonly #events: TaskEvents;
+  readonly #log: Logger;
+  readonly #connections = new Map<number, { channel: MonitorChannel; data: Connection }>();
+  #lonely: NodeJS.Timeout | undefined;
+
+  constructor(environment: PodEnvironment, link: MonitorLink, identity: PodIdentity) {
+    this.#environment = environment;
+    this.#link = link;
+    this.identity = identity;
+    this.options = identity.options.map(({ typeUrl, value }) => ({ typeUrl, value: Buffer.from(value, "base64") }));
+    this.#log = environment.log.with({ namespace: identity.namespace, sandbox_id: identity.group });
+    const { cacheDirectory } = environment;
+    this.host = new Host({ link, log: this.#log, cacheDirectory, identity });
+    this.#outbox = new Outbox(link, environment.forward(identity), this.#log);
+    this.#events = new TaskEvents(this.#outbox, identity.namespace, () => this.host.nowNs());
+    link.onFrame = (conn, frame, info) => this.#receive(conn, frame, info);
+    link.onConnClosed = (conn) => this.#disconnected(conn);
+    link.onProcess = (report) => this.host.dispatch.process(report.key)?.report(report);
+    link.onSync = (sync) => this.host.dispatch.sync(sync.key, sync);
+    link.onWatch = (key, slot, data) => this.host.dispatch.watch(key, slot, data);
+    this.#recover();
+    if (this.tasks.size === 0) this.#lonely = setTimeout(() => void this.shutdown(), FIRST_CONNECTION_LIMIT_MS).unref();
+  }
+
+  get runtimeVersion(): string {
+    return this.#environment.runtime.version;
+  }
+
+  /** Throws NotFound. */
+  task(id: string): Task {
+    const task = this.tasks.get(id);
+    if (!task) throw new StatusError(Code.NotFound, "container not created: not found");
+    return task;
+  }
+
+  /** The same, once a restarted task server knows its container again. */
+  async readyTask(id: string): Promise<Task> {
+    const task = this.task(id);
+    await task.ready();
+    return task;
+  }
+
+  /** Create a container; `by` names the request, whose replay gives the same answer. */
+  async create(request: CreateRequest, by: string): Promise<number> {
+    const present = this.tasks.get(request.id);
+    if (present && present.record.addedBy !== by)
+      throw new StatusError(Code.AlreadyExists, `container ${request.id}: already exists`);
+    const record = { request, state: { state: "creating" }, addedBy: by, oomKills: 0 } as const;
+    const task = present ?? new Task(this.#environment.runtime, this.host, this.#events, record);
+    this.tasks.set(request.id, task);
+    try {
+      return await task.create();
+    } catch (error) {
+      this.#forget(task);
+      throw error;
+    }
+  }
+
+  /** Delete a container; it is forgotten once the answer is on its way. */
+  async delete(id: string, by: string): Promise<{ readonly pid: number; readonly exit: ExitRecord }> {
+    const task = this.task(id);
+    const ended = await task.delete(by);
+    setImmediate(() => this.#forget(task));
+    return ended;
+  }
+
+  /** For the `delete` command: end a container whatever its state is. */
+  async destroy(id: string): Promise<{ readonly pid: number; readonly exit: ExitRecord } | undefined> {
+    const task = this.tasks.get(id);
+    if (!task) return undefined;
+    const ended = await task.destroy("delete");
+    this.#forget(task);
+    return ended;
+  }
+
+  dropExecNote(exec: Exec): void {
+    this.host.note(exec.noteKey, undefined);
+  }
+
+  async resize(process: MonitoredProcess, width: number, height: number): Promise<void> {
+    await process.run(resizeProgram(width, height));
+  }
+
+  /** End the monitor, if no container needs it: events first, then the socket, then the process. */
+  async shutdown(): Promise<void> {
+    if (this.tasks.size > 0) return;
+    await this.#outbox.flushed(FLUSH_LIMIT_MS);
+    if (this.tasks.size > 0) return;
+    try {
+      unlinkSync(this.identity.socket);
+    } catch {
+      // already gone is what was wanted
+    }
+    this.#link.exit();
+  }
+
+  /** The monitor is gone, or this task server goes. */
+  close(): void {
+    clearTimeout(this.#lonely);
+    this.#outbox.close();
+    for (const { channel } of this.#connections.values()) channel.onClose();
+    this.#connections.clear();
+  }
+
+  #forget(task: Task): void {
+    if (this.tasks.get(task.id) !== task) return;
+    this.tasks.delete(task.id);
+    task.dropNotes();
+  }
+
+  #receive(conn: number, frame: Uint8Array, info: { replayed: boolean; oversized: boolean }): void {
+    clearTimeout(this.#lonely);
+    const connection = this.#connections.get(conn) ?? this.#connect(conn);
+    const bytes = Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength);
+    if (info.replayed) connection.data.replayed.add(streamIdOf(bytes));
+    connection.channel.receive(bytes, info.oversized);
+  }
+
+  #connect(conn: number): { channel: MonitorChannel; data: Connection } {
+    const channel = new MonitorChannel(this.#link, conn);
+    const data: Connection = { pod: this, conn, replayed: new Set() };
+    this.#environment.server.serve(channel, data);
+    const connection = { channel, data };
+    this.#connections.set(conn, connection);
+    return connection;
+  }
+
+  #disconnected(conn: number): void {
+    const connection = this.#connections.get(conn);
+    this.#connections.delete(conn);
+    connection?.channel.onClose();
+  }
+
+  /** Rebuild everything from the monitor's notes. */
+  #recover(): void {
+    const execs = new Map<string, ExecRecord[]>();
+    for (const [key, value] of this.#link.notes) {
+      const [kind, id = ""] = key.split("/");
+      if (kind === "exec") execs.set(id, [...(execs.get(id) ?? []), decodeRecord<ExecRecord>(value)]);
+    }
+    for (const [key, value] of this.#link.notes) {
+      if (!key.startsWith("task/")) continue;
+      const record = decodeRecord<TaskRecord>(value);
+      const task = new Task(this.#environment.runtime, this.host, this.#events, record);
+      this.tasks.set(task.id, task);
+      task
+        .recover(execs.get(task.id) ?? [], (process) => this.host.has(process))
+        .catch((error: unknown) => this.#log.error("task not recovered", { id: task.id, error }));
+    }
+  }
+}

@@ -1,0 +1,83 @@
+import { mkdirSync, writeSync } from "node:fs";
+import { join } from "node:path";
+import { lazyNative, sealedCopy } from "@trimaran/linux";
+import { parseShimArguments } from "./bootstrap/arguments.ts";
+import { encodeInfo } from "./bootstrap/info.ts";
+import { Logger } from "./log.ts";
+import type { Runtime } from "./runtime.ts";
+import { serveTasks } from "./server.ts";
+
+/** The process that a shim's script runs in. Built once, in `main.ts`. */
+export interface ShimProcess {
+  readonly argv: readonly string[];
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly pid: number;
+  readonly exit: (code: number) => never;
+  /** The installed layout's `lib/trimaran` folder; the monitor binary is `../../bin/NAME`. */
+  readonly libraryDirectory: string;
+}
+
+/**
+ * A shim's whole main: `--serve` is the task server, `-info` and `-v` answer and end. The monitor binary execs this script; nobody else
+ * needs to.
+ */
+export function runShim(runtime: Runtime, process: ShimProcess): void {
+  const argv = process.argv.slice(2);
+  if (argv[0] === "--serve") return serve(runtime, process);
+  try {
+    const args = parseShimArguments(argv);
+    if (args.info) writeSync(1, encodeInfo(runtime));
+    else if (args.version)
+      writeSync(
+        1,
+        `${runtime.name}:\n  Version:  ${runtime.version}\n  Node version: ${globalThis.process.version}\n\n`,
+      );
+    else {
+      writeSync(2, `${USAGE}${args.action === "" ? "" : `\nunknown command ${JSON.stringify(args.action)}\n`}`);
+      process.exit(1);
+    }
+  } catch (error) {
+    writeSync(2, `${runtime.name}: ${error instanceof Error ? error.message : String(error)}\n`);
+    process.exit(1);
+  }
+}
+
+const USAGE = `containerd runs this program; to try it by hand:
+  ctr run --rm --runtime NAME IMAGE ID COMMAND
+
+  -namespace NS -id ID -address SOCKET -publish-binary PATH start     become or join the pod's shim
+  -namespace NS -id ID -address SOCKET -bundle DIR delete             end a container and take away what it left
+  -info                                                               describe the runtime (protobuf)
+  -v                                                                  print the version
+`;
+
+function serve(runtime: Runtime, process: ShimProcess): void {
+  const { env } = process;
+  const required = (name: string): string => {
+    const value = env[name];
+    if (value === undefined) throw new Error(`environment: ${name} is missing; the monitor sets it`);
+    return value;
+  };
+  const shimName = required("TRIMARAN_SHIM");
+  const directory = required("TRIMARAN_DIR");
+  const stateDirectory = env.TRIMARAN_STATE ?? "/run/trimaran";
+  const cacheDirectory = join(stateDirectory, "cache");
+  mkdirSync(cacheDirectory, { recursive: true, mode: 0o700 });
+  const image = sealedCopy(lazyNative(), join(process.libraryDirectory, "../../bin", shimName), "trimaran");
+  const passed = ["TRIMARAN_ADDRESS", "TRIMARAN_NAMESPACE", "TRIMARAN_CMD"].map((name) => [name, env[name] ?? ""]);
+  serveTasks(runtime, {
+    listen: { fd: 3 },
+    monitorImage: `/proc/${process.pid}/fd/${image}`,
+    shimName,
+    stateDirectory,
+    cacheDirectory,
+    monitorEnvironment: {
+      ...Object.fromEntries(passed),
+      TRIMARAN_DIR: directory,
+      TRIMARAN_STATE: stateDirectory,
+      TRIMARAN_SHIM: shimName,
+    },
+    log: new Logger((line) => void writeSync(1, line), { debug: env.TRIMARAN_DEBUG === "1" }),
+    onIdle: () => process.exit(0),
+  });
+}

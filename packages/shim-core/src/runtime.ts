@@ -1,0 +1,51 @@
+import type { CgroupStats } from "@trimaran/linux";
+import type { Host } from "./host/host.ts";
+import type { MonitoredProcess, RequestKey } from "./host/process.ts";
+import type { CreateRequest, ExecRequest } from "./task/record.ts";
+
+/**
+ * What a shim author writes: how one kind of container is made. Everything else — bootstrap, ttrpc, the task state machine, events,
+ * stdio, restart of the task server — is the SDK's.
+ *
+ * The task server may be killed at any instruction, so each method must be safe to call again with the same arguments: launching a key
+ * that exists gives the process that exists.
+ */
+export interface Runtime {
+  /** As in containerd's `runtime_type`: `io.containerd.NAME.VERSION`. */
+  readonly name: string;
+  readonly version: string;
+  /** Bring a container up to its start gate. What it makes outside must first be told to `host.recordUndo`. Throws and leaves nothing. */
+  create(request: CreateRequest, host: Host): Promise<Container>;
+  /** The container of an earlier `create`, after the task server was restarted. Makes nothing. */
+  recover(request: CreateRequest, host: Host): Promise<Container> | Container;
+  /** Check that these options are understood, as early as `start`. Throws InvalidArgument. */
+  checkOptions?(options: CreateRequest["options"]): void;
+  /** The `features` document of the OCI runtime spec, for `-info`. */
+  features?(): unknown;
+}
+
+/** One container. A verb that is left out answers Unimplemented. */
+export interface Container {
+  readonly init: MonitoredProcess;
+  /** Whether the end of init ends every other process: a private pid namespace. If not, `killAll` is called on init's exit. */
+  readonly endsWithInit: boolean;
+  /** Let init go on from the start gate; resolves once its program runs. */
+  start(): Promise<void>;
+  /** Start another process in the container; resolves once its program runs. */
+  exec(request: ExecRequest): Promise<MonitoredProcess>;
+  /** Signal every process of the container. */
+  killAll(signal: number): Promise<void>;
+  /** Take everything away that outlives init. Called after its exit; again after a crash. */
+  remove(): Promise<void>;
+  /** Pids of all its processes, as the host sees them. */
+  pids(): readonly number[];
+  /** Signal init or an exec. Default: through its pidfd. */
+  kill?(process: MonitoredProcess, signal: number, once?: RequestKey): Promise<void>;
+  pause?(): Promise<void>;
+  resume?(): Promise<void>;
+  /** `resources`: OCI LinuxResources, untrusted JSON. */
+  update?(resources: unknown): Promise<void>;
+  stats?(): CgroupStats;
+  /** OOM kills since the container was made. */
+  oomKills?(): number;
+}

@@ -1,0 +1,19 @@
+/** What each slot of a monitored process holds. The monitor closes the child's own ends once the child has them. */
+export const SLOT = {
+  childStdin: 0,
+  childStdout: 1,
+  childStderr: 2,
+  stdinSource: 3,
+  stdinTarget: 4,
+  /** A writer of our own, so that a client that goes away is no end of input; CloseIO drops it. */
+  stdinHold: 5,
+  stdoutSource: 6,
+  stdoutTarget: 7,
+  stderrSource: 8,
+  stderrTarget: 9,
+  terminal: 10,
+  /** Free for the runtime: the watch for OOM kills. */
+  watch: 11,
+  /** The monitor's own: the process's pidfd. */
+  pidfd: 15,
+} as const;

@@ -1,0 +1,121 @@
+import { Code, StatusError } from "ttrpc-ts";
+import type { MonitoredProcess } from "../host/process.ts";
+import { closeStdinProgram } from "../host/programs.ts";
+import type { ExitRecord } from "./exit.ts";
+import { illegal, type ProcessState, pidOf, started, stopped } from "./lifecycle.ts";
+import { SerialQueue } from "./queue.ts";
+import { type ExecRecord, type ExecRequest, encodeRecord } from "./record.ts";
+import type { TaskContext } from "./task.ts";
+import { Waiters } from "./waiters.ts";
+
+/** One further process of a task: added by Exec, run by Start. */
+export class Exec {
+  readonly waiters = new Waiters<ProcessState>();
+  /** Settles when its exit was published, or at once if it never ran: init's exit goes out after it. */
+  settled: Promise<void> = Promise.resolve();
+  process: MonitoredProcess | undefined;
+  #record: ExecRecord;
+  readonly #task: TaskContext;
+  readonly #queue = new SerialQueue();
+
+  constructor(task: TaskContext, record: ExecRecord) {
+    this.#task = task;
+    this.#record = record;
+  }
+
+  get id(): string {
+    return this.#record.request.id;
+  }
+
+  get request(): ExecRequest {
+    return this.#record.request;
+  }
+
+  get state(): ProcessState {
+    return this.#record.state;
+  }
+
+  get addedBy(): string {
+    return this.#record.addedBy;
+  }
+
+  get noteKey(): string {
+    return `exec/${this.#task.id}/${this.id}`;
+  }
+
+  save(change: Partial<ExecRecord>): void {
+    this.#record = { ...this.#record, ...change };
+    this.#task.note(this.noteKey, encodeRecord(this.#record));
+  }
+
+  /** Run it. `by` names the request; a replay of the same request gives the same pid. */
+  start(by: string): Promise<number> {
+    return this.#queue.run(async () => {
+      if (this.#record.startedBy === by && this.state.state !== "added") return this.#answer();
+      this.#task.assertCanExec();
+      started(this.state, 0); // refuses what cannot be started, before anything is recorded
+      this.save({ startedBy: by });
+      await this.#launch();
+      return this.#answer();
+    });
+  }
+
+  /** No more input will come. Before Start it is remembered. */
+  async closeStdin(): Promise<void> {
+    if (this.process) await this.process.run(closeStdinProgram());
+    else if (this.state.state === "added") this.save({ stdinClosed: true });
+  }
+
+  /** After a restart of the task server: pick up the process if the monitor has one. */
+  async recover(hasProcess: boolean): Promise<void> {
+    if (this.#record.startedBy === undefined || !hasProcess || this.state.state === "failed") return;
+    await this.#queue.run(() => this.#launch()).catch(() => undefined); // the failure is in the state, and in the replayed Start's answer
+  }
+
+  /** Take it off the books. Throws FailedPrecondition while it runs. Resolves with the state it ended in. */
+  async delete(): Promise<ProcessState> {
+    return await this.#queue.run(async () => {
+      const { state } = this;
+      if (state.state === "running") throw illegal("delete", state);
+      if (this.process) await this.#task.drain(this.process);
+      this.process?.forget();
+      return state;
+    });
+  }
+
+  #answer(): number {
+    const { state } = this;
+    if (state.state === "failed") throw new StatusError(Code.Unknown, state.why);
+    return pidOf(state);
+  }
+
+  async #launch(): Promise<void> {
+    const settled = Promise.withResolvers<void>();
+    this.settled = settled.promise;
+    try {
+      const process = await this.#task.launchExec(this.request);
+      this.process = process;
+      if (this.state.state === "added") {
+        this.save({ state: started(this.state, process.pid) });
+        this.#task.events.execStarted(this.#task.id, this.id, process.pid);
+      }
+      if (this.#record.stdinClosed) await this.closeStdin();
+      void process.exited().then((exit) => this.#exited(process, exit).finally(settled.resolve));
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      this.save({ state: { state: "failed", why } });
+      this.#task.forgetExec(this.request);
+      this.waiters.settle(this.state);
+      settled.resolve();
+      throw error;
+    }
+  }
+
+  async #exited(process: MonitoredProcess, exit: ExitRecord): Promise<void> {
+    if (this.state.state === "stopped") return;
+    if (exit.exit.kind === "signaled" && exit.exit.signal === 9) this.#task.publishOom();
+    this.save({ state: stopped(this.state, process.pid, exit) });
+    this.#task.events.exited(this.#task.id, this.id, process.pid, exit);
+    this.waiters.settle(this.state);
+  }
+}

@@ -1,0 +1,74 @@
+import type { StdioUris } from "../stdio/uris.ts";
+import type { ProcessState } from "./lifecycle.ts";
+
+/** A mount as containerd hands it over in Create. Source: containerd.types.Mount. */
+export interface RootfsMount {
+  readonly type: string;
+  readonly source: string;
+  readonly target: string;
+  readonly options: readonly string[];
+}
+
+/** What Create asked for; everything a restarted task server needs to know of a container, with its bundle. */
+export interface CreateRequest {
+  readonly id: string;
+  readonly namespace: string;
+  readonly bundle: string;
+  readonly rootfs: readonly RootfsMount[];
+  readonly stdio: StdioUris;
+  /** Runtime options, weakest first: those of `start`, then those of Create; a runtime merges them field by field. */
+  readonly options: readonly { readonly typeUrl: string; readonly value: Uint8Array }[];
+}
+
+/** What Exec asked for. `spec` is the OCI process, still untrusted JSON. */
+export interface ExecRequest {
+  readonly id: string;
+  readonly stdio: StdioUris;
+  readonly spec: Uint8Array;
+}
+
+/**
+ * The part of a process that outlives the task server: kept by the monitor as a note. `by…` name the request (connection:stream)
+ * that did a step, so that its replay is recognised.
+ */
+export interface ProcessRecord {
+  readonly state: ProcessState;
+  readonly addedBy: string;
+  readonly startedBy?: string;
+}
+
+export interface TaskRecord extends ProcessRecord {
+  readonly request: CreateRequest;
+  /** OOM kills already published. */
+  readonly oomKills: number;
+  /** Set when Delete has done its work and only its answer may be missing. */
+  readonly deletedBy?: string;
+}
+
+export interface ExecRecord extends ProcessRecord {
+  readonly request: ExecRequest;
+  /** CloseIO came before Start. */
+  readonly stdinClosed?: boolean;
+}
+
+/** Encode for a note. JSON, with bytes as base64 and 64-bit integers as text. */
+export function encodeRecord(record: TaskRecord | ExecRecord): Uint8Array {
+  return Buffer.from(
+    JSON.stringify(record, (_key, value: unknown) => {
+      if (typeof value === "bigint") return { "": "n", v: value.toString() };
+      return value;
+    }),
+  );
+}
+
+/** Decode a note of our own; only another version of ourselves could have written it differently. */
+export function decodeRecord<T extends TaskRecord | ExecRecord>(bytes: Uint8Array): T {
+  const record: unknown = JSON.parse(Buffer.from(bytes).toString(), (_key, value: unknown) => {
+    if (typeof value !== "object" || value === null) return value;
+    if ("type" in value && value.type === "Buffer" && "data" in value && Array.isArray(value.data))
+      return Buffer.from(value.data);
+    if ("" in value && value[""] === "n" && "v" in value) return BigInt(String(value.v));
+    return value;
+  });
+  return record as T;
+}

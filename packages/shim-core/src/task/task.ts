@@ -1,0 +1,384 @@
+import { Code, StatusError } from "ttrpc-ts";
+import type { TaskEvents } from "../events/task-events.ts";
+import type { Host } from "../host/host.ts";
+import type { MonitoredProcess, RequestKey } from "../host/process.ts";
+import { closeStdinProgram } from "../host/programs.ts";
+import type { Container, Runtime } from "../runtime.ts";
+import { Exec } from "./exec.ts";
+import type { ExitRecord } from "./exit.ts";
+import { illegal, type ProcessState, paused, pausing, pidOf, resumed, started, stopped } from "./lifecycle.ts";
+import { SerialQueue } from "./queue.ts";
+import { type ExecRecord, type ExecRequest, encodeRecord, type TaskRecord } from "./record.ts";
+import { Waiters } from "./waiters.ts";
+
+const SIGKILL = 9;
+/** How long Delete waits for output that somebody still holds open; after that end of file is forced. As containerd 1.6 has it. */
+const DRAIN_LIMIT_MS = 2000;
+/** Execs die with init, or by its kill; this only bounds the wait for one that the kernel can't end. */
+const EXEC_EXIT_LIMIT_MS = 5000;
+
+/** What an exec needs of its task. */
+export interface TaskContext {
+  readonly id: string;
+  readonly events: TaskEvents;
+  note(key: string, value: Uint8Array | undefined): void;
+  assertCanExec(): void;
+  launchExec(request: ExecRequest): Promise<MonitoredProcess>;
+  forgetExec(request: ExecRequest): void;
+  drain(process: MonitoredProcess): Promise<void>;
+  publishOom(): void;
+}
+
+/** One container and its processes: the state machine behind the task service. Verbs that change it are queued, one task apart from another. */
+export class Task implements TaskContext {
+  readonly events: TaskEvents;
+  readonly waiters = new Waiters<ProcessState>();
+  readonly execs = new Map<string, Exec>();
+  readonly #runtime: Runtime;
+  readonly #host: Host;
+  readonly #queue = new SerialQueue();
+  #record: TaskRecord;
+  #container: Container | undefined;
+  #creation: Promise<number> | undefined;
+  #recovery: Promise<void> = Promise.resolve();
+
+  constructor(runtime: Runtime, host: Host, events: TaskEvents, record: TaskRecord) {
+    this.#runtime = runtime;
+    this.#host = host;
+    this.events = events;
+    this.#record = record;
+  }
+
+  get id(): string {
+    return this.#record.request.id;
+  }
+
+  get record(): TaskRecord {
+    return this.#record;
+  }
+
+  get state(): ProcessState {
+    return this.#record.state;
+  }
+
+  get init(): MonitoredProcess | undefined {
+    return this.#container?.init;
+  }
+
+  note(key: string, value: Uint8Array | undefined): void {
+    this.#host.note(key, value);
+  }
+
+  /** Create; called again for a replay of the same request it gives the same pid. Throws and leaves nothing. */
+  create(): Promise<number> {
+    this.#creation ??= this.#queue.run(async () => {
+      this.#save({});
+      const container = await this.#runtime.create(this.#record.request, this.#host);
+      const pid = container.init.pid;
+      this.#save({ state: { state: "created", pid } });
+      this.#attach(container);
+      this.events.created(this.#record.request, pid);
+      return pid;
+    });
+    return this.#creation;
+  }
+
+  /** Open the start gate. `by` names the request. */
+  start(by: string): Promise<number> {
+    return this.#queue.run(async () => {
+      if (this.#record.startedBy === by && this.state.state !== "created") return pidOf(this.state);
+      started(this.state, 0);
+      this.#save({ startedBy: by });
+      await this.#finishStart();
+      return pidOf(this.state);
+    });
+  }
+
+  async #finishStart(): Promise<void> {
+    await this.#live().start();
+    this.#save({ state: started(this.state, pidOf(this.state)) });
+    this.events.started(this.id, pidOf(this.state));
+  }
+
+  addExec(request: ExecRequest, by: string): void {
+    const present = this.execs.get(request.id);
+    if (present?.addedBy === by) return; // a replay
+    if (present) throw new StatusError(Code.AlreadyExists, `id ${request.id}: already exists`);
+    if (this.state.state !== "created") this.assertCanExec();
+    const exec = new Exec(this, { request, state: { state: "added" }, addedBy: by });
+    this.execs.set(request.id, exec);
+    exec.save({});
+    this.events.execAdded(this.id, request.id);
+  }
+
+  assertCanExec(): void {
+    if (this.state.state === "running") return;
+    if (this.state.state === "stopped")
+      throw new StatusError(Code.FailedPrecondition, `container ${this.id} init process is not running`);
+    throw new StatusError(Code.FailedPrecondition, `cannot exec in a ${this.state.state} state`);
+  }
+
+  launchExec(request: ExecRequest): Promise<MonitoredProcess> {
+    return this.#live().exec(request);
+  }
+
+  forgetExec(request: ExecRequest): void {
+    this.#host.forget(execKey(this.id, request.id));
+  }
+
+  exec(id: string): Exec {
+    const exec = this.execs.get(id);
+    if (!exec) throw new StatusError(Code.NotFound, `process does not exist ${id}: not found`);
+    return exec;
+  }
+
+  async deleteExec(id: string): Promise<{ exec: Exec; state: ProcessState }> {
+    const exec = this.exec(id);
+    const state = await exec.delete();
+    this.execs.delete(id);
+    return { exec, state };
+  }
+
+  /** Signal one process, or with `all` every process of the container. `replayed`: the signal may have been sent, and have worked. */
+  async kill(target: {
+    execId: string;
+    signal: number;
+    all: boolean;
+    key: RequestKey;
+    replayed: boolean;
+  }): Promise<void> {
+    const exec = target.execId === "" ? undefined : this.exec(target.execId);
+    const { state } = exec ?? this;
+    if (state.state === "added" || state.state === "failed" || state.state === "creating")
+      throw new StatusError(Code.FailedPrecondition, "process not created: failed precondition");
+    if (state.state === "stopped" && !target.replayed) {
+      if (target.all && !exec) return await this.#live().killAll(target.signal);
+      throw new StatusError(Code.NotFound, "process already finished: not found");
+    }
+    const container = this.#live();
+    if (target.all && !exec) return await container.killAll(target.signal);
+    const process = exec ? exec.process : container.init;
+    if (!process) throw new StatusError(Code.FailedPrecondition, "process not created: failed precondition");
+    if (container.kill) return await container.kill(process, target.signal, target.key);
+    await this.#host.signal(process, target.signal, target.key);
+  }
+
+  pause(replayed: boolean): Promise<void> {
+    return this.#queue.run(async () => {
+      const container = this.#live();
+      if (!container.pause) throw unimplemented("pause");
+      if (replayed && this.state.state === "paused") return;
+      this.#save({ state: replayed && this.state.state === "pausing" ? this.state : pausing(this.state) });
+      try {
+        await container.pause();
+      } catch (error) {
+        if (this.state.state === "pausing") this.#save({ state: resumed(this.state) });
+        throw error;
+      }
+      if (this.state.state !== "pausing") throw illegal("pause", this.state);
+      this.#save({ state: paused(this.state) });
+      this.events.paused(this.id);
+    });
+  }
+
+  resume(replayed: boolean): Promise<void> {
+    return this.#queue.run(async () => {
+      const container = this.#live();
+      if (!container.resume) throw unimplemented("resume");
+      if (replayed && this.state.state === "running") return;
+      resumed(this.state);
+      await container.resume();
+      if (this.state.state !== "paused") return; // it ended meanwhile
+      this.#save({ state: resumed(this.state) });
+      this.events.resumed(this.id);
+    });
+  }
+
+  update(resources: unknown): Promise<void> {
+    return this.#queue.run(async () => {
+      if (this.state.state === "stopped") throw illegal("update", this.state);
+      const container = this.#live();
+      if (!container.update) throw unimplemented("update");
+      await container.update(resources);
+    });
+  }
+
+  /** The container, for what reads it. Throws FailedPrecondition before Create has ended. */
+  container(): Container {
+    return this.#live();
+  }
+
+  /**
+   * Delete init and everything of the container. Resolves with pid and exit. Afterwards the caller forgets the task; a replay finds
+   * `deletedBy`. Throws FailedPrecondition while it runs.
+   */
+  delete(by: string): Promise<{ readonly pid: number; readonly exit: ExitRecord }> {
+    return this.#queue.run(async () => {
+      if (this.#record.deletedBy !== undefined) {
+        if (this.#record.deletedBy === by) return this.#ended();
+        throw new StatusError(Code.NotFound, `container ${this.id} was deleted: not found`);
+      }
+      if (this.state.state === "running" || this.state.state === "paused" || this.state.state === "pausing")
+        throw illegal("delete", this.state);
+      return await this.#remove(by);
+    });
+  }
+
+  /** End it whatever its state is: for `delete` after a shim's or a connection's death. */
+  destroy(by: string): Promise<{ readonly pid: number; readonly exit: ExitRecord }> {
+    return this.#queue.run(async () => {
+      if (this.#container && this.state.state !== "stopped") await this.#end(this.#container);
+      return await this.#remove(by);
+    });
+  }
+
+  async #remove(by: string): Promise<{ readonly pid: number; readonly exit: ExitRecord }> {
+    const container = this.#container;
+    if (container) {
+      if (this.state.state === "created") await this.#end(container);
+      await this.drain(container.init);
+      await container.remove();
+      for (const exec of this.execs.values()) exec.process?.forget();
+      container.init.forget();
+    }
+    this.#host.clearUndo(this.#record.request.bundle);
+    this.#save({ deletedBy: by });
+    const ended = this.#ended();
+    this.events.deleted(this.id, ended.pid, ended.exit);
+    return ended;
+  }
+
+  async #end(container: Container): Promise<void> {
+    if (!container.init.hasExited) {
+      await container.killAll(SIGKILL).catch(() => undefined);
+      await this.#host.signal(container.init, SIGKILL).catch(() => undefined); // ESRCH: it is gone, as wanted
+    }
+    await this.waiters.wait(AbortSignal.timeout(EXEC_EXIT_LIMIT_MS * 2)).catch(() => undefined);
+  }
+
+  /** No more input for init will come. */
+  async closeStdin(): Promise<void> {
+    await this.init?.run(closeStdinProgram());
+  }
+
+  /** Wait for the output of a process that has ended, within the bound. */
+  async drain(process: MonitoredProcess): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const over = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, DRAIN_LIMIT_MS);
+    });
+    await Promise.race([process.drained(), over]);
+    clearTimeout(timer);
+  }
+
+  /** Publish the OOM kills that were not published yet. Called before each exit by SIGKILL, and when the kernel tells of one. */
+  publishOom(): void {
+    const kills = this.#container?.oomKills?.() ?? 0;
+    if (kills <= this.#record.oomKills) return;
+    this.#save({ oomKills: kills });
+    this.events.oom(this.id);
+  }
+
+  /** Everything of it that the monitor keeps. Called when the answer to Delete is on its way. */
+  dropNotes(): void {
+    for (const exec of this.execs.values()) this.note(exec.noteKey, undefined);
+    this.note(taskNote(this.id), undefined);
+  }
+
+  /** After a restart of the task server. A task whose Create was cut short waits for the replay, or for `delete`. */
+  recover(execs: readonly ExecRecord[], hasProcess: (key: string) => boolean): Promise<void> {
+    for (const record of execs) this.execs.set(record.request.id, new Exec(this, record));
+    if (this.state.state === "creating" || this.#record.deletedBy !== undefined) return this.#recovery;
+    this.#recovery = this.#queue.run(async () => {
+      const container = await this.#runtime.recover(this.#record.request, this.#host);
+      this.#container = container;
+      if (this.state.state === "created" && this.#record.startedBy !== undefined)
+        await this.#finishStart().catch(() => undefined);
+      await Promise.all([...this.execs.values()].map((exec) => exec.recover(hasProcess(execKey(this.id, exec.id)))));
+      this.#attach(container);
+    });
+    return this.#recovery;
+  }
+
+  /** Resolves once a restarted task server knows the container again. */
+  ready(): Promise<void> {
+    return this.#recovery;
+  }
+
+  #attach(container: Container): void {
+    this.#container = container;
+    void container.init.exited().then((exit) => this.#queueExit(container, exit));
+  }
+
+  /** Exits go in order with the verbs that publish: start before exit. A Delete or pause that waits for the exit must not block it. */
+  async #queueExit(container: Container, exit: ExitRecord): Promise<void> {
+    await this.#starting();
+    await this.#initExited(container, exit);
+  }
+
+  async #starting(): Promise<void> {
+    // `startedBy` without `running` is a Start on its way: its queue entry ends, well or not, before the exit is told.
+    if (this.state.state === "created" && this.#record.startedBy !== undefined) await this.#queue.run(() => undefined);
+  }
+
+  async #initExited(container: Container, exit: ExitRecord): Promise<void> {
+    if (this.state.state === "stopped") return;
+    if (!container.endsWithInit)
+      await container
+        .killAll(SIGKILL)
+        .catch((error: unknown) => this.#host.log.warning("kill on exit", { id: this.id, error }));
+    else if (this.state.state === "paused" || this.state.state === "pausing")
+      await container.resume?.().catch(() => undefined);
+    await this.#execsSettled();
+    this.publishOom();
+    this.#save({ state: stopped(this.state, container.init.pid, exit) });
+    this.events.exited(this.id, this.id, container.init.pid, exit);
+    this.waiters.settle(this.state);
+  }
+
+  async #execsSettled(): Promise<void> {
+    const open = [...this.execs.values()].map((exec) => exec.settled);
+    if (open.length === 0) return;
+    let timer: NodeJS.Timeout | undefined;
+    const over = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, EXEC_EXIT_LIMIT_MS);
+    });
+    await Promise.race([Promise.all(open), over]);
+    clearTimeout(timer);
+  }
+
+  #ended(): { pid: number; exit: ExitRecord } {
+    const { state } = this;
+    if (state.state === "stopped") return { pid: state.pid, exit: state.exit };
+    return { pid: pidOf(state), exit: { exit: { kind: "lost", why: "never ran" }, exitedAtNs: this.#host.nowNs() } };
+  }
+
+  #live(): Container {
+    if (this.#container) return this.#container;
+    throw new StatusError(Code.FailedPrecondition, `container ${this.id}: not created yet`);
+  }
+
+  #save(change: Partial<TaskRecord>): void {
+    this.#record = { ...this.#record, ...change };
+    this.note(taskNote(this.id), encodeRecord(this.#record));
+  }
+}
+
+/** Name of a task's note. */
+export function taskNote(id: string): string {
+  return `task/${id}`;
+}
+
+/** The monitor's key of a container's init. */
+export function initKey(id: string): string {
+  return `init/${id}`;
+}
+
+/** The monitor's key of an exec. */
+export function execKey(id: string, execId: string): string {
+  return `exec/${id}/${execId}`;
+}
+
+function unimplemented(verb: string): StatusError {
+  return new StatusError(Code.Unimplemented, `this runtime does not ${verb}: not implemented`);
+}

@@ -1,0 +1,131 @@
+import {
+  type Cgroup,
+  type CgroupStats,
+  compileExec,
+  describeFailure,
+  type HostFeatures,
+  parseExecProcess,
+  parseResources,
+  type Spec,
+} from "@trimaran/linux";
+import {
+  type Container,
+  type ExecRequest,
+  execKey,
+  type Host,
+  type MonitoredProcess,
+  parseStdio,
+  planStdio,
+  type RequestKey,
+} from "@trimaran/shim-core";
+import { LaunchFailed, type Layout } from "./layout.ts";
+import type { SeccompFilters } from "./seccomp-filters.ts";
+
+const SIGKILL = 9;
+
+/** What a running container is made of. */
+export interface ContainerParts {
+  readonly layout: Layout;
+  readonly host: Host;
+  readonly cgroup: Cgroup;
+  readonly init: MonitoredProcess;
+  readonly features: HostFeatures;
+  readonly filters: SeccompFilters;
+}
+
+/** One container: its init, its cgroup, and programs that join it. */
+export class RuncContainer implements Container {
+  readonly init: MonitoredProcess;
+  readonly endsWithInit: boolean;
+  readonly #parts: ContainerParts;
+
+  constructor(parts: ContainerParts) {
+    this.#parts = parts;
+    this.init = parts.init;
+    const pid = this.#spec.linux.namespaces.get("pid");
+    this.endsWithInit = pid !== undefined && pid.path === undefined;
+  }
+
+  async start(): Promise<void> {
+    this.init.openGate();
+    await this.init.execed();
+  }
+
+  /** Another program with `setns` at its head: exec makes no new namespaces. */
+  async exec(request: ExecRequest): Promise<MonitoredProcess> {
+    const { layout, host, cgroup, features, filters } = this.#parts;
+    const process = parseExecProcess(request.spec);
+    const stdio = planStdio(parseStdio(request.stdio), { uid: layout.options.ioUid, gid: layout.options.ioGid });
+    const seccomp = filters.compile(this.#spec.linux.seccomp, host.cacheDirectory);
+    const into = cgroup.unifiedDirectory();
+    const program = compileExec({
+      id: layout.request.id,
+      process: { ...process, terminal: request.stdio.terminal },
+      spec: this.#spec,
+      init: { pid: this.init.pid },
+      stdio: stdio.plan,
+      cgroup: {
+        attachFiles: cgroup.attachFiles({ clonedIntoUnified: true }),
+        ...(into === undefined ? {} : { into }),
+      },
+      ...(seccomp === undefined ? {} : { seccomp }),
+      host: layout.options.noNewKeyring ? { ...features, keyrings: false } : features,
+    });
+    const launched = host.launch(execKey(layout.request.id, request.id), {
+      program: program.bytes,
+      stdio,
+      describe: (step, errno) => new LaunchFailed(describeFailure(program, step, errno)),
+      onSync: () => 0n,
+    });
+    await launched.execed();
+    return launched;
+  }
+
+  async kill(process: MonitoredProcess, signal: number, once?: RequestKey): Promise<void> {
+    await this.#parts.host.signal(process, signal, once);
+    // v1's freezer holds a killed process until it is thawed; the task counts as paused until its exit.
+    if (signal === SIGKILL && this.#parts.cgroup.isFrozen()) this.#parts.cgroup.thaw();
+  }
+
+  async killAll(signal: number): Promise<void> {
+    const { cgroup } = this.#parts;
+    if (signal === SIGKILL) await cgroup.kill();
+    else cgroup.signal(signal);
+  }
+
+  async pause(): Promise<void> {
+    await this.#parts.cgroup.freeze();
+  }
+
+  async resume(): Promise<void> {
+    this.#parts.cgroup.thaw();
+  }
+
+  async update(resources: unknown): Promise<void> {
+    const parsed = parseResources(resources);
+    if (parsed) this.#parts.cgroup.update(parsed);
+  }
+
+  pids(): readonly number[] {
+    return this.#parts.cgroup.processes();
+  }
+
+  stats(): CgroupStats {
+    return this.#parts.cgroup.stats();
+  }
+
+  oomKills(): number {
+    return this.#parts.cgroup.oomKills();
+  }
+
+  /** Everything left in the cgroup dies, also what init left behind in a shared pid namespace. */
+  async remove(): Promise<void> {
+    const { cgroup } = this.#parts;
+    if (cgroup.processes().length > 0) await cgroup.kill();
+    await cgroup.remove();
+  }
+
+  get #spec(): Spec {
+    return this.#parts.layout.spec;
+  }
+}

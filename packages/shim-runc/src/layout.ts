@@ -1,0 +1,16 @@
+import type { CgroupPlan, Spec } from "@trimaran/linux";
+import type { CreateRequest } from "@trimaran/shim-core";
+import type { RuncOptions } from "./options.ts";
+
+/** Everything about a container that its bundle and request determine: a restarted task server works it out again. */
+export interface Layout {
+  readonly request: CreateRequest;
+  readonly spec: Spec;
+  readonly options: RuncOptions;
+  readonly cgroupPlan: CgroupPlan;
+}
+
+/** A step of the launch program failed: the message names the field and the reason. */
+export class LaunchFailed extends Error {
+  override readonly name = "LaunchFailed";
+}

@@ -1,0 +1,10 @@
+import { runShim } from "@trimaran/shim-core";
+import { RuncRuntime } from "./runtime.ts";
+
+runShim(new RuncRuntime(), {
+  argv: process.argv,
+  env: process.env,
+  pid: process.pid,
+  exit: (code) => process.exit(code),
+  libraryDirectory: import.meta.dirname,
+});

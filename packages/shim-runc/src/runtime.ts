@@ -1,0 +1,169 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import {
+  Cgroup,
+  type CgroupPlan,
+  compileInit,
+  describeFailure,
+  type HostFeatures,
+  InvalidSpec,
+  type Program,
+  parseResources,
+  parseSpec,
+  planCgroup,
+  type StdioPlan,
+} from "@trimaran/linux";
+import {
+  type Container,
+  type CreateRequest,
+  type Host,
+  initKey,
+  type Launch,
+  type MonitoredProcess,
+  parseStdio,
+  planStdio,
+  type Runtime,
+  SLOT,
+  type UndoStep,
+} from "@trimaran/shim-core";
+import { cgroupViews } from "./cgroup-views.ts";
+import { RuncContainer } from "./container.ts";
+import { features } from "./features.ts";
+import { Kernel } from "./kernel.ts";
+import { LaunchFailed, type Layout } from "./layout.ts";
+import { watchOom } from "./oom-watch.ts";
+import { parseOptions } from "./options.ts";
+import { SeccompFilters } from "./seccomp-filters.ts";
+import { answerSync } from "./sync.ts";
+
+/** Containers as runc makes them, without runc: the OCI spec becomes a launch program that the monitor runs. */
+export class RuncRuntime implements Runtime {
+  readonly name = "io.containerd.trimaran-runc.v2";
+  readonly version = "0.1.0";
+  readonly #kernel = new Kernel();
+  readonly #filters = new SeccompFilters(this.#kernel.tools.native);
+
+  checkOptions(options: CreateRequest["options"]): void {
+    parseOptions(options);
+  }
+
+  features(): unknown {
+    return features();
+  }
+
+  async create(request: CreateRequest, host: Host): Promise<Container> {
+    const layout = this.#layout(request);
+    const { spec, cgroupPlan } = layout;
+    const stdio = planStdio(parseStdio(request.stdio), owner(layout));
+    host.recordUndo(request.bundle, undoSteps(cgroupPlan));
+    let cgroup: Cgroup | undefined;
+    let init: MonitoredProcess | undefined;
+    try {
+      cgroup = Cgroup.create(
+        this.#kernel.cgroups,
+        cgroupPlan,
+        parseResources(spec.linux.resources),
+        this.#kernel.tools,
+        {
+          adopt: true,
+          devices: !spec.linux.namespaces.has("user"),
+        },
+      );
+      const program = this.#compile(layout, cgroup, stdio.plan, host);
+      const watches = cgroup.oomWatch() ? [SLOT.watch] : [];
+      init = host.launch(initKey(request.id), {
+        ...this.#handlers(layout, program),
+        program: program.bytes,
+        stdio,
+        watches,
+      });
+      await init.reachedGate();
+      host.recordProcess(request.bundle, init);
+      return this.#container(layout, host, cgroup, init);
+    } catch (error) {
+      await init?.exited(); // its program failed, so it ends by itself
+      host.forget(initKey(request.id));
+      await cgroup?.remove();
+      host.clearUndo(request.bundle);
+      throw error;
+    }
+  }
+
+  recover(request: CreateRequest, host: Host): Container {
+    const layout = this.#layout(request);
+    const cgroup = Cgroup.open(this.#kernel.cgroups, layout.cgroupPlan, this.#kernel.tools);
+    const init = host.find(initKey(request.id), this.#handlers(layout, undefined));
+    return this.#container(layout, host, cgroup, init);
+  }
+
+  #container(layout: Layout, host: Host, cgroup: Cgroup, init: MonitoredProcess): RuncContainer {
+    return new RuncContainer({ layout, host, cgroup, init, features: this.#kernel.features, filters: this.#filters });
+  }
+
+  #layout(request: CreateRequest): Layout {
+    const options = parseOptions(request.options);
+    const spec = parseSpec(readConfig(request.bundle));
+    const cgroupPlan = planCgroup(this.#kernel.cgroups, spec.linux.cgroupsPath, request.id);
+    return { request, spec, options, cgroupPlan };
+  }
+
+  #compile(layout: Layout, cgroup: Cgroup, stdio: StdioPlan, host: Host): Program {
+    const { request, spec } = layout;
+    const seccomp = this.#filters.compile(spec.linux.seccomp, host.cacheDirectory);
+    const watch = cgroup.oomWatch();
+    const into = cgroup.unifiedDirectory();
+    return compileInit({
+      id: request.id,
+      spec,
+      bundle: request.bundle,
+      rootfs: request.rootfs,
+      stdio,
+      cgroup: {
+        attachFiles: cgroup.attachFiles({ clonedIntoUnified: true }),
+        ...(into === undefined ? {} : { into }),
+        ownDirs: cgroupViews(this.#kernel.cgroups, layout.cgroupPlan),
+      },
+      ...(seccomp === undefined ? {} : { seccomp }),
+      host: this.#features(layout),
+      ...(watch === undefined ? {} : { prelude: (builder) => watchOom(builder, watch) }),
+    });
+  }
+
+  #features({ options }: Layout): HostFeatures {
+    const { features: host } = this.#kernel;
+    return options.noNewKeyring ? { ...host, keyrings: false } : host;
+  }
+
+  /** What the monitor's news of init mean. After a restart the program is gone, and with it the names of its steps. */
+  #handlers({ spec }: Layout, program: Program | undefined): Pick<Launch, "describe" | "onSync"> {
+    return {
+      describe: (step, errno) =>
+        new LaunchFailed(program ? describeFailure(program, step, errno) : `step ${step}: errno ${errno}`),
+      onSync: (sync, process) => answerSync(sync, process, spec),
+    };
+  }
+}
+
+function owner({ options }: Layout): { readonly uid: number; readonly gid: number } {
+  return { uid: options.ioUid, gid: options.ioGid };
+}
+
+function readConfig(bundle: string): Buffer {
+  try {
+    return readFileSync(join(bundle, "config.json"));
+  } catch (error) {
+    throw new InvalidSpec(
+      "config.json",
+      `can't be read from the bundle ${bundle} (${error instanceof Error ? error.message : error})`,
+    );
+  }
+}
+
+/** In the order in which `delete` carries them out: nothing can be removed before its processes are gone. */
+function undoSteps(plan: CgroupPlan): UndoStep[] {
+  const processes = plan.unified ?? plan.hierarchies[0]?.directory;
+  return [
+    ...(processes === undefined ? [] : [{ verb: "kill-cgroup", path: processes } as const]),
+    ...plan.directories.map((path) => ({ verb: "rmdir", path }) as const),
+  ];
+}

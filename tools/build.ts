@@ -1,0 +1,120 @@
+/**
+ * Build what containerd and users start, into build/: the layout that `trimaran install` copies.
+ *
+ *     build/bin/containerd-shim-trimaran-runc-v2          the monitor (C, static)
+ *     build/bin/trimaran                                  the command
+ *     build/lib/trimaran/*.js                             one bundle per program
+ *     build/lib/trimaran/containerd-shim-….cmd            the task server's argv, one argument a line
+ *     build/lib/trimaran/node_modules/                    koffi's native module
+ */
+import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import {
+  chmodSync,
+  cpSync,
+  globSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { build as bundle } from "esbuild";
+
+const ROOT = join(import.meta.dirname, "..");
+const OUT = join(ROOT, "build");
+const LIBRARY = join(OUT, "lib/trimaran");
+const NODE = join(ROOT, `node_modules/node-linux-${process.arch}/bin/node`);
+
+/** Programs that containerd starts: shim name and the entry of its task server. */
+const SHIMS = { "containerd-shim-trimaran-runc-v2": "packages/shim-runc/src/main.ts" };
+
+/** Build everything that is out of date. Takes a few milliseconds when nothing is. */
+export async function build(): Promise<void> {
+  const stamp = join(OUT, ".stamp");
+  const inputs = fingerprint();
+  if (read(stamp) === inputs) return;
+  mkdirSync(join(OUT, "bin"), { recursive: true });
+  mkdirSync(LIBRARY, { recursive: true });
+  execFileSync("make", ["-s", "-C", join(ROOT, "packages/monitor/c"), `OUT=${OUT}/monitor`, `${OUT}/monitor/monitor`], {
+    stdio: ["ignore", "inherit", "inherit"],
+  });
+  for (const [name, entry] of Object.entries(SHIMS)) {
+    install(join(OUT, "monitor/monitor"), join(OUT, "bin", name));
+    await bundleProgram(entry, `${name}.js`);
+    writeWhole(join(LIBRARY, `${name}.cmd`), `${NODE}\n${join(LIBRARY, `${name}.js`)}\n`);
+  }
+  await bundleProgram("packages/cli/src/main.ts", "trimaran.js");
+  writeWhole(join(OUT, "bin/trimaran"), `#!/bin/sh\nexec '${NODE}' '${join(LIBRARY, "trimaran.js")}' "$@"\n`, 0o755);
+  copyNativeModules();
+  writeWhole(stamp, inputs);
+}
+
+async function bundleProgram(entry: string, name: string): Promise<void> {
+  await bundle({
+    entryPoints: [join(ROOT, entry)],
+    outfile: join(LIBRARY, name),
+    bundle: true,
+    minify: true,
+    keepNames: true,
+    sourcemap: false,
+    platform: "node",
+    target: "node26",
+    format: "esm",
+    external: ["koffi"],
+    banner: {
+      js: 'import { createRequire as __createRequire } from "node:module"; const require = __createRequire(import.meta.url);',
+    },
+    logLevel: "warning",
+  });
+  writeWhole(join(LIBRARY, "package.json"), '{ "type": "module" }\n');
+}
+
+/** koffi is a native module: it can't be bundled, so it lies beside the bundles. Only this machine's architecture is copied. */
+function copyNativeModules(): void {
+  const modules = join(LIBRARY, "node_modules");
+  rmSync(modules, { recursive: true, force: true });
+  const wanted = [`node_modules/koffi`, `node_modules/@koromix/koffi-linux-${process.arch}`];
+  for (const path of wanted) {
+    if (read(join(ROOT, path, "package.json")) === undefined) continue;
+    cpSync(join(ROOT, path), join(LIBRARY, path), {
+      recursive: true,
+      filter: (source) => !/\/(src|doc|vendor|lib\/native|examples)(\/|$)/.test(source.slice(join(ROOT, path).length)),
+    });
+  }
+}
+
+/** Names, sizes and times of everything that goes in. */
+function fingerprint(): string {
+  const patterns = ["packages/*/src/**", "packages/monitor/c/**", "proto/**", "package-lock.json", "tools/build.ts"];
+  const hash = createHash("sha256");
+  for (const path of globSync(patterns, { cwd: ROOT }).sort()) {
+    const stat = statSync(join(ROOT, path));
+    if (stat.isFile()) hash.update(`${path} ${stat.size} ${stat.mtimeMs}\n`);
+  }
+  return hash.digest("hex");
+}
+
+/** Replace a program that may be running. */
+function install(from: string, to: string): void {
+  cpSync(from, `${to}.new`);
+  chmodSync(`${to}.new`, 0o755);
+  renameSync(`${to}.new`, to);
+}
+
+function writeWhole(path: string, text: string, mode = 0o644): void {
+  writeFileSync(`${path}.new`, text, { mode });
+  renameSync(`${path}.new`, path);
+}
+
+function read(path: string): string | undefined {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return undefined;
+  }
+}
+
+if (import.meta.main) await build();

@@ -1,0 +1,70 @@
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { command } from "./debian/command.ts";
+import { CONTAINERD2_PREFIX, unpackContainerd2 } from "./debian/containerd2.ts";
+import { withMachineLock } from "./debian/lock.ts";
+
+/** Debian packages that the build, the conformance tests and the end-to-end tests use. */
+export const TEST_PACKAGES = [
+  "busybox-static",
+  "ca-certificates",
+  "containerd",
+  "gcc",
+  "golang-go",
+  "libc6-dev",
+  "make",
+  "musl-tools",
+  "runc",
+  "strace",
+  "util-linux",
+] as const;
+
+const STATUS_FILE = "/var/lib/dpkg/status";
+
+/** Names of `names` that dpkg does not have as installed. Reads one file (about 5 ms), starts no process. */
+export function missingPackages(names: readonly string[], status = readFileSync(STATUS_FILE, "latin1")): string[] {
+  return names.filter((name) => {
+    const at = status.startsWith(`Package: ${name}\n`) ? 0 : status.indexOf(`\n\nPackage: ${name}\n`);
+    if (at < 0) return true;
+    const end = status.indexOf("\n\n", at + 2);
+    return !status.slice(at, end < 0 ? undefined : end).includes("\nStatus: install ok installed\n");
+  });
+}
+
+/**
+ * Install the Debian packages of `names` that are missing. A process at a time does so, others wait for it.
+ * Services are not started, and a policy-rc.d of the machine counts. Throws apt's own words.
+ */
+export async function ensurePackages(names: readonly string[] = TEST_PACKAGES): Promise<void> {
+  if (missingPackages(names).length === 0) return;
+  await withMachineLock("apt", async () => {
+    const missing = missingPackages(names);
+    if (missing.length === 0) return;
+    // RUNLEVEL=1 keeps invoke-rc.d from starting services where no policy-rc.d does; there is no systemd to ask here.
+    const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive", RUNLEVEL: "1" };
+    const install = ["apt-get", "install", "-y", "--no-install-recommends", ...missing];
+    await command(["apt-get", "update", "-q"], { env });
+    await command(install, { env });
+    const left = missingPackages(names);
+    if (left.length > 0) throw new Error(`apt-get install left out: ${left.join(" ")}`);
+  });
+}
+
+/**
+ * containerd 2.x next to Debian's own: a prefix with bin/containerd, bin/ctr, bin/containerd-shim-runc-v2 and bin/runc.
+ * Unpacked from the newest Debian suite that has it; nothing outside the prefix changes. One `access` when it is there.
+ */
+export async function ensureContainerd2(): Promise<string> {
+  const complete = join(CONTAINERD2_PREFIX, "VERSION"); // the prefix appears by one rename: there is no half of it
+  if (existsSync(complete)) return CONTAINERD2_PREFIX;
+  await ensurePackages(["patchelf", "debian-archive-keyring"]);
+  await withMachineLock("containerd2", async () => {
+    if (!existsSync(complete)) await unpackContainerd2();
+  });
+  return CONTAINERD2_PREFIX;
+}
+
+if (import.meta.main) {
+  await ensurePackages();
+  console.log(await ensureContainerd2());
+}

@@ -1,0 +1,62 @@
+import { existsSync } from "node:fs";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { parseArgs } from "node:util";
+import { messageOf, openManager } from "@trimaran/manager";
+import { ensurePackages } from "./debian.ts";
+import { makeBusyboxRootfs } from "./demo/busybox-rootfs.ts";
+import { printNextSteps } from "./demo/next-steps.ts";
+import { Printer } from "./demo/print.ts";
+import { showContainer } from "./demo/show-container.ts";
+
+const checkout = dirname(import.meta.dirname);
+const OUR_RUNTIME = "io.containerd.trimaran-runc.v2";
+
+/** `npm start`: build, then one container from start to end, with times and namespaces. */
+async function main(): Promise<number> {
+  const { values } = parseArgs({
+    options: { runtime: { type: "string", default: OUR_RUNTIME }, "no-build": { type: "boolean", default: false } },
+  });
+  const print = new Printer(process.stdout);
+  if (process.getuid?.() !== 0) {
+    process.stderr.write("demo: needs root, for namespaces and mounts: sudo npm start\n");
+    return 1;
+  }
+  await ensurePackages();
+  if (!values["no-build"]) await build();
+  const directory = await mkdtemp(join(tmpdir(), "trimaran-demo-"));
+  const steps = new Map<string, number>();
+  try {
+    const rootfs = join(directory, "rootfs");
+    await mkdir(rootfs);
+    await makeBusyboxRootfs(rootfs);
+    await using manager = openManager({
+      directories: { root: join(directory, "root"), state: join(directory, "state") },
+      namespace: "trimaran-demo",
+      shimDirectories: [join(checkout, "build/bin"), ...(process.env.PATH ?? "").split(":")],
+      environment: process.env,
+      trace: (step, durationMs) => steps.set(step, durationMs),
+    });
+    print.line(`A busybox container through ${values.runtime}, run by Trimaran's own manager, without a daemon.`);
+    await showContainer(manager, steps, rootfs, values.runtime, print);
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+  printNextSteps(print, checkout);
+  return 0;
+}
+
+/** The build step lives in tools/build.ts. */
+async function build(): Promise<void> {
+  if (!existsSync(join(import.meta.dirname, "build.ts"))) return;
+  const module: { build(): Promise<void> } = await import("./build.ts");
+  await module.build();
+}
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  process.stderr.write(`demo: ${messageOf(error)}\n`);
+  process.exitCode = 1;
+}
