@@ -1,9 +1,12 @@
 import assert from "node:assert/strict";
 import { watchEvents } from "./harness/events.ts";
-import { matrix } from "./harness/matrix.ts";
+import { type Box, matrix } from "./harness/matrix.ts";
 
 const LIMIT = ["--memory-limit", String(32 * 1024 * 1024)];
 const EAT = ["dd", "if=/dev/zero", "of=/dev/null", "bs=256M", "count=1"]; // dd touches its whole buffer
+
+/** Upstream's 1.6 shim now and then exits before its last event is out. */
+const lastTopic = ({ isControl }: Box) => (isControl ? "/tasks/exit" : "/tasks/delete");
 
 matrix("events", (scenario) => {
   scenario("out of memory, init is killed: 137, and the oom event", async (box) => {
@@ -11,7 +14,7 @@ matrix("events", (scenario) => {
     const id = box.engine.newId();
     assert.equal((await box.run({ id, flags: LIMIT }, ...EAT)).code, 137);
     await events.reached(id, "/tasks/oom");
-    await events.reached(id, "/tasks/delete");
+    await events.reached(id, lastTopic(box));
     const topics = events.of(id).map(({ topic }) => topic);
     assert.equal(topics.filter((topic) => topic === "/tasks/oom").length, 1, topics.join(" "));
     // upstream's shim before 2.3 publishes oom and exit without any order
@@ -41,12 +44,11 @@ matrix("events", (scenario) => {
     await using events = await watchEvents(box.engine);
     const id = box.engine.newId();
     await box.run({ id }, "sh", "-c", "exit 3");
-    await events.reached(id, "/tasks/delete");
+    await events.reached(id, lastTopic(box));
     const seen = events.of(id).filter(({ topic }) => topic.startsWith("/tasks/"));
-    assert.deepEqual(
-      seen.map(({ topic }) => topic),
-      ["/tasks/create", "/tasks/start", "/tasks/exit", "/tasks/delete"],
-    );
+    const topics = seen.map(({ topic }) => topic).filter((topic) => !(box.isControl && topic === "/tasks/delete"));
+    const expected = ["/tasks/create", "/tasks/start", "/tasks/exit", ...(box.isControl ? [] : ["/tasks/delete"])];
+    assert.deepEqual(topics, expected);
     const exit = seen.find(({ topic }) => topic === "/tasks/exit")?.body;
     const start = seen.find(({ topic }) => topic === "/tasks/start")?.body;
     assert.equal(exit?.exit_status, 3);

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { IMAGE } from "./harness/images.ts";
 import { matrix } from "./harness/matrix.ts";
@@ -67,8 +68,10 @@ matrix("lifecycle", (scenario) => {
     await using container = await box.start({}, "sh", "-c", script);
     await container.exec({}, "sh", "-c", "until [ $(pidof sleep | wc -w) = 2 ]; do usleep 20000; done");
     await container.taskOk("kill", "--all", "-s", "TERM");
-    const done = await container.exec({}, "sh", "-c", "while pidof sleep; do usleep 20000; done");
-    assert.equal(done.code, 0);
+    if (!(box.isControl && box.engine.version === "2.x")) {
+      const done = await container.exec({ timeoutMs: 10_000 }, "sh", "-c", "while pidof sleep; do usleep 20000; done");
+      assert.equal(done.code, 0);
+    } // else: runc 1.2 and later ignore --all where there is a private pid namespace
     assert.equal((await container.listed())?.status, "RUNNING");
   });
 
@@ -99,17 +102,18 @@ matrix("lifecycle", (scenario) => {
   });
 
   scenario("attach gets what comes, and the exit status", async (box) => {
-    await using container = await box.start(
-      {},
-      "sh",
-      "-c",
-      "until [ -e /tmp/go ]; do sleep 0.02; done; echo hello; exit 12",
-    );
-    const attached = container.attach();
+    const script = "until [ -e /tmp/go ]; do echo waiting; sleep 0.02; done; echo hello; exit 12";
+    await using container = await box.start({}, "sh", "-c", script);
+    const ctr = box.engine.spawnCtr("task", "attach", container.id);
+    const closed = once(ctr, "close");
+    let out = "";
+    ctr.stdout.setEncoding("utf8").on("data", (text: string) => {
+      out += text;
+    });
+    await once(ctr.stdout, "data"); // now it is attached
     await container.exec({}, "touch", "/tmp/go");
-    const done = await attached;
-    assert.equal(done.stdout, "hello\n");
-    assert.equal(done.code, 12);
+    assert.deepEqual(await closed, [12, null]);
+    assert.match(out, /waiting\nhello\n$/);
     assert.equal(await container.listed(), undefined, "attach deletes the task");
   });
 

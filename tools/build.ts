@@ -81,7 +81,7 @@ function copyNativeModules(): void {
     if (read(join(ROOT, path, "package.json")) === undefined) continue;
     cpSync(join(ROOT, path), join(LIBRARY, path), {
       recursive: true,
-      filter: (source) => !/\/(src|doc|vendor|lib\/native|examples)(\/|$)/.test(source.slice(join(ROOT, path).length)),
+      filter: (source) => !source.includes(".") || /\.(c?js|json|node)$/.test(source) || statSync(source).isDirectory(),
     });
   }
 }

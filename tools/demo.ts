@@ -1,9 +1,9 @@
-import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
 import { messageOf, openManager } from "@trimaran/manager";
+import { build } from "./build.ts";
 import { ensurePackages } from "./debian.ts";
 import { makeBusyboxRootfs } from "./demo/busybox-rootfs.ts";
 import { printNextSteps } from "./demo/next-steps.ts";
@@ -45,13 +45,6 @@ async function main(): Promise<number> {
   }
   printNextSteps(print, checkout);
   return 0;
-}
-
-/** The build step lives in tools/build.ts. */
-async function build(): Promise<void> {
-  if (!existsSync(join(import.meta.dirname, "build.ts"))) return;
-  const module: { build(): Promise<void> } = await import("./build.ts");
-  await module.build();
 }
 
 try {

@@ -67,7 +67,9 @@ export function printReport({ machine: facts, series, memory, rounds }: Report):
 }
 
 function printMemory(memory: Report["memory"]): void {
-  console.log("\n| memory, KiB | 20 pods: PSS | private | of that task server: PSS | private | one pod more: PSS | private |");
+  console.log(
+    "\n| memory, KiB | 20 pods: PSS | private | of that task server: PSS | private | one pod more: PSS | private |",
+  );
   console.log("|---|---|---|---|---|---|---|");
   for (const [name, points] of Object.entries(memory)) {
     const [first, last] = [points[0], points.at(-1)];
@@ -76,7 +78,14 @@ function printMemory(memory: Report["memory"]): void {
     const total = (point: PodMemory, key: "pssKb" | "privateKb") => point.shims[key] + point.servers[key];
     const slope = (key: "pssKb" | "privateKb") => Math.round((total(last, key) - total(first, key)) / pods);
     const { pssKb, privateKb } = first.servers;
-    const cells = [total(first, "pssKb"), total(first, "privateKb"), pssKb, privateKb, slope("pssKb"), slope("privateKb")];
+    const cells = [
+      total(first, "pssKb"),
+      total(first, "privateKb"),
+      pssKb,
+      privateKb,
+      slope("pssKb"),
+      slope("privateKb"),
+    ];
     console.log(`| ${name} | ${cells.join(" | ")} |`);
   }
 }

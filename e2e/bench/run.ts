@@ -4,8 +4,8 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { ensureContainerd2, ensurePackages } from "../../tools/debian.ts";
-import { startContainerd } from "../harness/containerd.ts";
 import { runContainer } from "../harness/container.ts";
+import { startContainerd } from "../harness/containerd.ts";
 import { buildImages, buildRootfs } from "../harness/images.ts";
 import { CONTROL, TRIMARAN } from "../harness/matrix.ts";
 import { type ShimKind, ShimYard, shimKinds, trimaranShim } from "../harness/shims.ts";
@@ -28,7 +28,10 @@ await inTurn("containers", rounds, (yard, record) => async () => record(await on
 await execs();
 await ctrRuns();
 const memory = await memories();
-const series: Series[] = kinds.map(({ kind, series: samples }) => ({ name: kind.name, samples: Object.fromEntries(samples) }));
+const series: Series[] = kinds.map(({ kind, series: samples }) => ({
+  name: kind.name,
+  samples: Object.fromEntries(samples),
+}));
 const report = { at: new Date().toISOString(), machine: await machine(), rounds, series, memory };
 printReport(report);
 const file = join(import.meta.dirname, "../../build/bench.json");
@@ -45,7 +48,11 @@ async function candidates(): Promise<ShimKind[]> {
 type Record = (laps: Readonly<globalThis.Record<string, number>>) => void;
 
 /** One sample of each kind per round, so that whatever disturbs the machine disturbs all alike. One round more warms up. */
-async function inTurn(what: string, count: number, open: (yard: ShimYard, record: Record) => () => Promise<void>): Promise<void> {
+async function inTurn(
+  what: string,
+  count: number,
+  open: (yard: ShimYard, record: Record) => () => Promise<void>,
+): Promise<void> {
   await using stack = new AsyncDisposableStack();
   const steps: (() => Promise<void>)[] = [];
   let warm = false;
@@ -60,9 +67,8 @@ async function inTurn(what: string, count: number, open: (yard: ShimYard, record
   for (let round = 0; round <= count; round++) {
     for (const step of steps) await step();
     warm = true;
-    process.stderr.write(`\r${what}: ${round} of ${count}`);
   }
-  process.stderr.write("\n");
+  process.stderr.write(`${what}: ${count} rounds\n`);
 }
 
 async function execs(): Promise<void> {
@@ -88,9 +94,8 @@ async function ctrRuns(): Promise<void> {
       if (code !== 0) throw new Error(`${kind.name}: ctr run: ${code}: ${stderr}`);
       if (round > 0) samples.set("ctr run --rm", [...(samples.get("ctr run --rm") ?? []), performance.now() - began]);
     }
-    process.stderr.write(`\rctr run: ${round} of ${rounds}`);
   }
-  process.stderr.write("\n");
+  process.stderr.write(`ctr run: ${rounds} rounds\n`);
 }
 
 /** 20 pods, then one more at a time up to 25: the slope is the price of a pod, without what is paid once. */

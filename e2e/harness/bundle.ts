@@ -33,7 +33,8 @@ export class Bundle implements AsyncDisposable {
   static async make(dir: string, options: BundleOptions): Promise<Bundle> {
     const path = join(dir, "bundles", options.namespace, options.id);
     const layer = join(dir, "snapshots", options.id);
-    for (const folder of [join(path, "rootfs"), join(layer, "fs"), join(layer, "work")]) await mkdir(folder, { recursive: true });
+    for (const folder of [join(path, "rootfs"), join(layer, "fs"), join(layer, "work")])
+      await mkdir(folder, { recursive: true });
     await writeFile(join(path, "config.json"), JSON.stringify(ociSpec(options)));
     await runOk(["mkfifo", "-m", "700", join(path, "log")]);
     return new Bundle(path, options.id, layer, await buildRootfs());
@@ -66,7 +67,12 @@ export function ociProcess(args: readonly string[], terminal = false) {
 /** The spec that `ctr run` writes for an ordinary container: the same mounts, masks, device rules and namespaces. */
 function ociSpec({ namespace, id, args, terminal, annotations }: BundleOptions) {
   const secret = ["nosuid", "noexec", "nodev"];
-  const mount = (destination: string, type: string, options: readonly string[]) => ({ destination, type, source: type, options });
+  const mount = (destination: string, type: string, options: readonly string[]) => ({
+    destination,
+    type,
+    source: type,
+    options,
+  });
   const character = (major: number, minor: number) => ({ allow: true, type: "c", major, minor, access: "rwm" });
   return {
     ociVersion: "1.0.2-dev",
@@ -86,14 +92,33 @@ function ociSpec({ namespace, id, args, terminal, annotations }: BundleOptions) 
       resources: {
         devices: [
           { allow: false, access: "rwm" },
-          ...[[1, 3], [1, 8], [1, 7], [5, 0], [1, 5], [1, 9], [5, 1], [5, 2]].map(([a = 0, b = 0]) => character(a, b)),
+          ...[
+            [1, 3],
+            [1, 8],
+            [1, 7],
+            [5, 0],
+            [1, 5],
+            [1, 9],
+            [5, 1],
+            [5, 2],
+          ].map(([a = 0, b = 0]) => character(a, b)),
           { allow: true, type: "c", major: 136, access: "rwm" },
         ],
         cpu: { shares: 1024 },
       },
       cgroupsPath: `/${namespace}/${id}`,
       namespaces: ["pid", "ipc", "uts", "mount", "network"].map((type) => ({ type })),
-      maskedPaths: ["acpi", "asound", "kcore", "keys", "latency_stats", "timer_list", "timer_stats", "sched_debug", "scsi"]
+      maskedPaths: [
+        "acpi",
+        "asound",
+        "kcore",
+        "keys",
+        "latency_stats",
+        "timer_list",
+        "timer_stats",
+        "sched_debug",
+        "scsi",
+      ]
         .map((name) => `/proc/${name}`)
         .concat("/sys/firmware"),
       readonlyPaths: ["bus", "fs", "irq", "sys", "sysrq-trigger"].map((name) => `/proc/${name}`),

@@ -19,10 +19,7 @@ export async function cleanUp(engine: Cleanable): Promise<void> {
   await stopDaemon(engine);
   await killProcesses(engine);
   for (const path of (await mountsOf(engine)).reverse()) await run(["umount", "-l", path]);
-  for (const path of await cgroupsOf(engine)) await rmdir(path).catch(() => undefined);
-  for (const name of await readdir("/sys/fs/cgroup")) {
-    await rmdir(join("/sys/fs/cgroup", name, engine.namespace)).catch(() => undefined);
-  }
+  await removeCgroups(engine);
   for (const id of engine.ids) await rm(socketPath(engine.address, engine.namespace, id), { force: true });
   await rm(join("/run/containerd/runc", engine.namespace), { recursive: true, force: true });
   await removeFifos(engine.tag);
@@ -36,6 +33,18 @@ export async function deleteTasks(engine: Cleanable): Promise<void> {
     (await engine.ctr(kind, "ls", "-q")).stdout.split("\n").filter((id) => id !== "");
   const tasks = await list("tasks");
   if (tasks.length > 0) await engine.ctr("tasks", "rm", "--force", ...tasks);
+}
+
+/** A cgroup is busy until its zombies are reaped; PID 1 takes its time where no subreaper does it. */
+async function removeCgroups(engine: Cleanable): Promise<void> {
+  const until = Date.now() + GONE_MS;
+  const hierarchies = await readdir("/sys/fs/cgroup");
+  const own = hierarchies.map((name) => join("/sys/fs/cgroup", name, engine.namespace));
+  for (;;) {
+    for (const path of [...(await cgroupsOf(engine)), ...own]) await rmdir(path).catch(() => undefined);
+    if (!own.some((path) => existsSync(path)) || Date.now() > until) return;
+    await delay(50);
+  }
 }
 
 async function stopDaemon(engine: Cleanable): Promise<void> {

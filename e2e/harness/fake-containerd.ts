@@ -1,6 +1,6 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { containerd, ttrpcEvents } from "@trimaran/proto";
+import { type containerd, ttrpcEvents } from "@trimaran/proto";
 import { listenUnix, Server } from "ttrpc-ts";
 
 /** An event as a shim has sent it. */

@@ -1,7 +1,7 @@
 import { constants, openSync } from "node:fs";
 import { Socket } from "node:net";
 import { join } from "node:path";
-import { type containerd, containerd as codecs, taskV2, taskV3 } from "@trimaran/proto";
+import { containerd as codecs, type containerd, taskV2, taskV3 } from "@trimaran/proto";
 import { Client, connectUnix, type ServiceClient } from "ttrpc-ts";
 import { type Invocation, invoke, parseReply, type ShimOptions, type StartReply } from "./shim-start.ts";
 
@@ -61,6 +61,13 @@ export class Shim implements AsyncDisposable {
     } finally {
       this.#log.destroy();
     }
+  }
+
+  /** Drop connection and log without a word to the shim, as a killed containerd does. */
+  abandon(): void {
+    this.#deleted = true;
+    this.client.close();
+    this.#log.destroy();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

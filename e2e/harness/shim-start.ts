@@ -42,10 +42,24 @@ export interface Invocation {
 }
 
 /** Exec the binary with `start`, `delete` or -info as containerd does, until its pipes are closed by everybody. */
-export function invoke(shim: ShimOptions, action: "start" | "delete" | "-info", flags: readonly string[] = []): Promise<Invocation> {
+export function invoke(
+  shim: ShimOptions,
+  action: "start" | "delete" | "-info",
+  flags: readonly string[] = [],
+): Promise<Invocation> {
   const { containerd: peer, namespace, id, style = "1.6" } = shim;
-  const common = ["-namespace", namespace, "-address", peer.address, "-publish-binary", "/usr/bin/containerd", "-id", id];
-  const argv = action === "-info" ? ["-info"] : [...common, ...(shim.debug === true ? ["-debug"] : []), ...flags, action];
+  const common = [
+    "-namespace",
+    namespace,
+    "-address",
+    peer.address,
+    "-publish-binary",
+    "/usr/bin/containerd",
+    "-id",
+    id,
+  ];
+  const argv =
+    action === "-info" ? ["-info"] : [...common, ...(shim.debug === true ? ["-debug"] : []), ...flags, action];
   const input = action === "start" ? startInput(shim, style) : new Uint8Array();
   const child = spawn(shim.binary, argv, {
     cwd: shim.bundle,
@@ -66,7 +80,9 @@ export function invoke(shim: ShimOptions, action: "start" | "delete" | "-info", 
 
 function environment({ containerd: peer, namespace }: ShimOptions, style: StartStyle): NodeJS.ProcessEnv {
   const always = { TTRPC_ADDRESS: `${peer.address}.ttrpc`, GOMAXPROCS: "2" };
-  return style === "1.6" ? always : { ...always, GRPC_ADDRESS: peer.address, NAMESPACE: namespace, MAX_SHIM_VERSION: "2" };
+  return style === "1.6"
+    ? always
+    : { ...always, GRPC_ADDRESS: peer.address, NAMESPACE: namespace, MAX_SHIM_VERSION: "2" };
 }
 
 function startInput(shim: ShimOptions, style: StartStyle): Uint8Array {

@@ -30,7 +30,13 @@ export async function shimKinds(): Promise<ShimKind[]> {
     { name: "upstream 2.x", binary: `${recent}/${upstream}`, style: "2.1", isControl: true, path: `${recent}:${rest}` },
   ];
   const ours = (["1.6", "2.1", "2.3"] as const).map(
-    (style): ShimKind => ({ name: `trimaran as ${style}`, binary: trimaranShim(), style, isControl: false, path: rest }),
+    (style): ShimKind => ({
+      name: `trimaran as ${style}`,
+      binary: trimaranShim(),
+      style,
+      isControl: false,
+      path: rest,
+    }),
   );
   if (wish === "control") return control;
   if (!existsSync(trimaranShim())) throw new Error(`${trimaranShim()}: not built; npm run build`);
@@ -49,7 +55,7 @@ export class ShimYard implements AsyncDisposable {
   /** In every path, id, environment and cgroup of this yard. */
   readonly tag: string;
   readonly ids: string[] = [];
-  readonly #bundles = new AsyncDisposableStack();
+  readonly #opened = new AsyncDisposableStack();
 
   private constructor(kind: ShimKind, containerd: FakeContainerd) {
     this.kind = kind;
@@ -71,7 +77,7 @@ export class ShimYard implements AsyncDisposable {
   async prepare(args: readonly string[], more: Partial<BundleOptions> = {}): Promise<PreparedShim> {
     const id = `${this.tag}-${this.ids.length}`;
     this.ids.push(id);
-    const bundle = this.#bundles.use(await Bundle.make(this.containerd.dir, { namespace: this.tag, id, args, ...more }));
+    const bundle = this.#opened.use(await Bundle.make(this.containerd.dir, { namespace: this.tag, id, args, ...more }));
     const env = { PATH: this.kind.path, TRIMARAN_STATE: this.trimaranState, TRIMARAN_E2E: this.tag };
     const { binary, style } = this.kind;
     const options = { binary, style, containerd: this.containerd, namespace: this.tag, id, bundle: bundle.path, env };
@@ -82,13 +88,14 @@ export class ShimYard implements AsyncDisposable {
   async start(args: readonly string[], more: Partial<BundleOptions> = {}): Promise<StartedShim> {
     const { bundle, options } = await this.prepare(args, more);
     const shim = await Shim.start(options);
+    this.#opened.defer(() => shim.abandon()); // no harm if it was closed before
     const create = () => shim.task.create({ id: bundle.id, bundle: bundle.path, rootfs: bundle.mounts });
     return { bundle, shim, id: bundle.id, create };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#opened.disposeAsync();
     await cleanUpYard(this);
-    await this.#bundles.disposeAsync();
     await this.containerd[Symbol.asyncDispose]();
   }
 }

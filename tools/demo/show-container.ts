@@ -18,7 +18,7 @@ export async function showContainer(
     id: "demo",
     runtime,
     image: rootfs,
-    args: ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 1; done"],
+    args: ["sh", "-c", "trap 'exit 0' TERM; sleep 1000 & wait"],
     options: { hostname: "demo" },
   });
   const took = (step: string) => steps.get(step) ?? 0;

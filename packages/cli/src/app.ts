@@ -1,3 +1,4 @@
+import { resolve } from "node:path";
 import { type Application, buildApplication, buildCommand, buildRouteMap } from "@stricli/core";
 import type { CliContext } from "./cli-context.ts";
 import { managerFlags } from "./flags/manager-flags.ts";
@@ -124,6 +125,42 @@ const versionCommand = buildCommand({
   docs: { brief: "show the version", customUsage: ["", "--json"] },
 });
 
+const prefix = {
+  kind: "parsed",
+  parse: (text: string) => resolve(text),
+  default: "/usr/local",
+  brief: "where to",
+  placeholder: "DIR",
+} as const;
+const dryRun = { ...off, brief: "only list the files" } as const;
+
+const installCommand = buildCommand({
+  loader: async () => (await import("./commands/install.ts")).install,
+  parameters: {
+    flags: {
+      prefix,
+      containerdConfig: {
+        kind: "parsed",
+        parse: (text: string) => resolve(text),
+        brief: "add the runtimes to this file, a copy is kept",
+        placeholder: "FILE",
+        optional: true,
+      },
+      dryRun,
+    },
+  },
+  docs: {
+    brief: "install shims and command",
+    customUsage: ["--containerd-config /etc/containerd/config.toml", "[FLAGS]"],
+  },
+});
+
+const uninstallCommand = buildCommand({
+  loader: async () => (await import("./commands/uninstall.ts")).uninstall,
+  parameters: { flags: { prefix, dryRun } },
+  docs: { brief: "remove what install has written", customUsage: ["", "--prefix /opt/trimaran"] },
+});
+
 /** The command line's grammar. */
 export function buildCli(): Application<CliContext> {
   const routes = {
@@ -133,6 +170,8 @@ export function buildCli(): Application<CliContext> {
     kill: killCommand,
     rm: rmCommand,
     logs: logsCommand,
+    install: installCommand,
+    uninstall: uninstallCommand,
     version: versionCommand,
   };
   const root = buildRouteMap({ routes, docs: { brief: "Run containers with any containerd shim, without a daemon." } });

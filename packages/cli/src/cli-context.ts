@@ -17,6 +17,8 @@ export interface CliContext {
   readonly environment: NodeJS.ProcessEnv;
   /** Where this installation keeps its programs: PREFIX/bin, or build/bin in a checkout. */
   readonly binDirectory: string;
+  /** The Node binary that runs us. */
+  readonly nodeBinary: string;
   readonly signals: SignalSource;
   openManager(flags: ManagerFlags, trace?: StepListener): Manager;
   /** What the process will exit with. */

@@ -24,6 +24,7 @@ const context: Omit<CliContext, "setExitCode"> = {
   stdin: process.stdin,
   environment: process.env,
   binDirectory,
+  nodeBinary: process.execPath,
   signals,
   openManager: (flags, trace) =>
     openManager({

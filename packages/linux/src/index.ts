@@ -24,3 +24,7 @@ export { SeccompError } from "./seccomp/profile.ts";
 export { parseResources } from "./spec/resources.ts";
 export { parseSeccomp } from "./spec/seccomp.ts";
 export { SYSCALL } from "./syscall/numbers.ts";
+export { compileExec } from "./launch/exec.ts";
+export { explain } from "./launch/explain.ts";
+export { describeFailure } from "./launch/failure.ts";
+export { compileInit } from "./launch/init.ts";

@@ -35,43 +35,40 @@ static void note_remove(struct monitor *m, struct note **at)
 
 	*at = note->next;
 	m->notes_bytes -= strlen(note->key) + note->len;
-	free(note->key);
-	free(note->value);
 	free(note);
+}
+
+static int note_add(struct monitor *m, struct view key, struct view value)
+{
+	struct note *note;
+
+	if (m->notes_bytes + key.len + value.len > NOTES_MAX)
+		return -ENOSPC;
+	note = calloc(1, sizeof *note + key.len + 1 + value.len);
+	if (!note)
+		return -ENOMEM;
+	if (key.len)
+		memcpy(note->key, key.bytes, key.len);
+	memcpy(note->key + key.len + 1, value.bytes, value.len);
+	note->value = (const uint8_t *)note->key + key.len + 1;
+	note->len = (uint32_t)value.len;
+	m->notes_bytes += key.len + value.len;
+	note->next = m->notes;
+	m->notes = note;
+	return 0;
 }
 
 static int note_set(struct monitor *m, struct reader *body)
 {
 	struct view key = read_str(body), value = read_blob(body);
-	struct note **at, *note;
+	struct note **at;
 
 	if (!reader_done(body))
 		return -EPROTO;
 	at = note_at(m, key);
 	if (*at)
 		note_remove(m, at);
-	if (!value.len)
-		return 0;
-	if (m->notes_bytes + key.len + value.len > NOTES_MAX)
-		return -ENOSPC;
-	while (*at) /* at the end: notes are told in the order in which they were set */
-		at = &(*at)->next;
-	note = calloc(1, sizeof *note);
-	if (!note)
-		return -ENOMEM;
-	note->key = strndup(key.len ? (const char *)key.bytes : "", key.len);
-	note->value = malloc(value.len);
-	if (!note->key || !note->value) {
-		free(note->key);
-		free(note->value);
-		free(note);
-		return -ENOMEM;
-	}
-	memcpy(note->value, value.bytes, value.len);
-	note->len = (uint32_t)value.len;
-	m->notes_bytes += key.len + value.len;
-	*at = note;
-	return 0;
+	return value.len ? note_add(m, key, value) : 0;
 }
 
 static void tell_notes(struct monitor *m)

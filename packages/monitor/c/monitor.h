@@ -97,9 +97,9 @@ struct entry {
 };
 struct note {
 	struct note *next;
-	char *key;
-	uint8_t *value;
+	const uint8_t *value; /* behind the key */
 	uint32_t len;
+	char key[];
 };
 
 struct link { /* to the task server */

@@ -221,7 +221,7 @@ static int take_message(void *owner, struct message_in *message)
 	a->out = read_blob(&body);
 	a->err = read_blob(&body);
 	a->program = read_blob(&body);
-	a->have = reader_done(&body) && a->kind <= 1;
+	a->have = reader_done(&body) && a->kind <= 2;
 	return a->have ? 0 : -EPROTO;
 }
 
@@ -421,6 +421,8 @@ static int bootstrap(const struct place *place, const struct flags *flags, int a
 	}
 	if (answer.kind == 1)
 		return serve(&answer, deadline);
+	if (answer.kind == 2 && is_delete)
+		return print_delete_response(undo_bundle(*flags->bundle ? flags->bundle : "."));
 	write_all(2, answer.err.bytes, answer.err.len, deadline);
 	r = write_all(1, answer.out.bytes, answer.out.len, deadline);
 	return r < 0 && answer.code == 0 ? 1 : answer.code;

@@ -1,1 +1,3 @@
-export {};
+export { ProtocolError } from "./bytes.ts";
+export type { Launch, MonitorLink, ProcessReport, RunResult, SyncReport } from "./monitor-link.ts";
+export { type MonitorHandlers, type MonitorServer, type StartAnswer, type StartRequest, serveMonitors } from "./server.ts";

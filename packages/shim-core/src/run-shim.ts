@@ -23,7 +23,10 @@ export interface ShimProcess {
  */
 export function runShim(runtime: Runtime, process: ShimProcess): void {
   const argv = process.argv.slice(2);
-  if (argv[0] === "--serve") return serve(runtime, process);
+  if (argv[0] === "--serve") {
+    serve(runtime, process);
+    return;
+  }
   try {
     const args = parseShimArguments(argv);
     if (args.info) writeSync(1, encodeInfo(runtime));

@@ -20,6 +20,8 @@ export interface Runtime {
   recover(request: CreateRequest, host: Host): Promise<Container> | Container;
   /** Check that these options are understood, as early as `start`. Throws InvalidArgument. */
   checkOptions?(options: CreateRequest["options"]): void;
+  /** Files into which the monitor writes `0` to join the cgroups that the options want it in. */
+  monitorCgroup?(options: CreateRequest["options"]): readonly string[];
   /** The `features` document of the OCI runtime spec, for `-info`. */
   features?(): unknown;
 }

@@ -14,8 +14,6 @@ import {
   execKey,
   type Host,
   type MonitoredProcess,
-  parseStdio,
-  planStdio,
   type RequestKey,
 } from "@trimaran/shim-core";
 import { LaunchFailed, type Layout } from "./layout.ts";
@@ -55,7 +53,9 @@ export class RuncContainer implements Container {
   async exec(request: ExecRequest): Promise<MonitoredProcess> {
     const { layout, host, cgroup, features, filters } = this.#parts;
     const process = parseExecProcess(request.spec);
-    const stdio = planStdio(parseStdio(request.stdio), { uid: layout.options.ioUid, gid: layout.options.ioGid });
+    const key = execKey(layout.request.id, request.id);
+    const owner = { uid: layout.options.ioUid, gid: layout.options.ioGid };
+    const stdio = await host.openStdio(key, request.stdio, { ...layout.request, owner });
     const seccomp = filters.compile(this.#spec.linux.seccomp, host.cacheDirectory);
     const into = cgroup.unifiedDirectory();
     const program = compileExec({
@@ -71,7 +71,7 @@ export class RuncContainer implements Container {
       ...(seccomp === undefined ? {} : { seccomp }),
       host: layout.options.noNewKeyring ? { ...features, keyrings: false } : features,
     });
-    const launched = host.launch(execKey(layout.request.id, request.id), {
+    const launched = host.launch(key, {
       program: program.bytes,
       stdio,
       describe: (step, errno) => new LaunchFailed(describeFailure(program, step, errno)),

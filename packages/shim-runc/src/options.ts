@@ -35,7 +35,7 @@ const KEYS: Readonly<Record<string, keyof RuncOptions | "ignored" | "refused">> 
 
 /** Merge options field by field, later ones win. Throws InvalidArgument on a type, key or value that is not known. Source: contract, section 6. */
 export function parseOptions(options: CreateRequest["options"]): RuncOptions {
-  const values = options.reduce<Values>((merged, { typeUrl, value }) => ({ ...merged, ...decode(typeUrl, value) }), {});
+  const values: Values = Object.assign({}, ...options.map(({ typeUrl, value }) => decode(typeUrl, value)));
   return {
     noNewKeyring: boolean("no_new_keyring", values.noNewKeyring ?? false),
     ioUid: id("io_uid", values.ioUid ?? 0),

@@ -20,8 +20,6 @@ import {
   initKey,
   type Launch,
   type MonitoredProcess,
-  parseStdio,
-  planStdio,
   type Runtime,
   SLOT,
   type UndoStep,
@@ -47,6 +45,14 @@ export class RuncRuntime implements Runtime {
     parseOptions(options);
   }
 
+  monitorCgroup(options: CreateRequest["options"]): readonly string[] {
+    const { shimCgroup } = parseOptions(options);
+    if (shimCgroup === "") return [];
+    const { hierarchies, unified } = planCgroup(this.#kernel.cgroups, shimCgroup, "");
+    const files = hierarchies.map(({ directory }) => `${directory}/tasks`);
+    return unified === undefined ? files : [...files, `${unified}/cgroup.procs`];
+  }
+
   features(): unknown {
     return features();
   }
@@ -54,7 +60,7 @@ export class RuncRuntime implements Runtime {
   async create(request: CreateRequest, host: Host): Promise<Container> {
     const layout = this.#layout(request);
     const { spec, cgroupPlan } = layout;
-    const stdio = planStdio(parseStdio(request.stdio), owner(layout));
+    const key = initKey(request.id);
     host.recordUndo(request.bundle, undoSteps(cgroupPlan));
     let cgroup: Cgroup | undefined;
     let init: MonitoredProcess | undefined;
@@ -69,9 +75,10 @@ export class RuncRuntime implements Runtime {
           devices: !spec.linux.namespaces.has("user"),
         },
       );
+      const stdio = await host.openStdio(key, request.stdio, { ...request, owner: owner(layout) });
       const program = this.#compile(layout, cgroup, stdio.plan, host);
       const watches = cgroup.oomWatch() ? [SLOT.watch] : [];
-      init = host.launch(initKey(request.id), {
+      init = host.launch(key, {
         ...this.#handlers(layout, program),
         program: program.bytes,
         stdio,
@@ -82,7 +89,7 @@ export class RuncRuntime implements Runtime {
       return this.#container(layout, host, cgroup, init);
     } catch (error) {
       await init?.exited(); // its program failed, so it ends by itself
-      host.forget(initKey(request.id));
+      host.forget(key);
       await cgroup?.remove();
       host.clearUndo(request.bundle);
       throw error;

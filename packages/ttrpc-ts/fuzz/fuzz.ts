@@ -34,24 +34,28 @@ async function withinBound(run: void | Promise<void>): Promise<void> {
   await Promise.race([run, promise]).finally(() => clearTimeout(timer));
 }
 
+/** What is running, for errors that come from a microtask. */
+const running: { name: string; input: Buffer } = { name: "", input: Buffer.alloc(0) };
+
+function fail(error: unknown): never {
+  const { name, input } = running;
+  const file = join(corpus, `${name}-${createHash("sha256").update(input).digest("hex").slice(0, 12)}`);
+  writeFileSync(file, input);
+  console.error(`fuzz: ${name}, seed ${values.seed}: wrote ${file}`);
+  console.error(error);
+  process.exit(1);
+}
+
 async function runAll(input: Buffer): Promise<void> {
+  running.input = input;
   for (const [name, target] of Object.entries(targets)) {
-    try {
-      await withinBound(target(input, random));
-    } catch (error) {
-      const file = join(corpus, `${name}-${createHash("sha256").update(input).digest("hex").slice(0, 12)}`);
-      writeFileSync(file, input);
-      console.error(`fuzz: ${name}, seed ${values.seed}: wrote ${file}`);
-      console.error(error);
-      process.exit(1);
-    }
+    running.name = name;
+    await withinBound(target(input, random));
   }
 }
 
-process.on("unhandledRejection", (error) => {
-  console.error(`fuzz: unhandled rejection, seed ${values.seed}`, error);
-  process.exit(1);
-});
+process.on("uncaughtException", fail);
+process.on("unhandledRejection", fail);
 for (const input of pool) await runAll(input);
 let inputs = pool.length;
 const pick = () => pool[random.below(pool.length)] ?? Buffer.alloc(0);

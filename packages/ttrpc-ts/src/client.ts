@@ -64,6 +64,7 @@ export class Client {
       const frame = requestFrame(id, 0, head, method.request.encode(request)); // may throw: no state yet
       const call = new UnaryCall(method.response, resolve, reject);
       this.#open(id, call, frame);
+      if (!this.#calls.has(id)) return; // the send itself may have ended the connection
       call.unwatch = watch(options, (reason) => {
         this.#calls.delete(id);
         call.fail(reason);

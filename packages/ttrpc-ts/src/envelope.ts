@@ -39,9 +39,12 @@ export function responseFrame(streamId: number, payload: Uint8Array): Uint8Array
   return finishFrame(ttrpc.Response.encode({ payload }, HEADER_BYTES), streamId, FrameType.Response, 0);
 }
 
+/** A text beyond this is cut: an error must always fit into a frame. */
+const MAX_MESSAGE_UNITS = 64 * 1024;
+
 /** A whole Response frame of failure. */
 export function errorFrame(streamId: number, error: StatusError): Uint8Array {
-  const status = { code: error.code, message: error.message };
+  const status = { code: error.code, message: error.message.slice(0, MAX_MESSAGE_UNITS) };
   return finishFrame(ttrpc.Response.encode({ status }, HEADER_BYTES), streamId, FrameType.Response, 0);
 }
 

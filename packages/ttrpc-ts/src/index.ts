@@ -8,7 +8,7 @@ export { encodeFrame, Flag, type Frame, FrameReader, FrameType, HEADER_BYTES, MA
 export type { Handler, Implementation } from "./implementation.ts";
 export { memoryChannels } from "./memory-channel.ts";
 export { Server, type ServerOptions } from "./server.ts";
-export type { ServerConnection } from "./server-connection.ts";
+export type { ServerConnection } from "./server-port.ts";
 export type { ServerStream } from "./server-stream.ts";
 export { Code, StatusError } from "./status.ts";
 export { channelFromStream, type StreamChannelOptions } from "./stream-channel.ts";

@@ -1,37 +1,13 @@
 import { type MethodDescriptor, ttrpc } from "@trimaran/proto";
-import { Call, type CallContext } from "./call-context.ts";
+import { Call } from "./call-context.ts";
 import type { FrameChannel } from "./channel.ts";
 import { Drain } from "./drain.ts";
 import { endFrame, errorFrame, responseFrame } from "./envelope.ts";
 import { Flag, type Frame, FrameType, oversizedError } from "./frame.ts";
 import { Inbox } from "./inbox.ts";
+import type { Route, ServerConnection, ServerPort } from "./server-port.ts";
 import { reason, ServerStreamCall } from "./server-stream.ts";
 import { Code, canceledError, deadlineError, StatusError } from "./status.ts";
-
-/** One method as the server runs it. */
-export interface Route<D> {
-  readonly method: MethodDescriptor<unknown, unknown>;
-  readonly handler: (first: unknown, second: unknown, third?: CallContext<D>) => unknown;
-}
-
-/** What a connection needs from its server. */
-export interface ServerPort<D> {
-  /** Throws Unimplemented. */
-  readonly route: (service: string, method: string) => Route<D>;
-  readonly toStatus: (error: unknown) => StatusError;
-  readonly streamBufferBytes: number;
-  readonly closed: (connection: Connection<D>) => void;
-}
-
-/** One connection that is being served. */
-export interface ServerConnection {
-  /** Calls whose handlers run. */
-  readonly activeCalls: number;
-  /** Resolves, never rejects, when the connection is gone. */
-  readonly closed: Promise<void>;
-  /** Abort all calls and close. */
-  close(): void;
-}
 
 type Running<D> = { readonly call: Call<D>; readonly stream: ServerStreamCall<unknown, unknown> | undefined };
 
@@ -55,7 +31,6 @@ export class Connection<D> implements ServerConnection {
     channel.onFrame = (frame) => this.#deliver(frame);
     channel.onClose = (error) => {
       this.#abort(canceledError(error));
-      this.#port.closed(this);
       resolve();
     };
   }

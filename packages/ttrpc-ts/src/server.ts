@@ -2,7 +2,8 @@ import type { ServiceDescriptor } from "@trimaran/proto";
 import type { FrameChannel } from "./channel.ts";
 import type { Implementation } from "./implementation.ts";
 import { STREAM_BUFFER_BYTES } from "./inbox.ts";
-import { Connection, type Route, type ServerConnection, type ServerPort } from "./server-connection.ts";
+import { Connection } from "./server-connection.ts";
+import type { Route, ServerConnection, ServerPort } from "./server-port.ts";
 import { Code, StatusError } from "./status.ts";
 import { toStatus } from "./to-status.ts";
 
@@ -33,7 +34,6 @@ export class Server<D = void> {
       route: (service, method) => this.#route(service, method),
       toStatus: options.toStatus ?? toStatus,
       streamBufferBytes: options.streamBufferBytes ?? STREAM_BUFFER_BYTES,
-      closed: (connection) => void this.#connections.delete(connection),
     };
   }
 
@@ -51,8 +51,9 @@ export class Server<D = void> {
   /** Serve a connection; the server owns the channel from here on. A server that was stopped closes it. */
   serve(channel: FrameChannel, data: D): ServerConnection {
     const connection = new Connection<D>(channel, data, this.#port);
+    this.#connections.add(connection);
+    void connection.closed.then(() => this.#connections.delete(connection));
     if (this.#stopped) connection.close();
-    else this.#connections.add(connection);
     return connection;
   }
 

@@ -105,6 +105,16 @@ for (const host of realHosts().filter(({ mode }) => mode !== "v2")) {
     assert.deepEqual(cgroup.processes(), []);
   });
 
+  test(name("kill finds a process that is in the v1 trees only"), async () => {
+    await using sandbox = new CgroupSandbox();
+    const cgroup = sandbox.create(host);
+    const child = sandbox.start(cgroup, "sleep 60", { clonedIntoUnified: true });
+    await once(child.stdout ?? child, "data");
+    const exit = once(child, "exit");
+    await cgroup.kill();
+    assert.deepEqual(await exit, [null, "SIGKILL"]);
+  });
+
   test(name("an OOM kill is counted"), async () => {
     await using sandbox = new CgroupSandbox();
     const cgroup = sandbox.create(host, { memory: { limit: 16 << 20, swap: 16 << 20 } });

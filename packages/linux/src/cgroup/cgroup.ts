@@ -2,15 +2,15 @@ import type { Native } from "../syscall/native.ts";
 import { ALWAYS_ALLOWED, type DeviceSet, reduceDeviceRules } from "./device-set.ts";
 import { applyDevicesV1 } from "./devices-v1.ts";
 import type { DevicePrograms } from "./devices-v2.ts";
-import { makeCgroupDirectory, removeCgroupDirectory, removeIfUnused, unmakeCgroupDirectories } from "./directory.ts";
+import { removeCgroupDirectory, removeIfUnused, unmakeCgroupDirectories } from "./directory.ts";
 import { CgroupError } from "./error.ts";
 import { readIfPresent } from "./files.ts";
 import { type Freezer, unifiedFreezer, v1Freezer } from "./freezer.ts";
 import type { CgroupHost } from "./host.ts";
-import { enableControllers, fillCpuset } from "./inherit.ts";
 import { applyLimits, type Limit } from "./limits.ts";
 import { compileLimitsV1 } from "./limits-v1.ts";
 import { compileLimitsV2 } from "./limits-v2.ts";
+import { makePlanned } from "./make.ts";
 import { type OomWatch, readOomKills, toOomWatch } from "./oom.ts";
 import type { CgroupPlan } from "./plan.ts";
 import { killBySignals, killUnified, listProcesses, signalAll } from "./processes.ts";
@@ -64,7 +64,9 @@ export class Cgroup {
     const devices = options.devices === false ? undefined : effectiveDevices(resources ?? {});
     const made: string[] = [];
     try {
-      const fresh = cgroup.#makeDirectories(made, options.adopt === true);
+      const fresh = makePlanned(host, plan, options.adopt === true, made);
+      if (!fresh && cgroup.isFrozen())
+        throw new CgroupError(`linux.cgroupsPath ${JSON.stringify(plan.path)}`, "is frozen");
       applyLimits(limits, cgroup.#directoryOf, fresh);
       if (devices !== undefined) cgroup.#applyDevices(devices, fresh);
     } catch (error) {
@@ -126,10 +128,14 @@ export class Cgroup {
   /** Kill every process in it, however fast they fork, and wait until all are gone (10 s at most, then CgroupError). */
   async kill(): Promise<void> {
     const { unified } = this.plan;
-    if (unified !== undefined) {
-      if (await killUnified(unified, KILL_TIMEOUT_MS)) return;
+    const v1 = this.#v1ProcessDirectory();
+    const isDone = unified !== undefined && (await killUnified(unified, KILL_TIMEOUT_MS));
+    if (isDone && v1 === undefined) return;
+    // on a hybrid host a process may have left one tree and not the other
+    const directories = [...(isDone ? [] : this.#unifiedList()), ...(v1 === undefined ? [] : [v1])];
+    for (const directory of directories) {
+      await killBySignals(directory, this.#freezer(), this.#tools.native, KILL_TIMEOUT_MS);
     }
-    await killBySignals(this.#processDirectory(), this.#freezer(), this.#tools.native, KILL_TIMEOUT_MS);
   }
 
   /** Send a signal to every process that is in it now, through pidfds. */
@@ -177,36 +183,6 @@ export class Cgroup {
     return compileLimitsV2(resources, current ?? ((file) => readIfPresent(`${this.plan.unified}/${file}`)));
   }
 
-  /** Whether all directories are new. */
-  #makeDirectories(made: string[], adopt: boolean): boolean {
-    let fresh = true;
-    const make = (mountPoint: string, directory: string) => {
-      if (makeCgroupDirectory(mountPoint, directory, made)) return true;
-      fresh = false;
-      if (!adopt)
-        throw new CgroupError(`linux.cgroupsPath ${JSON.stringify(this.plan.path)}`, `${directory} exists already`);
-      const pids = listProcesses(directory);
-      if (pids.length > 0)
-        throw new CgroupError(
-          `linux.cgroupsPath ${JSON.stringify(this.plan.path)}`,
-          `${directory} is in use by process ${pids[0]}`,
-        );
-      return false;
-    };
-    for (const { mountPoint, directory, controllers } of this.plan.hierarchies) {
-      const isNew = make(mountPoint, directory);
-      if (controllers.includes("cpuset")) fillCpuset(mountPoint, directory, isNew);
-    }
-    const { unified, unifiedMountPoint } = this.plan;
-    if (unified !== undefined && unifiedMountPoint !== undefined) {
-      make(unifiedMountPoint, unified);
-      if (this.#host.mode === "v2") enableControllers(unifiedMountPoint, unified);
-    }
-    if (!fresh && this.isFrozen())
-      throw new CgroupError(`linux.cgroupsPath ${JSON.stringify(this.plan.path)}`, "is frozen");
-    return fresh;
-  }
-
   #applyDevices(set: DeviceSet, fresh: boolean): void {
     const directory = this.#directoryOf("devices");
     if (directory === undefined)
@@ -223,8 +199,16 @@ export class Cgroup {
   }
 
   #processDirectory(): string {
-    const v1 = this.#directoryOf("pids") ?? this.#directoryOf("devices") ?? this.#directoryOf("freezer");
-    return this.plan.unified ?? v1 ?? this.plan.hierarchies[0]?.directory ?? "";
+    return this.plan.unified ?? this.#v1ProcessDirectory() ?? "";
+  }
+
+  /** Any hierarchy does: all processes are in all of them. */
+  #v1ProcessDirectory(): string | undefined {
+    const { hierarchies } = this.plan;
+    const named = ["pids", "devices", "freezer"].map((name) =>
+      hierarchies.find((one) => one.controllers.includes(name)),
+    );
+    return (named.find((one) => one !== undefined) ?? hierarchies[0])?.directory;
   }
 }
 

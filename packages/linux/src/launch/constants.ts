@@ -13,6 +13,9 @@ export const O_BY_ARCH = {
 /** linux/fcntl.h */
 export const AT = { FDCWD: -100, SYMLINK_NOFOLLOW: 0x100, EMPTY_PATH: 0x1000, RECURSIVE: 0x8000 } as const;
 
+/** fcntl(2). */
+export const F = { DUPFD_CLOEXEC: 1030 } as const;
+
 /** linux/openat2.h */
 export const RESOLVE = { NO_XDEV: 1, NO_MAGICLINKS: 2, NO_SYMLINKS: 4, BENEATH: 8, IN_ROOT: 16 } as const;
 

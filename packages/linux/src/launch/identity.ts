@@ -170,9 +170,8 @@ function changeIdentity(b: ProgramBuilder, { capabilities, user }: Process): voi
   let sets: Data | undefined;
   if (capabilities !== undefined) {
     b.field = "process.capabilities";
-    const mask = (names: readonly string[]) => parseCapabilities(names).mask;
-    const { bounding, effective, permitted, inheritable, ambient } = capabilities;
-    sets = b.data.words([mask(bounding), mask(effective), mask(permitted), mask(inheritable), mask(ambient)]);
+    const { bounding, effective, permitted, inheritable, ambient } = parseCapabilities(capabilities).masks;
+    sets = b.data.words([bounding, effective, permitted, inheritable, ambient]);
     b.op("CAPS", [sets, CAPS.bounding], { action: "drop bounding set" });
     b.sys("prctl", [PRCTL.SET_KEEPCAPS, 1, 0, 0, 0]);
   }

@@ -31,7 +31,8 @@ export function compileInit(plan: InitPlan): Program {
   b.field = "stdio";
   stdio.prelude(b);
   cloneInit(b, plan, staged);
-  stage.takeStdio(b, stdio, []);
+  stage.takeStdio(b, stdio);
+  stage.closeAllBut(b, []);
   b.field = "process";
   b.sys("umask", [0]);
   stage.setAffinity(b, undefined, "process");

@@ -1,6 +1,6 @@
 import { ATTR } from "../mount/mount.ts";
 import type { Spec } from "../spec/spec.ts";
-import { AT, makedev, MOUNT, O, S } from "./constants.ts";
+import { AT, F, makedev, MOUNT, O, S } from "./constants.ts";
 import type { OwnMounts } from "./mounts.ts";
 import { CHECK, MISSING } from "./opcodes.ts";
 import type { Operand, ProgramBuilder, Register } from "./program.ts";
@@ -43,8 +43,6 @@ const KNOWN: ReadonlyMap<string, keyof MaskTrees> = new Map<string, keyof MaskTr
   ["/proc/sched_debug", "file"],
 ]);
 
-const F_DUPFD_CLOEXEC = 1030;
-
 interface Place {
   readonly directory: Operand;
   readonly name: string;
@@ -59,7 +57,7 @@ export function maskPaths(b: ProgramBuilder, spec: Spec, root: Register, own: Ow
   if (masks === undefined) return;
   const masters = { file: masks.file, directory: masks.directory };
   b.field = "linux.maskedPaths";
-  const copy = (tree: Register) => b.call("fcntl", [tree, F_DUPFD_CLOEXEC, 0]);
+  const copy = (tree: Register) => b.call("fcntl", [tree, F.DUPFD_CLOEXEC, 0]);
   const current = { file: copy(masks.file), directory: copy(masks.directory) };
   const remaining = (kind: keyof MaskTrees, from: number) =>
     spec.linux.maskedPaths.slice(from).some((path) => (KNOWN.get(path) ?? kind) === kind);

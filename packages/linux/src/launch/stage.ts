@@ -40,15 +40,13 @@ export function stdioSlots(stdio: StdioPlan): number {
   return stdio.kind === "terminal" ? 0 : (1 << stdio.stdin) | (1 << stdio.stdout) | (1 << stdio.stderr);
 }
 
-/** 0, 1, 2 from their slots, then nothing of the monitor's stays open but the registers in `keep`. */
-export function takeStdio(b: ProgramBuilder, stdio: StdioPlan, keep: readonly Register[]): void {
+/** 0, 1, 2 from their slots. */
+export function takeStdio(b: ProgramBuilder, stdio: StdioPlan): void {
+  if (stdio.kind !== "slots") return;
   b.field = "stdio";
-  if (stdio.kind === "slots") {
-    [stdio.stdin, stdio.stdout, stdio.stderr].forEach((index, fd) => {
-      b.sys("dup3", [{ kind: "slot", index }, fd, 0]);
-    });
-  }
-  closeAllBut(b, keep);
+  [stdio.stdin, stdio.stdout, stdio.stderr].forEach((index, fd) => {
+    b.sys("dup3", [{ kind: "slot", index }, fd, 0]);
+  });
 }
 
 /** Close everything above 2 but the sync socket and these registers. */

@@ -105,7 +105,11 @@ test("verdicts are those of the rules, for random rules and arguments", () => {
     one.op === "SCMP_CMP_MASKED_EQ" ? { ...one, valueTwo: one.valueTwo & one.value } : one,
   );
   const rule = fc.record({ names: fc.tuple(name), action: fc.constantFrom("SCMP_ACT_ALLOW", "SCMP_ACT_LOG"), args: fc.array(condition, { maxLength: 3 }) });
-  const property = fc.property(fc.uniqueArray(rule, { selector: ({ names }) => names[0], maxLength: 4 }), fc.array(value, { minLength: 6, maxLength: 6 }), name, (syscalls, args, call) => {
+  // two ordered comparisons on one argument are the known defect below
+  const isOrdered = (op: string) => /_(?:LT|LE|GE|GT)$/.test(op);
+  const isSound = ({ args }: { args: readonly { index: number; op: string }[] }) =>
+    args.every((one, at) => !isOrdered(one.op) || !args.some((other, i) => i !== at && other.index === one.index));
+  const property = fc.property(fc.uniqueArray(rule.filter(isSound), { selector: ({ names }) => names[0], maxLength: 4 }), fc.array(value, { minLength: 6, maxLength: 6 }), name, (syscalls, args, call) => {
     const { program } = compile({ defaultAction: ERRNO, syscalls: [...syscalls, allow("statx", "fchmodat2")] });
     const found = syscalls.find(({ names }) => names[0] === call);
     const results = (found?.args ?? []).map(({ index, op, value: one, valueTwo }) => COMPARE[op]?.(args[index] ?? 0n, one, valueTwo) === true);
@@ -114,7 +118,15 @@ test("verdicts are those of the rules, for random rules and arguments", () => {
     const expected = holds ? (found.action === "SCMP_ACT_LOG" ? RETURN.log : RETURN.allow) : RETURN.errno + 1;
     assert.equal(verdict(program, call, args), expected);
   });
-  fc.assert(property, { numRuns: 300 });
+  fc.assert(property, { numRuns: 1000 });
+});
+
+// Not what should be, but what is: runc and crun compile the same rules by the same library. If this fails, libseccomp has
+// been repaired: delete it, and `isSound` above.
+test("known defect of libseccomp 2.5.4: alternatives LT and GE on one argument let others through", () => {
+  const args = [{ index: 0, op: "SCMP_CMP_LT", value: 1 }, { index: 0, op: "SCMP_CMP_GE", value: 21474836485n }];
+  const { program } = compile({ defaultAction: ERRNO, syscalls: [{ ...allow("clone"), args }] });
+  assert.equal(verdict(program, "clone", [5n]), RETURN.allow); // 5 is neither below 1 nor that large
 });
 
 test("alwaysPasses looks at every argument", () => {

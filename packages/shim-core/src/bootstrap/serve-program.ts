@@ -1,4 +1,4 @@
-import type { Register } from "@trimaran/linux";
+import type { ProgramBuilder, Register } from "@trimaran/linux";
 import { newProgram } from "../host/programs.ts";
 
 // Constants of asm-generic: fcntl.h, socket.h, prctl.h, sched.h.
@@ -29,6 +29,8 @@ export interface ServePlan {
   readonly argv: readonly string[];
   readonly env: Readonly<Record<string, string>>;
   readonly oomScoreAdj: number;
+  /** Cgroup files into which the daemon writes `0`. */
+  readonly attachFiles: readonly string[];
   /** Give the pod a core-scheduling cookie of its own (`SCHED_CORE=1`). */
   readonly coreScheduling: boolean;
 }
@@ -63,7 +65,7 @@ export function serveProgram(plan: ServePlan): Uint8Array {
   return builder.build().bytes;
 }
 
-function becomeDaemon(plan: ServePlan, listener: Register, builder: ReturnType<typeof newProgram>): void {
+function becomeDaemon(plan: ServePlan, listener: Register, builder: ProgramBuilder): void {
   const { data } = builder;
   const nothing = builder.call("openat", [AT_FDCWD, data.string("/dev/null"), O_RDWR | O_CLOEXEC, 0]);
   const log = builder.register();
@@ -80,9 +82,17 @@ function becomeDaemon(plan: ServePlan, listener: Register, builder: ReturnType<t
   const high = builder.call("fcntl", [listener, F_DUPFD_CLOEXEC, 64]);
   builder.sys("dup3", [high, LISTEN_FD, 0]);
   builder.sys("prctl", [PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0]);
-  const score = Buffer.from(String(plan.oomScoreAdj));
-  const file = builder.call("openat", [AT_FDCWD, data.string("/proc/self/oom_score_adj"), O_WRONLY | O_CLOEXEC, 0]);
-  builder.sys("write", [file, data.bytes(score), score.length], { tolerate: ["EACCES"] });
+  writeText(builder, "/proc/self/oom_score_adj", String(plan.oomScoreAdj), ["EACCES"]);
+  builder.field = "options shim_cgroup";
+  for (const path of plan.attachFiles) writeText(builder, path, "0");
+}
+
+function writeText(builder: ProgramBuilder, path: string, text: string, tolerate: readonly string[] = []): void {
+  const { data } = builder;
+  const file = builder.call("openat", [AT_FDCWD, data.string(path), O_WRONLY | O_CLOEXEC, 0]);
+  builder.sys("write", [file, data.bytes(Buffer.from(text)), text.length], { tolerate });
+  builder.sys("close", [file]);
+  builder.release(file);
 }
 
 /** struct sockaddr_un with a path. */

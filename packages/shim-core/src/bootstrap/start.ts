@@ -89,6 +89,7 @@ export async function start(
       ...(args.debug ? ["-debug"] : []),
     ],
     env: { ...environment.monitorEnvironment, TRIMARAN_MONITOR: encodeIdentity(identity) },
+    attachFiles: environment.runtime.monitorCgroup?.(input.options) ?? [],
     oomScoreAdj: daemonOomScore(request.pid),
     coreScheduling: request.env.get("SCHED_CORE") === "1",
   });

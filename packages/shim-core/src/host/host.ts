@@ -2,7 +2,9 @@ import type { MonitorLink } from "@trimaran/monitor";
 import { Code, StatusError } from "ttrpc-ts";
 import type { Logger } from "../log.ts";
 import type { PodIdentity } from "../pod/identity.ts";
-import type { StdioLaunch } from "../stdio/plan.ts";
+import { endLogger, type LoggedContainer, loggerKey, startLogger } from "../stdio/logger.ts";
+import { planStdio, type StdioLaunch, type StdioOwner } from "../stdio/plan.ts";
+import { parseStdio, type StdioUris } from "../stdio/uris.ts";
 import { type DescribeFailure, MonitoredProcess, type RequestKey } from "./process.ts";
 import { signalProgram } from "./programs.ts";
 import { appendUndo, removeUndo, type UndoStep, writeUndo } from "./undo.ts";
@@ -81,10 +83,23 @@ export class Host {
     return this.#link.processes.has(key);
   }
 
-  /** Drop what the monitor keeps of a key. */
+  /** Drop what the monitor keeps of a key; its logger, if it has one, gets end of file and is told to end. */
   forget(key: string): void {
     this.#processes.delete(key);
     this.#link.forget(key);
+    if (this.has(loggerKey(key))) void endLogger(this, loggerKey(key));
+  }
+
+  /** Plan the stdio of a process to be launched under `key`, and start the logger that its URIs may ask for. */
+  async openStdio(
+    key: string,
+    uris: StdioUris,
+    container: LoggedContainer & { owner: StdioOwner },
+  ): Promise<StdioLaunch> {
+    const stdio = parseStdio(uris);
+    const { stdout } = stdio;
+    const loggers = stdout.kind === "logger" ? await startLogger(this, loggerKey(key), stdout, container) : undefined;
+    return planStdio(stdio, container.owner, loggers);
   }
 
   /** Signal a process through its pidfd. Throws NotFound once it has exited: a reaped pid is never signalled. */

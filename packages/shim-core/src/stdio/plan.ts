@@ -113,7 +113,10 @@ function copied(target: StdioTarget): target is Extract<StdioTarget, { kind: "fi
 
 function input(builder: ProgramBuilder, source: StdioTarget, owner: StdioOwner): void {
   builder.field = "stdin";
-  if (source.kind !== "fifo") return keep(builder, openNull(builder, O_RDONLY), SLOT.childStdin);
+  if (source.kind !== "fifo") {
+    keep(builder, openNull(builder, O_RDONLY), SLOT.childStdin);
+    return;
+  }
   clientInput(builder, source.path);
   const { readEnd, writeEnd } = pipe(builder);
   chown(builder, readEnd, owner);
@@ -138,8 +141,14 @@ function output(
   logger: string | undefined,
 ): void {
   builder.field = field;
-  if (target.kind === "logger" && logger !== undefined) return loggerOutput(builder, logger, owner, child, kept);
-  if (!copied(target)) return keep(builder, openNull(builder, O_WRONLY), child);
+  if (target.kind === "logger" && logger !== undefined) {
+    loggerOutput(builder, logger, owner, child, kept);
+    return;
+  }
+  if (!copied(target)) {
+    keep(builder, openNull(builder, O_WRONLY), child);
+    return;
+  }
   keep(builder, openTarget(builder, target), kept);
   const { readEnd, writeEnd } = pipe(builder);
   builder.sys("fcntl", [readEnd, F_SETPIPE_SZ, PIPE_BYTES], { tolerate: "any" });
@@ -155,6 +164,7 @@ function loggerOutput(builder: ProgramBuilder, fifo: string, owner: StdioOwner, 
   const own = builder.call("openat", [AT_FDCWD, builder.data.string(fifo), O_WRONLY | O_CLOEXEC, 0]);
   chown(builder, own, owner);
   keep(builder, own, child);
+  builder.sys("unlinkat", [AT_FDCWD, builder.data.string(fifo), 0]); // both ends are open: its name has done its work
 }
 
 /** Both ends of a FIFO, so that no client's coming and going is felt; of a file, its end. */

@@ -29,8 +29,8 @@ export class CgroupSandbox implements AsyncDisposable {
   }
 
   /** Run a shell script in the cgroup: it attaches itself first, as a container's init does. */
-  start(cgroup: Cgroup, script: string): ChildProcess {
-    const attach = cgroup.attachFiles().map((file) => `echo 0 > '${file}'`);
+  start(cgroup: Cgroup, script: string, options: { clonedIntoUnified?: boolean } = {}): ChildProcess {
+    const attach = cgroup.attachFiles(options).map((file) => `echo 0 > '${file}'`);
     const child = spawn("sh", ["-c", [...attach, "echo in", script].join("\n")], { stdio: ["pipe", "pipe", "ignore"] });
     this.#children.push(child);
     return child;

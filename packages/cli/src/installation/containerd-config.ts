@@ -1,0 +1,73 @@
+import { copyFile, mkdir, readFile } from "node:fs/promises";
+import { dirname } from "node:path";
+import { Code, errnoOf, ManagerError, writeFileAtomic } from "@trimaran/manager";
+
+const BEGIN = "# BEGIN trimaran (written by `trimaran install`, removed by `trimaran uninstall`)";
+const END = "# END trimaran";
+const BLOCK = /\n?# BEGIN trimaran[^\n]*\n[\s\S]*?# END trimaran\n?/g;
+
+/** containerd's configuration format: 2 for 1.x, 3 for 2.x (which also reads 2). */
+export type ConfigVersion = 2 | 3;
+
+const CRI_RUNTIME = { 2: "io.containerd.grpc.v1.cri", 3: "io.containerd.cri.v1.runtime" } as const;
+
+/** The tables that make CRI know our runtimes. Shims are named `containerd-shim-NAME-VERSION`. */
+export function runtimeTables(version: ConfigVersion, shims: readonly string[]): string {
+  return shims
+    .map((shim) => {
+      const [, name = "", shimVersion = ""] = /^containerd-shim-(.+)-(v\d+)$/.exec(shim) ?? [];
+      const table = `[plugins."${CRI_RUNTIME[version]}".containerd.runtimes.${name}]`;
+      return `${table}\n  runtime_type = "io.containerd.${name}.${shimVersion}"\n`;
+    })
+    .join("\n");
+}
+
+/**
+ * A configuration with our block at its end, an earlier one replaced, and everything else byte for byte as it was. An empty one
+ * becomes version 2, which containerd 1.x and 2.x read. Throws FailedPrecondition for a version that has no such tables, and if
+ * somebody has configured a runtime of that name by hand.
+ */
+export function withRuntimes(config: string, shims: readonly string[]): string {
+  const rest = withoutRuntimes(config);
+  const base = rest.trim() === "" ? "version = 2\n" : rest;
+  const version = configVersion(base);
+  for (const line of runtimeTables(version, shims).split("\n")) {
+    if (line.startsWith("[") && base.split("\n").some((other) => other.trim() === line)) {
+      throw new ManagerError(Code.FailedPrecondition, `${line}: is there already`);
+    }
+  }
+  return `${base.endsWith("\n") ? base : `${base}\n`}\n${BEGIN}\n${runtimeTables(version, shims)}${END}\n`;
+}
+
+/** A configuration without our block. */
+export function withoutRuntimes(config: string): string {
+  return config.replace(BLOCK, "");
+}
+
+function configVersion(config: string): ConfigVersion {
+  const head = config.split(/^\s*\[/m, 1)[0] ?? "";
+  const version = Number(/^\s*version\s*=\s*(\d+)/m.exec(head)?.[1] ?? 1);
+  if (version === 2 || version === 3) return version;
+  throw new ManagerError(Code.FailedPrecondition, `version = ${version}: only 2 and 3 have runtimes by name`);
+}
+
+/** Change a configuration file; the first time a copy is kept as FILE.before-trimaran. False if there was nothing to change. */
+export async function editConfig(path: string, change: (config: string) => string): Promise<boolean> {
+  const before = await readFile(path, "utf8").catch((error: unknown) => {
+    if (errnoOf(error) === "ENOENT") return undefined;
+    throw error;
+  });
+  const after = change(before ?? "");
+  if (after === (before ?? "")) return false;
+  await mkdir(dirname(path), { recursive: true });
+  if (before !== undefined) await keepCopy(path, `${path}.before-trimaran`);
+  await writeFileAtomic(path, after, 0o644);
+  return true;
+}
+
+async function keepCopy(path: string, copy: string): Promise<void> {
+  const { COPYFILE_EXCL } = (await import("node:fs")).constants;
+  await copyFile(path, copy, COPYFILE_EXCL).catch((error: unknown) => {
+    if (errnoOf(error) !== "EEXIST") throw error;
+  });
+}

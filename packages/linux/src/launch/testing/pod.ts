@@ -1,0 +1,227 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type MonitorLink, type ProcessReport, serveMonitors, type SyncReport } from "@trimaran/monitor";
+import { parseSpec } from "../../spec/spec.ts";
+import { AT, O } from "../constants.ts";
+import { compileExec } from "../exec.ts";
+import { describeFailure } from "../failure.ts";
+import { readHostFeatures } from "../host.ts";
+import { compileInit } from "../init.ts";
+import { SYNC_CODE } from "../opcodes.ts";
+import type { ExecPlan, InitPlan, StdioPlan } from "../plan.ts";
+import type { Program } from "../program.ts";
+
+const MONITOR = new URL("../../../../../build/monitor/monitor", import.meta.url).pathname;
+
+/** How a program ended: the sentence of a step that failed, or the exit code, and what was written. */
+export interface Outcome {
+  readonly failure: string | undefined;
+  /** 128 + signal if killed. */
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** What the tests change in a plan. */
+export type PlanChange = Partial<Omit<InitPlan, "spec" | "stdio">>;
+
+/** A real monitor with this process as its task server, in a temporary folder that holds a busybox rootfs. */
+export class TestPod implements AsyncDisposable {
+  readonly folder: string;
+  readonly bundle: string;
+  readonly host = readHostFeatures();
+  readonly #link: MonitorLink;
+  readonly #monitor: ChildProcess;
+  readonly #server: AsyncDisposable;
+  readonly #waiting = new Set<() => void>();
+  /** Called for SYNC; by default MAPPED writes the spec's maps. */
+  onSync: (sync: SyncReport, link: MonitorLink) => void = (sync, link) => link.syncReply(sync.key, 0, 0n);
+  #count = 0;
+
+  private constructor(folder: string, link: MonitorLink, monitor: ChildProcess, server: AsyncDisposable) {
+    this.folder = folder;
+    this.bundle = join(folder, "bundle");
+    this.#link = link;
+    this.#monitor = monitor;
+    this.#server = server;
+    link.onProcess = () => {
+      for (const wake of this.#waiting) wake();
+    };
+    link.onSync = (sync) => this.onSync(sync, link);
+  }
+
+  /** Start a monitor. */
+  static async open(): Promise<TestPod> {
+    const folder = mkdtempSync(join(tmpdir(), "launch-"));
+    makeRootfs(join(folder, "bundle", "rootfs"));
+    const ready = Promise.withResolvers<MonitorLink>();
+    const refuse = () => Promise.reject(new Error("no starter here"));
+    const server = serveMonitors({ path: join(folder, "server.sock") }, { start: refuse, monitor: ready.resolve });
+    const env = { TRIMARAN_MONITOR: "test", TRIMARAN_DIR: folder, TRIMARAN_CMD: "/bin/false", TRIMARAN_SHIM: "launch-test" };
+    const monitor = spawn(MONITOR, [], { env, stdio: ["ignore", "inherit", "inherit", "pipe"] });
+    return new TestPod(folder, await ready.promise, monitor, server);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const gone = new Promise((resolve) => this.#monitor.once("exit", resolve));
+    this.#link.exit();
+    await gone;
+    await this.#server[Symbol.asyncDispose]();
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  /** A fresh rootfs-relative path on the host. */
+  path(...parts: readonly string[]): string {
+    return join(this.bundle, "rootfs", ...parts);
+  }
+
+  /** Compile and spawn a container's init; `config` is config.json. */
+  async create(config: unknown, change: PlanChange = {}, terminal?: StdioPlan): Promise<Running> {
+    const key = `c${this.#count++}`;
+    const spec = parseSpec(JSON.stringify(config));
+    const stdio = terminal ?? this.#files(key);
+    const cgroup = { attachFiles: [], ownDirs: [] };
+    const plan: InitPlan = { id: key, spec, bundle: this.bundle, rootfs: [], cgroup, host: this.host, ...change, stdio };
+    this.#mapFor(spec.linux);
+    const program = compileInit(plan);
+    return this.#spawn(key, program, plan);
+  }
+
+  /** Another process in a running container. */
+  async exec(container: Running, process: ExecPlan["process"], terminal?: StdioPlan): Promise<Running> {
+    const key = `e${this.#count++}`;
+    const stdio = terminal ?? this.#files(key);
+    const { spec, id, cgroup, host } = container.plan;
+    const program = compileExec({ id, process, spec, init: { pid: container.pid }, stdio, cgroup, host });
+    return this.#spawn(key, program, container.plan);
+  }
+
+  async #spawn(key: string, program: Program, plan: InitPlan): Promise<Running> {
+    this.#link.spawn(key, { program: program.bytes });
+    const report = await this.until(key, ({ atGate, execed, failure }) => atGate || execed || failure !== undefined);
+    return new Running(this, key, program, plan, report, this.#link);
+  }
+
+  /** The first report of `key` for which `done` holds. */
+  async until(key: string, done: (report: ProcessReport) => boolean): Promise<ProcessReport> {
+    for (;;) {
+      const report = this.#link.processes.get(key);
+      if (report !== undefined && done(report)) return report;
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#waiting.add(resolve);
+      await promise;
+      this.#waiting.delete(resolve);
+    }
+  }
+
+  #mapFor({ uidMappings, gidMappings }: InitPlan["spec"]["linux"]): void {
+    const lines = (map: typeof uidMappings) => map.map((m) => `${m.containerId} ${m.hostId} ${m.size}`).join("\n");
+    this.onSync = (sync, link) => {
+      const pid = link.processes.get(sync.key)?.pid;
+      if (sync.code === SYNC_CODE.MAPPED) {
+        writeFileSync(`/proc/${pid}/uid_map`, lines(uidMappings));
+        writeFileSync(`/proc/${pid}/gid_map`, lines(gidMappings));
+      }
+      link.syncReply(sync.key, 0, 0n);
+    };
+  }
+
+  #files(key: string): StdioPlan {
+    const paths = ["/dev/null", this.outputPath(key, "stdout"), this.outputPath(key, "stderr")];
+    return {
+      kind: "slots",
+      stdin: 0,
+      stdout: 1,
+      stderr: 2,
+      prelude(b) {
+        paths.forEach((path, slot) => {
+          const flags = slot === 0 ? O.RDONLY : O.WRONLY | O.CREAT;
+          const fd = b.call("openat", [AT.FDCWD, b.data.string(path), flags | O.CLOEXEC, 0o600]);
+          b.op("KEEP", [fd, slot]);
+          b.release(fd);
+        });
+      },
+    };
+  }
+
+  /** Where a stream goes. */
+  outputPath(key: string, stream: "stdout" | "stderr"): string {
+    return join(this.folder, `${key}.${stream}`);
+  }
+}
+
+/** A spawned program. */
+export class Running {
+  readonly pid: number;
+  readonly plan: InitPlan;
+  readonly program: Program;
+  readonly #pod: TestPod;
+  readonly #key: string;
+  readonly #report: ProcessReport;
+  readonly #link: MonitorLink;
+  constructor(pod: TestPod, key: string, program: Program, plan: InitPlan, report: ProcessReport, link: MonitorLink) {
+    this.#pod = pod;
+    this.#key = key;
+    this.program = program;
+    this.plan = plan;
+    this.pid = report.pid;
+    this.#report = report;
+    this.#link = link;
+  }
+
+  /** The sentence, if a step failed before exec. */
+  get failure(): string | undefined {
+    const { failure } = this.#report;
+    return failure === undefined ? undefined : describeFailure(this.program, failure.step, failure.errno);
+  }
+
+  /** Open the gate and wait for exec. */
+  async start(): Promise<void> {
+    this.#link.openGate(this.#key);
+    await this.#pod.until(this.#key, ({ execed, failure }) => execed || failure !== undefined);
+  }
+
+  /** SIGKILL, for containers that do not end by themselves. */
+  kill(): void {
+    process.kill(this.pid, "SIGKILL");
+  }
+
+  /** Start it if need be, wait for its end, forget it. */
+  async end(): Promise<Outcome> {
+    if (this.#report.failure === undefined) this.#link.openGate(this.#key);
+    const report = await this.#pod.until(this.#key, ({ exit, failure, spawned }) => exit !== undefined || (failure !== undefined && !spawned));
+    this.#link.forget(this.#key);
+    const status = report.exit?.waitStatus ?? 0;
+    const { failure } = report;
+    const read = (stream: "stdout" | "stderr") => {
+      try {
+        return readFileSync(this.#pod.outputPath(this.#key, stream), "utf8");
+      } catch {
+        return "";
+      }
+    };
+    return {
+      failure: failure === undefined ? undefined : describeFailure(this.program, failure.step, failure.errno),
+      code: (status & 0x7f) === 0 ? status >> 8 : 128 + (status & 0x7f),
+      stdout: read("stdout"),
+      stderr: read("stderr"),
+    };
+  }
+}
+
+const APPLETS = ["sh", "ls", "cat", "id", "stat", "readlink", "mount", "sleep", "tty", "stty", "hostname", "touch", "env", "pwd", "true", "grep", "echo", "mkdir", "chroot", "ip", "test", "dd", "unshare", "head"];
+
+/** A rootfs with busybox, /etc/passwd with two users, and nothing else. */
+export function makeRootfs(root: string): void {
+  for (const folder of ["bin", "etc", "tmp", "proc", "sys", "dev"]) mkdirSync(join(root, folder), { recursive: true });
+  chmodSync(join(root, "tmp"), 0o1777);
+  copyFileSync("/bin/busybox", join(root, "bin/busybox"));
+  for (const applet of APPLETS) {
+    writeFileSync(join(root, "bin", applet), `#!/bin/busybox sh\nexec /bin/busybox ${applet} "$@"\n`, { mode: 0o755 });
+  }
+  rmSync(join(root, "bin/sh"));
+  copyFileSync("/bin/busybox", join(root, "bin/sh"));
+  writeFileSync(join(root, "etc/passwd"), "root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000:user:/home/user:/bin/sh\nempty:x:1001:1001:::\n");
+}
