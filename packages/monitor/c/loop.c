@@ -78,8 +78,6 @@ static void turn_timers(struct monitor *m)
 		m->accept_at = 0;
 		source_arm(m, &m->listener, EPOLLIN);
 	}
-	if (m->exiting && (now >= m->exit_at || !conns_pending(m)))
-		_exit(0);
 }
 
 /* Give the touched pages of the read buffer back before a sleep. */
@@ -113,6 +111,8 @@ void loop_run(struct monitor *m)
 		turn_timers(m);
 		link_turn(m);
 		conns_flush(m);
+		if (m->exiting && (!conns_pending(m) || now_ms() >= m->exit_at))
+			_exit(0);
 		empty_graves(m);
 	}
 }

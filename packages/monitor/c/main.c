@@ -53,29 +53,28 @@ static const char *variable(const char *name)
 
 static int daemon_main(const char *identity)
 {
-	struct monitor *m = calloc(1, sizeof *m);
+	struct monitor m = { .identity = identity };
 	int flags = fcntl(LISTEN_FD, F_GETFL);
 
-	if (!m || flags < 0 || fcntl(LISTEN_FD, F_SETFL, flags | O_NONBLOCK) < 0 || fcntl(LISTEN_FD, F_SETFD, FD_CLOEXEC) < 0)
+	if (flags < 0 || fcntl(LISTEN_FD, F_SETFL, flags | O_NONBLOCK) < 0 || fcntl(LISTEN_FD, F_SETFD, FD_CLOEXEC) < 0)
 		return 1;
 	kcall(SYS_close_range, LISTEN_FD + 1, UINT32_MAX, 0, 0, 0, 0);
 	prctl(PR_SET_DUMPABLE, 0);
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
-	m->identity = identity;
-	m->place = (struct place) { variable("TRIMARAN_DIR"), variable("TRIMARAN_CMD"), variable("TRIMARAN_SHIM"), variable("TRIMARAN_ADDRESS"),
+	m.place = (struct place) { variable("TRIMARAN_DIR"), variable("TRIMARAN_CMD"), variable("TRIMARAN_SHIM"), variable("TRIMARAN_ADDRESS"),
 		variable("TRIMARAN_NAMESPACE") };
-	prctl(PR_SET_NAME, m->place.shim);
-	m->epoll = epoll_create1(EPOLL_CLOEXEC);
-	m->scratch = mmap(NULL, SCRATCH, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	m->signals = (struct source) { signals_ready, open_signals(), 0 };
-	m->listener = (struct source) { conns_accept, LISTEN_FD, 0 };
-	m->link = (struct link) { .source = { NULL, -1, 0 }, .patience = 1000 };
-	if (m->epoll < 0 || m->scratch == MAP_FAILED || m->signals.fd < 0)
+	prctl(PR_SET_NAME, m.place.shim);
+	m.epoll = epoll_create1(EPOLL_CLOEXEC);
+	m.scratch = mmap(NULL, SCRATCH, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	m.signals = (struct source) { signals_ready, open_signals(), 0 };
+	m.listener = (struct source) { conns_accept, LISTEN_FD, 0 };
+	m.link = (struct link) { .source = { NULL, -1, 0 }, .patience = 1000 };
+	if (m.epoll < 0 || m.scratch == MAP_FAILED || m.signals.fd < 0)
 		return 1;
-	source_arm(m, &m->signals, EPOLLIN);
-	source_arm(m, &m->listener, EPOLLIN);
-	m->unsent = true; /* say HELLO */
-	loop_run(m);
+	source_arm(&m, &m.signals, EPOLLIN);
+	source_arm(&m, &m.listener, EPOLLIN);
+	m.unsent = true; /* say HELLO */
+	loop_run(&m);
 	return 0;
 }
 

@@ -90,7 +90,7 @@ struct entry {
 	bool untold;          /* a change that no server has dealt with */
 	bool gate_waiting;    /* at the gate: the byte has not been sent */
 	bool swallow;         /* the process in slot 15 is a stage, whose successor is not known yet */
-	uint16_t watches;     /* bit mask of slots */
+	uint32_t watches;     /* bit mask of slots */
 	struct pending_sync sync;
 	struct stream *streams;
 	unsigned n_streams;

@@ -237,7 +237,7 @@ static void sync_asked(struct monitor *m, struct entry *e, const struct say *say
 	settle_pid(m, e);
 	if (!was_known)
 		proc_changed(m, e);
-	if (fd >= 0 && say->slot < SLOT_SYNC) {
+	if (fd >= 0 && user_slot(say->slot)) {
 		slot_put(m, e, say->slot, fd);
 		slots_start(m, e);
 	} else if (fd >= 0) {
@@ -394,7 +394,7 @@ static void watch_ready(struct monitor *m, struct entry *e, unsigned slot)
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0) {
-		e->watches = (uint16_t)(e->watches & ~(1u << slot));
+		e->watches &= ~(1u << slot);
 		source_arm(m, &e->slot[slot].source, 0);
 	}
 	mark = message_begin(out, MSG_WATCH, 0);
@@ -505,21 +505,21 @@ static bool read_streams(struct reader *body, struct stream *streams, unsigned n
 		uint8_t from = read_u8(body), to = read_u8(body);
 		uint16_t flags = read_u16(body);
 
-		if (body->bad || from >= SLOT_SYNC || to >= SLOT_SYNC || from == to || flags > 3)
+		if (body->bad || !user_slot(from) || !user_slot(to) || from == to || flags > 3)
 			return false;
 		streams[i] = (struct stream) { .from = from, .to = to, .flags = (uint8_t)flags, .state = STREAM_LIVE };
 	}
 	return true;
 }
 
-static bool read_watches(struct reader *body, uint16_t *watches)
+static bool read_watches(struct reader *body, uint32_t *watches)
 {
 	for (unsigned n = read_u8(body); n; n--) {
 		uint8_t slot = read_u8(body);
 
-		if (body->bad || slot >= SLOT_SYNC)
+		if (body->bad || !user_slot(slot))
 			return false;
-		*watches = (uint16_t)(*watches | 1u << slot);
+		*watches |= 1u << slot;
 	}
 	return !body->bad;
 }
@@ -530,7 +530,7 @@ int proc_spawn(struct monitor *m, struct message_in *message)
 	struct view key = read_str(body), program;
 	unsigned n = read_u8(body);
 	struct stream streams[STREAMS_MAX];
-	uint16_t watches = 0;
+	uint32_t watches = 0;
 	struct entry *e;
 
 	if (n > STREAMS_MAX || !read_streams(body, streams, n) || !read_watches(body, &watches))

@@ -7,7 +7,7 @@
 #include <sys/types.h>
 
 enum {
-	SLOTS = 16, SLOT_SYNC = 14, SLOT_PIDFD = 15, REGS = 64, STEPS_MAX = 4096, CLONES_MAX = 8, SYNC_DATA_MAX = 4096,
+	SLOTS = 24, SLOT_SYNC = 14, SLOT_PIDFD = 15, REGS = 64, STEPS_MAX = 4096, CLONES_MAX = 8, SYNC_DATA_MAX = 4096,
 	PROGRAM_MAX = 8 << 20, NO_STEP = 0xffffffff, NO_REG = 0xffff, NO_FD_SLOT = 255
 };
 enum kind { KIND_IMM, KIND_DATA, KIND_REG, KIND_SLOT };
@@ -64,6 +64,12 @@ struct vm {
 	bool child;
 	int64_t reg[REGS];
 };
+
+/* A slot that programs may fill: not the monitor's own two. */
+static inline bool user_slot(uint64_t i)
+{
+	return i < SLOTS && i != SLOT_SYNC && i != SLOT_PIDFD;
+}
 
 enum run { RUN_DONE, RUN_FAILED, RUN_CLONED };
 struct outcome {

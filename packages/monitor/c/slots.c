@@ -147,7 +147,7 @@ void slots_start(struct monitor *m, struct entry *e)
 	for (unsigned i = 0; i < e->n_streams; i++)
 		arm_stream(m, e, &e->streams[i]);
 	for (unsigned i = 0; i < SLOTS; i++)
-		if (e->watches >> i & 1 || i >= SLOT_SYNC)
+		if (e->watches >> i & 1 || !user_slot(i))
 			arm_slot(m, e, i);
 }
 

@@ -105,7 +105,7 @@ static bool special_ok(const struct program *p, const struct insn *in)
 
 	switch ((enum op)in->op) {
 	case OP_CLONE: return a[0] % 8 == 0 && fits(p, a[0], 88) && a[2] < 1 << 14;
-	case OP_SYNC: return a[5] <= SYNC_DATA_MAX && fits(p, a[4], a[5]) && (a[3] == NO_FD_SLOT || a[3] < SLOT_SYNC);
+	case OP_SYNC: return a[5] <= SYNC_DATA_MAX && fits(p, a[4], a[5]) && (a[3] == NO_FD_SLOT || user_slot(a[3]));
 	case OP_PATH: return a[2] <= 3 && a[3] <= 07777 && a[4] <= 3;
 	case OP_CHECK: return a[1] >= 1 && a[1] <= 7;
 	case OP_CAPS: return fits(p, a[0], 40) && a[1] <= 7;
@@ -114,8 +114,8 @@ static bool special_ok(const struct program *p, const struct insn *in)
 	case OP_STORE: return ((a[2] == 4 || a[2] == 8) && fits(p, a[1], a[2])) || (a[2] >= 10 && a[2] <= 12 && fits(p, a[1], 1));
 	case OP_LOAD: return (a[1] == 4 || a[1] == 8) && fits(p, a[0], a[1]);
 	case OP_EXEC: return vector_ok(p, a[1]) && vector_ok(p, a[2]);
-	case OP_KEEP: return a[1] < SLOT_SYNC;
-	case OP_DROP: return a[0] < SLOT_SYNC;
+	case OP_KEEP: return user_slot(a[1]);
+	case OP_DROP: return user_slot(a[0]);
 	case OP_FIELD: return a[2] < 64 && a[3] < 64 && a[5] >= 1 && a[5] <= 4096 && fits(p, a[4], a[5]);
 	case OP_BRANCH: return a[1] <= 3 && !(in->skip >> 15);
 	default: return true;

@@ -3,7 +3,7 @@ import type { MountOptions } from "../mount/options.ts";
 import { InvalidSpec } from "../spec/invalid-spec.ts";
 import { MOUNT, MS } from "./constants.ts";
 import type { CgroupPlan } from "./plan.ts";
-import type { ProgramBuilder, Register } from "./program.ts";
+import type { Operand, ProgramBuilder, Register } from "./program.ts";
 import { cloneTree, createFileSystem, setAttributes } from "./tree.ts";
 
 /** The container's own directories as detached trees, by name below the mount ("" for v2's single one). */
@@ -38,7 +38,7 @@ export function cgroupRoot(b: ProgramBuilder, { trees }: CgroupTrees): Register 
 }
 
 /** Put the hierarchies into the attached tmpfs, then make it read-only if asked to. Nothing to do on v2. */
-export function fillCgroup(b: ProgramBuilder, { trees, readonly }: CgroupTrees, root: Register): void {
+export function fillCgroup(b: ProgramBuilder, { trees, readonly }: CgroupTrees, root: Operand): void {
   for (const { name, tree, links } of trees) {
     if (name === "") continue;
     b.sys("mkdirat", [root, b.data.string(name), 0o755]);

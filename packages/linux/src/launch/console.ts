@@ -1,4 +1,4 @@
-import { AT, IOCTL, makedev, MAGIC, MOUNT, O, O_BY_ARCH, RESOLVE } from "./constants.ts";
+import { AT, IOCTL, MAGIC, MOUNT, makedev, O, O_BY_ARCH, RESOLVE } from "./constants.ts";
 import type { HostFeatures } from "./host.ts";
 import { CHECK, MISSING, PATH_FLAG, SYNC_CODE } from "./opcodes.ts";
 import type { StdioPlan } from "./plan.ts";
@@ -7,10 +7,10 @@ import { attach, check, openAt, resolve } from "./tree.ts";
 
 /** Where the pty comes from: our own devpts mount, or /dev/pts below a root, checked. */
 export interface ConsolePlace {
-  readonly pts: Register | undefined;
+  readonly pts: Operand | undefined;
   readonly root: Operand;
   /** Our own /dev: gets `console`, with the slave bound over it. */
-  readonly dev: Register | undefined;
+  readonly dev: Operand | undefined;
   readonly uid: number;
 }
 
@@ -26,7 +26,9 @@ export function makeConsole(b: ProgramBuilder, stdio: StdioPlan, host: HostFeatu
   const master = openMaster(b, host, place);
   const zero = b.data.words([0]);
   b.sys("ioctl", [master, IOCTL.TIOCSPTLCK, zero], { action: "unlock pty" });
-  const slave = b.call("ioctl", [master, IOCTL.TIOCGPTPEER, O.RDWR | O.NOCTTY | O.CLOEXEC], { action: "open pty peer" });
+  const slave = b.call("ioctl", [master, IOCTL.TIOCGPTPEER, O.RDWR | O.NOCTTY | O.CLOEXEC], {
+    action: "open pty peer",
+  });
   if (stdio.width !== undefined && stdio.height !== undefined) {
     const size = new Uint8Array(8);
     new DataView(size.buffer).setUint16(0, stdio.height, true);
@@ -49,7 +51,9 @@ function openMaster(b: ProgramBuilder, host: HostFeatures, { pts, root }: Consol
   const there = resolve(b, root, "/dev/pts/ptmx", MISSING.fail, { flags: PATH_FLAG.noFollow });
   verifyMaster(b, there);
   b.release(there);
-  const master = openAt(b, root, "/dev/pts/ptmx", flags, RESOLVE.IN_ROOT | RESOLVE.NO_MAGICLINKS, { action: "open ptmx" });
+  const master = openAt(b, root, "/dev/pts/ptmx", flags, RESOLVE.IN_ROOT | RESOLVE.NO_MAGICLINKS, {
+    action: "open ptmx",
+  });
   verifyMaster(b, master);
   return master;
 }
@@ -60,7 +64,7 @@ function verifyMaster(b: ProgramBuilder, fd: Operand): void {
   check(b, fd, CHECK.rdev, makedev(5, 2), { action: "device number" });
 }
 
-function bindConsole(b: ProgramBuilder, host: HostFeatures, dev: Register, slave: Register): void {
+function bindConsole(b: ProgramBuilder, host: HostFeatures, dev: Operand, slave: Register): void {
   b.field = 'process.terminal "/dev/console"';
   const flags = O.CREAT | O.WRONLY | O.NOCTTY | O.CLOEXEC | O_BY_ARCH[host.architecture].NOFOLLOW;
   const place = b.call("openat", [dev, b.data.string("console"), flags, 0o620]);

@@ -1,6 +1,6 @@
 import type { Device } from "../spec/linux.ts";
 import type { Spec } from "../spec/spec.ts";
-import { AT, makedev, MOUNT, O, O_BY_ARCH, S } from "./constants.ts";
+import { AT, MOUNT, makedev, O, O_BY_ARCH, S } from "./constants.ts";
 import type { HostFeatures } from "./host.ts";
 import type { OwnMounts } from "./mounts.ts";
 import { CHECK, MISSING } from "./opcodes.ts";
@@ -45,7 +45,10 @@ export function prepareDevices(b: ProgramBuilder, spec: Spec): PreparedDevice[] 
   if (hasForeignDev(spec)) return [];
   const configured = new Set(spec.linux.devices.map(({ path }) => path));
   const all = [
-    ...DEFAULT_DEVICES.filter(({ path }) => !configured.has(path)).map((device) => ({ device, field: `default device "${device.path}"` })),
+    ...DEFAULT_DEVICES.filter(({ path }) => !configured.has(path)).map((device) => ({
+      device,
+      field: `default device "${device.path}"`,
+    })),
     ...spec.linux.devices.map((device, i) => ({ device, field: `linux.devices[${i}] ${JSON.stringify(device.path)}` })),
   ];
   if (!spec.linux.namespaces.has("user")) return all.map((one) => ({ ...one, tree: undefined }));
@@ -72,7 +75,7 @@ export function makeDevices(
   root: Register,
   own: OwnMounts,
   devices: readonly PreparedDevice[],
-): Register | undefined {
+): Operand | undefined {
   if (hasForeignDev(spec)) return undefined;
   const mounted = own.fds.get("/dev");
   b.field = "/dev";
@@ -91,7 +94,7 @@ function makeDevice(
   b: ProgramBuilder,
   host: HostFeatures,
   root: Register,
-  dev: Register,
+  dev: Operand,
   isFresh: boolean,
   { device, field, tree }: PreparedDevice,
 ): void {
@@ -102,17 +105,25 @@ function makeDevice(
   const isInDev = path.startsWith("/dev/");
   const isDirect = isInDev && slash === 4;
   const [base, inside] = isInDev ? [dev, path.slice(5)] : [root, path];
-  const parent = isDirect ? dev : resolve(b, base, inside, MISSING.parent);
+  const nested = isDirect ? undefined : resolve(b, base, inside, MISSING.parent);
+  const parent = nested ?? dev;
   const isOwn = isDirect && isFresh;
   if (tree === undefined) {
-    const made = b.sys("mknodat", [parent, name, TYPE[type] | mode, makedev(major, minor)], isOwn ? {} : { tolerate: ["EEXIST"] });
-    if (uid !== 0 || gid !== 0) b.sys("fchownat", [parent, name, uid, gid, AT.SYMLINK_NOFOLLOW]);
+    const made = b.sys(
+      "mknodat",
+      [parent, name, TYPE[type] | mode, makedev(major, minor)],
+      isOwn ? {} : { tolerate: ["EEXIST"] },
+    );
+    const isOwned = uid !== 0 || gid !== 0;
+    if (isOwned) b.sys("fchownat", [parent, name, uid, gid, AT.SYMLINK_NOFOLLOW]);
     if (!isOwn) {
+      const jump = isOwned ? b.op("BRANCH", [0, 0, 0], { action: "made" }) : made; // what was there already is verified, not changed
+      if (isOwned) b.skipOnError(made);
       const flags = O.PATH | O.CLOEXEC | O_BY_ARCH[host.architecture].NOFOLLOW;
       const there = b.call("openat", [parent, name, flags]);
       verify(b, there, device);
       b.release(there);
-      b.skipOnSuccess(made);
+      b.skipOnSuccess(jump);
     }
   } else {
     const flags = O.CREAT | O.WRONLY | O.CLOEXEC | O_BY_ARCH[host.architecture].NOFOLLOW;
@@ -121,11 +132,11 @@ function makeDevice(
     b.release(place);
     b.release(tree);
   }
-  if (!isDirect) b.release(parent);
+  if (nested !== undefined) b.release(nested);
 }
 
 /** A standard stream that is the host's /dev/null becomes the container's. */
-export function reopenNull(b: ProgramBuilder, host: HostFeatures, dev: Register): void {
+export function reopenNull(b: ProgramBuilder, host: HostFeatures, dev: Operand): void {
   b.field = "stdio";
   const flags = O.RDWR | O.CLOEXEC | O_BY_ARCH[host.architecture].NOFOLLOW;
   const fd = b.call("openat", [dev, b.data.string("null"), flags]);

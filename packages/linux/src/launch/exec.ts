@@ -1,7 +1,7 @@
 import type { Spec } from "../spec/spec.ts";
 import { NAMESPACE_FLAG } from "../spec/tables.ts";
-import { AT, F } from "./constants.ts";
 import { makeConsole } from "./console.ts";
+import { AT, F } from "./constants.ts";
 import { becomeProcess } from "./identity.ts";
 import { SLOT } from "./opcodes.ts";
 import type { ExecPlan } from "./plan.ts";
@@ -58,7 +58,6 @@ export function compileExec(plan: ExecPlan): Program {
   becomeProcess(b, {
     id: plan.id,
     process,
-    host,
     seccomp: plan.seccomp,
     inUserNamespace: hasUser,
     umask: process.user.umask ?? spec.process?.user.umask ?? DEFAULT_UMASK,

@@ -1,5 +1,5 @@
-import { SYSCALL } from "../syscall/numbers.ts";
 import { errnoName } from "../syscall/errno.ts";
+import { SYSCALL } from "../syscall/numbers.ts";
 import { FORMAT, KIND, OP } from "./opcodes.ts";
 import type { Program } from "./program.ts";
 
@@ -55,7 +55,11 @@ function argumentsOf(view: DataView, bytes: Uint8Array, at: number, dataOffset: 
 function printData(bytes: Uint8Array, at: number): string {
   const end = bytes.indexOf(0, at);
   const text = Buffer.from(bytes.subarray(at, end < 0 ? at : end)).toString("utf8");
-  const isText = text.length > 0 && text.length < 256 && /^[\t\n\x20-\x7e]+$/.test(text) && (text.length > 1 || /[./0-9]/.test(text));
+  const isText =
+    text.length > 0 &&
+    text.length < 256 &&
+    /^[\t\n\x20-\x7e]+$/.test(text) &&
+    (text.length > 1 || /[./0-9]/.test(text));
   return isText ? JSON.stringify(text) : bytes[at] === 0 && end === at ? '""' : `data+${at}`;
 }
 

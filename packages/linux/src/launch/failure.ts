@@ -12,7 +12,11 @@ const REASONS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   "open bundle": { ENOENT: "the bundle does not exist" },
   "open rootfs": { ENOENT: "does not exist", ENOTDIR: "is not a directory", ELOOP: "has a symlink in it" },
   "open cgroup": { ENOENT: "the cgroup does not exist", EACCES: "the cgroup is not accessible" },
-  "join cgroup": { ENODEV: "the cgroup is gone", EINVAL: "the cgroup takes no process", EBUSY: "the cgroup takes no process" },
+  "join cgroup": {
+    ENODEV: "the cgroup is gone",
+    EINVAL: "the cgroup takes no process",
+    EBUSY: "the cgroup takes no process",
+  },
   "open namespace": { ENOENT: "does not exist", EACCES: "is not accessible" },
   NS_GET_NSTYPE: { EXDEV: "is a namespace of another kind", ENOTTY: "is not a namespace", EBADF: "is not a namespace" },
   setns: {
@@ -39,7 +43,10 @@ const REASONS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     EROFS: "target cannot be made on a read-only file system",
     EACCES: "target is not accessible",
   },
-  move_mount: { EINVAL: "a directory and a file cannot be mounted on each other", ENOTDIR: "target is not a directory" },
+  move_mount: {
+    EINVAL: "a directory and a file cannot be mounted on each other",
+    ENOTDIR: "target is not a directory",
+  },
   "refuse a target inside /proc": { EXDEV: "target lies inside /proc" },
   statfs: { EXDEV: "is on another file system than it should be" },
   "device type": { EXDEV: "is another kind of file than configured" },
@@ -58,8 +65,17 @@ const REASONS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   sethostname: { EPERM: "may not be set" },
   chdir: { ENOENT: "no such directory inside the rootfs", ENOTDIR: "not a directory", EACCES: "permission denied" },
   seccomp: { EINVAL: "the kernel refuses the filter", EACCES: "needs noNewPrivileges or CAP_SYS_ADMIN" },
-  clone3: { EPERM: "a namespace may not be made", ENOSPC: "too many namespaces", EAGAIN: "too many processes", EINVAL: "the kernel does not have one of the namespaces" },
-  unshare: { EPERM: "a namespace may not be made", ENOSPC: "too many namespaces", EINVAL: "the kernel does not have one of the namespaces" },
+  clone3: {
+    EPERM: "a namespace may not be made",
+    ENOSPC: "too many namespaces",
+    EAGAIN: "too many processes",
+    EINVAL: "the kernel does not have one of the namespaces",
+  },
+  unshare: {
+    EPERM: "a namespace may not be made",
+    ENOSPC: "too many namespaces",
+    EINVAL: "the kernel does not have one of the namespaces",
+  },
   "open ptmx": { ENOENT: "the container has no /dev/pts" },
   pivot_root: { EINVAL: "the root cannot be changed (is the host's root an initramfs?)" },
 };
@@ -96,7 +112,9 @@ function describeProgram(field: string, action: string, errno: string): string |
   if (action !== "find program" && action !== "search $PATH" && action !== "execve") return undefined;
   const quoted = field.slice(field.indexOf(" ") + 1);
   const reason = PROGRAM[errno] ?? errno;
-  if (action === "search $PATH" && errno === "ENOENT") return `${field}: exec: ${quoted}: executable file not found in $PATH`;
-  if (action === "find program" && errno === "ENOENT") return `${field}: exec: ${quoted}: stat ${JSON.parse(quoted)}: ${reason}`;
+  if (action === "search $PATH" && errno === "ENOENT")
+    return `${field}: exec: ${quoted}: executable file not found in $PATH`;
+  if (action === "find program" && errno === "ENOENT")
+    return `${field}: exec: ${quoted}: stat ${JSON.parse(quoted)}: ${reason}`;
   return `${field}: exec: ${quoted}: ${reason}${action === "execve" ? ` (${errno} from execve)` : ""}`;
 }

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { release } from "node:os";
 import { type Architecture, toArchitecture } from "../syscall/numbers.ts";
 
@@ -9,8 +9,6 @@ export interface HostFeatures {
   readonly kernel: readonly [number, number];
   /** /proc/kcore exists: the link `/dev/core` is made. */
   readonly kcore: boolean;
-  /** The monitor may use user namespaces' keyrings, i.e. CONFIG_KEYS; false skips the session keyring. */
-  readonly keyrings: boolean;
 }
 
 /** The running host. */
@@ -20,20 +18,10 @@ export function readHostFeatures(): HostFeatures {
     architecture: toArchitecture(process.arch),
     kernel: [Number(major ?? 0), Number(minor ?? 0)],
     kcore: existsSync("/proc/kcore"),
-    keyrings: readable("/proc/key-users"),
   };
 }
 
 /** True if the kernel is at least this version. */
 export function kernelAtLeast(host: HostFeatures, major: number, minor: number): boolean {
   return host.kernel[0] > major || (host.kernel[0] === major && host.kernel[1] >= minor);
-}
-
-function readable(path: string): boolean {
-  try {
-    readFileSync(path);
-    return true;
-  } catch {
-    return false;
-  }
 }

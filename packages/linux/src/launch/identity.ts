@@ -1,7 +1,6 @@
 import { parseCapabilities } from "../capability/capability.ts";
 import type { Process } from "../spec/process.ts";
 import { AT, KEYCTL, O, PRCTL, RESOLVE, S, SECCOMP_SET_MODE_FILTER } from "./constants.ts";
-import type { HostFeatures } from "./host.ts";
 import { CHECK } from "./opcodes.ts";
 import type { SeccompPlan } from "./plan.ts";
 import type { Data, Operand, ProgramBuilder, Register } from "./program.ts";
@@ -12,7 +11,6 @@ import { check, createFileSystem, openAt, writeText } from "./tree.ts";
 export interface Tail {
   readonly id: string;
   readonly process: Process;
-  readonly host: HostFeatures;
   readonly seccomp: SeccompPlan | undefined;
   /** The container has a user namespace: limits were set before it. */
   readonly inUserNamespace: boolean;
@@ -60,8 +58,7 @@ const KEY_PERMISSIONS = 0x3f130000; // what the kernel gives a new session keyri
 const KEY_USER_SEARCH = 0x80000;
 const KEY_OTHER_SEARCH = 0x8;
 
-function joinKeyring(b: ProgramBuilder, { id, host, inUserNamespace, isInit }: Tail): void {
-  if (!host.keyrings) return;
+function joinKeyring(b: ProgramBuilder, { id, inUserNamespace, isInit }: Tail): void {
   b.field = "session keyring";
   const name = b.data.string(`_ses.${id}`.slice(0, 4000));
   const ring = b.register();
@@ -177,7 +174,9 @@ function changeIdentity(b: ProgramBuilder, { capabilities, user }: Process): voi
   }
   b.field = "process.user.additionalGids";
   const gids = user.additionalGids;
-  b.sys("setgroups", [gids.length, gids.length === 0 ? 0 : b.data.halves(gids)], { tolerate: gids.length === 0 ? ["EPERM"] : [] });
+  b.sys("setgroups", [gids.length, gids.length === 0 ? 0 : b.data.halves(gids)], {
+    tolerate: gids.length === 0 ? ["EPERM"] : [],
+  });
   b.field = "process.user.gid";
   b.sys("setresgid", [user.gid, user.gid, user.gid]);
   b.field = "process.user.uid";
@@ -208,7 +207,9 @@ function findProgram(b: ProgramBuilder, { args, env }: Process): Data {
   const [name = ""] = args;
   b.field = `process.args[0] ${JSON.stringify(name)}`;
   const search = env.find((entry) => entry.startsWith("PATH="))?.slice(5) ?? "";
-  const candidates = name.includes("/") ? [name] : search.split(":").map((folder) => `${folder === "" ? "." : folder}/${name}`);
+  const candidates = name.includes("/")
+    ? [name]
+    : search.split(":").map((folder) => `${folder === "" ? "." : folder}/${name}`);
   const result = b.data.space(FIND_SIZE);
   const action = name.includes("/") ? "find program" : "search $PATH";
   b.op("FIND", [b.data.strings(search === "" && !name.includes("/") ? [] : candidates), result], { action });

@@ -1,7 +1,7 @@
 import { ATTR } from "../mount/mount.ts";
 import type { Spec } from "../spec/spec.ts";
-import { AT, CLONE, O } from "./constants.ts";
 import { makeConsole } from "./console.ts";
+import { AT, CLONE, O } from "./constants.ts";
 import { makeDevices, prepareDevices, reopenNull } from "./devices.ts";
 import { becomeProcess } from "./identity.ts";
 import { maskPaths, prepareMasks, protectPaths } from "./masks.ts";
@@ -42,7 +42,8 @@ export function compileInit(plan: InitPlan): Program {
     stage.ownStdio(b, stdio, stage.toHostId(linux.uidMappings, process.user.uid));
   }
   stage.attachCgroup(b, cgroup);
-  const root = linux.namespaces.get("mount")?.path === undefined ? buildRoot(b, plan, staged) : enterJoined(b, plan, staged);
+  const root =
+    linux.namespaces.get("mount")?.path === undefined ? buildRoot(b, plan, staged) : enterJoined(b, plan, staged);
   if (process === undefined) {
     b.field = "process";
     stage.closeAllBut(b, []);
@@ -53,7 +54,6 @@ export function compileInit(plan: InitPlan): Program {
   becomeProcess(b, {
     id: plan.id,
     process,
-    host,
     seccomp: plan.seccomp,
     inUserNamespace: linux.namespaces.has("user"),
     umask: process.user.umask ?? DEFAULT_UMASK,
@@ -118,7 +118,12 @@ function buildRoot(b: ProgramBuilder, plan: InitPlan, staged: boolean): Register
   const dev = makeDevices(b, spec, host, root, own, devices);
   if (plan.stdio.kind === "slots" && dev !== undefined && own.fds.has("/dev")) reopenNull(b, host, dev);
   makeCwd(b, spec, root);
-  makeConsole(b, plan.stdio, host, { pts: own.fds.get("/dev/pts"), root, dev: own.fds.get("/dev"), uid: spec.process?.user.uid ?? 0 });
+  makeConsole(b, plan.stdio, host, {
+    pts: own.fds.get("/dev/pts"),
+    root,
+    dev: own.fds.get("/dev"),
+    uid: spec.process?.user.uid ?? 0,
+  });
   sealMounts(b, own);
   setNames(b, spec);
   writeSysctls(b, spec);
@@ -144,7 +149,12 @@ function enterJoined(b: ProgramBuilder, plan: InitPlan, staged: boolean): Operan
   b.field = "process";
   b.sys("setsid", []);
   const root = b.call("openat", [AT.FDCWD, b.data.string("/"), O.PATH | O.CLOEXEC], { action: "open /" });
-  makeConsole(b, plan.stdio, plan.host, { pts: undefined, root, dev: undefined, uid: plan.spec.process?.user.uid ?? 0 });
+  makeConsole(b, plan.stdio, plan.host, {
+    pts: undefined,
+    root,
+    dev: undefined,
+    uid: plan.spec.process?.user.uid ?? 0,
+  });
   setNames(b, plan.spec);
   return root;
 }

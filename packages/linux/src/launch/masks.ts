@@ -1,6 +1,6 @@
 import { ATTR } from "../mount/mount.ts";
 import type { Spec } from "../spec/spec.ts";
-import { AT, F, makedev, MOUNT, O, S } from "./constants.ts";
+import { AT, F, MOUNT, makedev, O, S } from "./constants.ts";
 import type { OwnMounts } from "./mounts.ts";
 import { CHECK, MISSING } from "./opcodes.ts";
 import type { Operand, ProgramBuilder, Register } from "./program.ts";
@@ -53,7 +53,13 @@ interface Place {
  * Cover each masked path that exists. Below our own /proc and /sys the path is walked by the kernel from that mount's fd: the
  * image has no part in it; elsewhere it is resolved inside the rootfs first.
  */
-export function maskPaths(b: ProgramBuilder, spec: Spec, root: Register, own: OwnMounts, masks: MaskTrees | undefined): void {
+export function maskPaths(
+  b: ProgramBuilder,
+  spec: Spec,
+  root: Register,
+  own: OwnMounts,
+  masks: MaskTrees | undefined,
+): void {
   if (masks === undefined) return;
   const masters = { file: masks.file, directory: masks.directory };
   b.field = "linux.maskedPaths";
@@ -72,7 +78,10 @@ export function maskPaths(b: ProgramBuilder, spec: Spec, root: Register, own: Ow
         const moved = cover(b, current[kind], place, isLast ? ["ENOENT", "ENOTDIR"] : ["ENOENT", "EINVAL"]);
         if (remaining(kind, i + 1)) {
           const flags = MOUNT.OPEN_TREE_CLONE | O.CLOEXEC | AT.EMPTY_PATH;
-          const cloned = b.sys("open_tree", [masters[kind], b.data.string(""), flags], { to: current[kind], action: "clone mask" });
+          const cloned = b.sys("open_tree", [masters[kind], b.data.string(""), flags], {
+            to: current[kind],
+            action: "clone mask",
+          });
           b.skipOnError(moved);
           if (!isLast) done.push(cloned);
         } else if (!isLast) done.push(moved);
@@ -82,7 +91,12 @@ export function maskPaths(b: ProgramBuilder, spec: Spec, root: Register, own: Ow
   });
 }
 
-function cover(b: ProgramBuilder, tree: Operand, { directory, name, flags }: Place, tolerate: readonly string[]): number {
+function cover(
+  b: ProgramBuilder,
+  tree: Operand,
+  { directory, name, flags }: Place,
+  tolerate: readonly string[],
+): number {
   const from = b.data.string("");
   const all = flags | MOUNT.MOVE_F_EMPTY_PATH;
   return b.sys("move_mount", [tree, from, directory, b.data.string(name), all], { tolerate });
@@ -117,7 +131,8 @@ export function protectPaths(b: ProgramBuilder, spec: Spec, root: Register, own:
     b.field = `linux.readonlyPaths[${i}] ${JSON.stringify(path)}`;
     withPlace(b, root, own, path, (place) => {
       const { directory, name, flags } = place;
-      const clone = MOUNT.OPEN_TREE_CLONE | O.CLOEXEC | AT.RECURSIVE | (name === "" ? AT.EMPTY_PATH : AT.SYMLINK_NOFOLLOW);
+      const clone =
+        MOUNT.OPEN_TREE_CLONE | O.CLOEXEC | AT.RECURSIVE | (name === "" ? AT.EMPTY_PATH : AT.SYMLINK_NOFOLLOW);
       const tree = b.register();
       const tolerate = ["ENOENT", "ENOTDIR"];
       const opened = b.sys("open_tree", [directory, b.data.string(name), clone], { to: tree, tolerate });

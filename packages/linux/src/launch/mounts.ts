@@ -1,11 +1,11 @@
 import { ATTR, type Mount } from "../mount/mount.ts";
 import { type MountOptions, parseMountOptions } from "../mount/options.ts";
 import { InvalidSpec } from "../spec/invalid-spec.ts";
-import { MAGIC, MOUNT, MS } from "./constants.ts";
 import { type CgroupTrees, cgroupRoot, fillCgroup, prepareCgroup } from "./cgroup-mount.ts";
+import { MAGIC, MOUNT, MS, O } from "./constants.ts";
 import { CHECK, MISSING, PATH_FLAG } from "./opcodes.ts";
 import type { InitPlan } from "./plan.ts";
-import type { ProgramBuilder, Register } from "./program.ts";
+import type { Operand, ProgramBuilder, Register } from "./program.ts";
 import { fsParameters, hostPath, prepareBind } from "./rootfs.ts";
 import { toHostId } from "./stage.ts";
 import { attach, check, configure, createFileSystem, resolve, resolveLike, setAttributes } from "./tree.ts";
@@ -16,16 +16,16 @@ export interface PreparedMount {
   readonly mount: Mount;
   readonly options: MountOptions;
   readonly kind: "bind" | "remount" | "cgroup" | "kernel" | "other";
-  tree: Register | undefined;
+  tree: Operand | undefined;
   readonly cgroup: CgroupTrees | undefined;
 }
 
 /** Fds of the file systems that we mounted ourselves, by target: what is below them holds no link of the image's. */
 export interface OwnMounts {
   /** Kept fds of /proc, /sys, /dev, /dev/pts. */
-  readonly fds: ReadonlyMap<string, Register>;
+  readonly fds: ReadonlyMap<string, Operand>;
   /** tmpfs to be made read-only when everything below is in place. */
-  readonly later: readonly { readonly tree: Register; readonly field: string }[];
+  readonly later: readonly { readonly tree: Operand; readonly field: string }[];
 }
 
 const KEPT = new Set(["/proc", "/sys", "/dev", "/dev/pts"]);
@@ -46,10 +46,23 @@ export function prepareMounts(b: ProgramBuilder, plan: InitPlan): PreparedMount[
     if (mount.target.startsWith("/proc/") && !PROC_FILES.has(mount.target)) {
       throw new InvalidSpec(field, "nothing may be mounted there");
     }
-    const tree = kind === "bind" ? prepareSource(b, mount, options, plan) : undefined;
+    const tree = kind === "bind" ? park(b, prepareSource(b, mount, options, plan), i) : undefined;
     const cgroup = kind === "cgroup" ? prepareCgroup(b, plan.cgroup, options) : undefined;
     return { field, mount, options, kind, tree, cgroup };
   });
+}
+
+/** Registers that the rest of a program needs; and where fds go when there are no more. Both are ours: nothing else is open. */
+const RESERVED_REGISTERS = 28;
+const FIRST_PARKED_FD = 300;
+
+/** Many binds: an fd number of our choice instead of a register. */
+function park(b: ProgramBuilder, tree: Register, index: number): Operand {
+  if (b.available >= RESERVED_REGISTERS) return tree;
+  b.sys("dup3", [tree, FIRST_PARKED_FD + index, O.CLOEXEC]);
+  b.sys("close", [tree]);
+  b.release(tree);
+  return FIRST_PARKED_FD + index;
 }
 
 function kindOf({ type, target }: Mount, options: MountOptions, { spec: { linux } }: InitPlan): PreparedMount["kind"] {
@@ -85,9 +98,14 @@ export function createKernelMounts(b: ProgramBuilder, mounts: readonly PreparedM
 }
 
 /** Third part, after the pivot: attach in listed order. */
-export function attachMounts(b: ProgramBuilder, plan: InitPlan, root: Register, mounts: readonly PreparedMount[]): OwnMounts {
-  const fds = new Map<string, Register>();
-  const later: { tree: Register; field: string }[] = [];
+export function attachMounts(
+  b: ProgramBuilder,
+  plan: InitPlan,
+  root: Register,
+  mounts: readonly PreparedMount[],
+): OwnMounts {
+  const fds = new Map<string, Operand>();
+  const later: { tree: Operand; field: string }[] = [];
   const fresh = new Map<string, boolean>();
   for (const prepared of mounts) {
     const { mount, options, kind } = prepared;
@@ -104,16 +122,21 @@ export function attachMounts(b: ProgramBuilder, plan: InitPlan, root: Register, 
     b.release(target);
     if (cgroup !== undefined) fillCgroup(b, cgroup, tree);
     fresh.set(mount.target, kind !== "bind");
-    if (kind !== "bind") for (const { flag, recursive } of options.propagation) {
-      setAttributes(b, tree, { set: 0, clear: 0, propagation: flag }, recursive);
-    }
+    if (kind !== "bind")
+      for (const { flag, recursive } of options.propagation) {
+        setAttributes(b, tree, { set: 0, clear: 0, propagation: flag }, recursive);
+      }
     const isLater = kind === "other" && mount.type === "tmpfs" && (options.attributes.set & ATTR.rdonly) !== 0;
     if (isLater) later.push({ tree, field: prepared.field });
     if (kind !== "bind" && KEPT.has(mount.target)) fds.set(mount.target, tree);
-    else if (!isLater) b.release(tree);
+    else if (!isLater) drop(b, tree);
     if (kind === "bind") fds.delete(mount.target);
   }
   return { fds, later };
+}
+
+function drop(b: ProgramBuilder, tree: Operand): void {
+  if (typeof tree === "object" && tree.kind === "register") b.release(tree);
 }
 
 /** Below a file system of our own, and nobody else's in between. */
@@ -129,7 +152,9 @@ function create(b: ProgramBuilder, { type, source }: Mount, options: MountOption
   const isTmpfs = type === "tmpfs";
   let data = options.data;
   if (type === "devpts") {
-    data = data.filter(({ key, value }) => key !== "gid" || toHostId(spec.linux.gidMappings, Number(value)) !== undefined);
+    data = data.filter(
+      ({ key, value }) => key !== "gid" || toHostId(spec.linux.gidMappings, Number(value)) !== undefined,
+    );
     if (!data.some(({ key }) => key === "newinstance")) data = [{ key: "newinstance", value: undefined }, ...data];
   }
   const attributes = isTmpfs ? options.attributes.set & ~ATTR.rdonly : options.attributes.set;
@@ -138,9 +163,16 @@ function create(b: ProgramBuilder, { type, source }: Mount, options: MountOption
 }
 
 /** proc and sysfs: a real directory, reached without any symlink. All else: inside the rootfs, and not inside /proc. */
-function targetOf(b: ProgramBuilder, root: Register, { mount, kind }: PreparedMount, tree: Register, trusted: boolean): Register {
+function targetOf(
+  b: ProgramBuilder,
+  root: Register,
+  { mount, kind }: PreparedMount,
+  tree: Operand,
+  trusted: boolean,
+): Register {
   const isProc = mount.target === "/proc" || mount.target === "/sys" || kind === "kernel";
-  if (isProc) return resolve(b, root, mount.target, MISSING.makeDirectory, { mode: 0o755, flags: PATH_FLAG.noSymlinks });
+  if (isProc)
+    return resolve(b, root, mount.target, MISSING.makeDirectory, { mode: 0o755, flags: PATH_FLAG.noSymlinks });
   const target =
     kind === "bind"
       ? resolveLike(b, tree, root, mount.target)
@@ -159,7 +191,8 @@ function remount(b: ProgramBuilder, root: Register, { target }: Mount, options: 
   const { attributes, recursive, superblock, data } = options;
   setAttributes(b, at, attributes);
   if (recursive.set !== 0 || recursive.clear !== 0) setAttributes(b, at, recursive, true);
-  for (const { flag, recursive } of options.propagation) setAttributes(b, at, { set: 0, clear: 0, propagation: flag }, recursive);
+  for (const { flag, recursive } of options.propagation)
+    setAttributes(b, at, { set: 0, clear: 0, propagation: flag }, recursive);
   if (options.bind === "none" && (superblock.length > 0 || data.length > 0)) {
     const context = b.call("fspick", [at, b.data.string(""), MOUNT.FSPICK_CLOEXEC | MOUNT.FSPICK_EMPTY_PATH]);
     configure(b, context, fsParameters("", options));

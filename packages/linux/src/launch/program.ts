@@ -81,6 +81,11 @@ export class ProgramBuilder {
     return { kind: "register", index: this.#registers++ };
   }
 
+  /** How many registers are left. */
+  get available(): number {
+    return FORMAT.maxRegisters - this.#registers + this.#free.length;
+  }
+
   /** Give a register back. An fd in it stays open until CLOSE or exec. */
   release(register: Register): void {
     this.#free.push(register);
@@ -154,10 +159,11 @@ export class ProgramBuilder {
   #tolerate(at: number, tolerate: StepOptions["tolerate"]): void {
     if (tolerate === undefined) return;
     if (tolerate === "any") this.#steps.setUint16(at, FORMAT.anyErrno, true);
-    else tolerate.forEach((name, i) => {
-      if (i > 1) throw new RangeError("launch program: a step tolerates two errnos");
-      this.#steps.setUint16(at + 2 * i, errnoNumber(name) ?? 0, true);
-    });
+    else
+      tolerate.forEach((name, i) => {
+        if (i > 1) throw new RangeError("launch program: a step tolerates two errnos");
+        this.#steps.setUint16(at + 2 * i, errnoNumber(name) ?? 0, true);
+      });
   }
 
   /** Writes one argument; its kind comes back. */

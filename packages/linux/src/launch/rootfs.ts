@@ -36,7 +36,8 @@ export function prepareRootfs(b: ProgramBuilder, plan: InitPlan): PreparedRootfs
     const target = mount.target.replace(/^\/+/, "");
     const field = `rootfs[${i}] ${JSON.stringify(mount.type)}`;
     b.field = field;
-    if (target === "" && root !== undefined) throw new InvalidSpec(field, "a second mount at the root is not supported");
+    if (target === "" && root !== undefined)
+      throw new InvalidSpec(field, "a second mount at the root is not supported");
     if (target !== "" && root === undefined) throw new InvalidSpec(field, "comes before the root", mount.target);
     const tree = prepareMount(b, mount, plan.host, () => field);
     if (target === "") root = tree;
@@ -58,7 +59,9 @@ function cloneRootPath(b: ProgramBuilder, { spec, bundle, host }: InitPlan): Reg
   b.field = `root.path ${JSON.stringify(spec.root.path)}`;
   const flags = O.PATH | O.CLOEXEC | O_BY_ARCH[host.architecture].DIRECTORY;
   const base = b.call("openat", [AT.FDCWD, b.data.string(bundle), flags], { action: "open bundle" });
-  const directory = openAt(b, base, spec.root.path, flags, RESOLVE.NO_SYMLINKS | RESOLVE.NO_MAGICLINKS, { action: "open rootfs" });
+  const directory = openAt(b, base, spec.root.path, flags, RESOLVE.NO_SYMLINKS | RESOLVE.NO_MAGICLINKS, {
+    action: "open rootfs",
+  });
   const clone = MOUNT.OPEN_TREE_CLONE | O.CLOEXEC | AT.RECURSIVE | AT.EMPTY_PATH;
   const tree = b.call("open_tree", [directory, b.data.string(""), clone]);
   b.release(base);
@@ -75,7 +78,8 @@ function prepareMount(b: ProgramBuilder, mount: Mount, host: HostFeatures, field
     return prepareBind(b, mount.source, options, recursive, undefined);
   }
   if (mount.type === "") throw new InvalidSpec(field(), "no type");
-  const data = mount.type === "overlay" ? overlayParameters(options.data, kernelAtLeast(host, 6, 8), field) : options.data;
+  const data =
+    mount.type === "overlay" ? overlayParameters(options.data, kernelAtLeast(host, 6, 8), field) : options.data;
   return createFileSystem(b, mount.type, fsParameters(mount.source, options, data), options.attributes.set);
 }
 
@@ -108,7 +112,8 @@ export function prepareBind(
   if (wanted.length === 1 && single !== undefined && !single.recursive && !isEmpty(attributes)) {
     setAttributes(b, tree, { ...attributes, propagation: single.flag });
   } else {
-    for (const { flag, recursive } of wanted) setAttributes(b, tree, { set: 0, clear: 0, propagation: flag }, recursive);
+    for (const { flag, recursive } of wanted)
+      setAttributes(b, tree, { set: 0, clear: 0, propagation: flag }, recursive);
     if (!isEmpty(attributes)) setAttributes(b, tree, attributes);
   }
   if (!isEmpty(below)) setAttributes(b, tree, below, true);

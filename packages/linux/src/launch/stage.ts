@@ -92,7 +92,9 @@ export function setOomScore(b: ProgramBuilder, process: Process | undefined): vo
 
 /** One write to a file of the host's /proc/self. */
 export function writeProcSelf(b: ProgramBuilder, file: string, text: string): void {
-  const fd = b.call("openat", [AT.FDCWD, b.data.string(`/proc/self/${file}`), O.WRONLY | O.CLOEXEC], { action: `open ${file}` });
+  const fd = b.call("openat", [AT.FDCWD, b.data.string(`/proc/self/${file}`), O.WRONLY | O.CLOEXEC], {
+    action: `open ${file}`,
+  });
   writeText(b, fd, text);
   b.release(fd);
 }

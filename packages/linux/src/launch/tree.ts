@@ -48,7 +48,8 @@ export function configure(b: ProgramBuilder, context: Operand, parameters: reado
       b.sys("fsconfig", [context, MOUNT.SET_FLAG, b.data.string(key), 0, 0], { action });
       continue;
     }
-    if (Buffer.byteLength(value) >= MAX_FS_VALUE) throw new InvalidSpec(b.field, `${key} is longer than ${MAX_FS_VALUE - 1} bytes`);
+    if (Buffer.byteLength(value) >= MAX_FS_VALUE)
+      throw new InvalidSpec(b.field, `${key} is longer than ${MAX_FS_VALUE - 1} bytes`);
     b.sys("fsconfig", [context, MOUNT.SET_STRING, b.data.string(key), b.data.string(value), 0], { action });
   }
 }
@@ -65,7 +66,12 @@ export function resolve(
   root: Operand,
   path: string,
   missing: number,
-  options: { readonly mode?: number; readonly flags?: number; readonly tolerate?: readonly string[]; readonly to?: Register } = {},
+  options: {
+    readonly mode?: number;
+    readonly flags?: number;
+    readonly tolerate?: readonly string[];
+    readonly to?: Register;
+  } = {},
 ): Register {
   const to = options.to ?? b.register();
   b.op("PATH", [root, b.data.string(path), missing, options.mode ?? 0, options.flags ?? 0], {

@@ -59,7 +59,13 @@ export function optionalBoolean(parent: JsonObject, key: string, at: string): bo
 }
 
 /** An integer from `least` to `most`, or undefined. */
-export function optionalInteger(parent: JsonObject, key: string, at: string, least: number, most: number): number | undefined {
+export function optionalInteger(
+  parent: JsonObject,
+  key: string,
+  at: string,
+  least: number,
+  most: number,
+): number | undefined {
   const value = member(parent, key);
   if (value === undefined) return undefined;
   if (typeof value !== "number" || !Number.isInteger(value)) {
@@ -77,7 +83,12 @@ export function requiredInteger(parent: JsonObject, key: string, at: string, lea
 }
 
 /** Each entry of an array through `parse` (the entry, and its path, to be called only for an error); absent is empty. */
-export function list<T>(parent: JsonObject, key: string, at: string, parse: (entry: unknown, field: () => string) => T): T[] {
+export function list<T>(
+  parent: JsonObject,
+  key: string,
+  at: string,
+  parse: (entry: unknown, field: () => string) => T,
+): T[] {
   const value = member(parent, key);
   if (value === undefined) return [];
   if (!Array.isArray(value)) throw new InvalidSpec(pathOf(at, key), "not an array", value);
@@ -96,7 +107,9 @@ export function strings(parent: JsonObject, key: string, at: string): string[] {
 export function stringMap(parent: JsonObject, key: string, at: string): ReadonlyMap<string, string> {
   const value = optionalObject(parent, key, at);
   if (value === undefined) return new Map();
-  return new Map(Object.entries(value).map(([name, text]) => [name, asString(text, () => `${pathOf(at, key)}.${name}`)]));
+  return new Map(
+    Object.entries(value).map(([name, text]) => [name, asString(text, () => `${pathOf(at, key)}.${name}`)]),
+  );
 }
 
 /** True if a member is there and says something: not null, false, "", [] or {}. */

@@ -99,7 +99,8 @@ function parseNamespaces(from: JsonObject, at: string): ReadonlyMap<NamespaceKin
     if (!isNamespaceKind(kind)) throw new InvalidSpec(`${field()}.type`, "unknown", kind);
     if (found.has(kind)) throw new InvalidSpec(`${field()}.type`, "given twice", kind);
     const path = json.optionalString(namespace, "path", field()) || undefined;
-    if (path !== undefined && !path.startsWith("/")) throw new InvalidSpec(`${field()}.path`, "not an absolute path", path);
+    if (path !== undefined && !path.startsWith("/"))
+      throw new InvalidSpec(`${field()}.path`, "not an absolute path", path);
     found.set(kind, { kind, path, index: found.size });
   });
   if (!found.has("mount")) throw new InvalidSpec("linux.namespaces", "a mount namespace is required");

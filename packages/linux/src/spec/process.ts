@@ -217,7 +217,8 @@ function parseCpus(from: JsonObject, key: string, at: string): number[] {
   return text.split(",").flatMap((part) => {
     const [, first, last] = /^([0-9]{1,4})(?:-([0-9]{1,4}))?$/.exec(part) ?? [];
     const [from, to] = [Number(first), Number(last ?? first)];
-    if (first === undefined || from > to || to > MAX_CPU) throw new InvalidSpec(json.pathOf(at, key), "not a cpu list", text);
+    if (first === undefined || from > to || to > MAX_CPU)
+      throw new InvalidSpec(json.pathOf(at, key), "not a cpu list", text);
     return Array.from({ length: to - from + 1 }, (_, i) => from + i);
   });
 }

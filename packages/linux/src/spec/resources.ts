@@ -67,7 +67,8 @@ function parseCpu(from: JsonObject, at: string): CpuResources {
 }
 
 function parseBlockIo(from: JsonObject, at: string): BlockIoResources {
-  const throttle = (key: string): ThrottleDevice[] | undefined => present(from, key, () => json.list(from, key, at, parseThrottle));
+  const throttle = (key: string): ThrottleDevice[] | undefined =>
+    present(from, key, () => json.list(from, key, at, parseThrottle));
   return {
     weight: quantity(from, "weight", at),
     leafWeight: quantity(from, "leafWeight", at),

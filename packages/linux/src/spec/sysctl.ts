@@ -22,7 +22,8 @@ export function parseSysctls(
     const field = "linux.sysctl";
     const file = toFile(name);
     const parts = file.split("/");
-    if (parts.some((part) => part === "" || part === "." || part === "..")) throw new InvalidSpec(field, "not a name", name);
+    if (parts.some((part) => part === "" || part === "." || part === ".."))
+      throw new InvalidSpec(field, "not a name", name);
     const kind = owner(file);
     if (kind === undefined) throw new InvalidSpec(field, "not of a namespace", name);
     if (!namespaces.has(kind)) throw new InvalidSpec(field, `needs a ${kind} namespace of its own`, name);

@@ -136,7 +136,7 @@ function unixAddress(path: string): Buffer {
 }
 
 /** The program of a "serve" answer: bind, listen, clone, exec the monitor as the pod's daemon. */
-export function serveProgram(socketPath: string, env: readonly string[], exe = "/proc/self/exe"): Uint8Array {
+export function serveProgram(socketPath: string, env: readonly string[], log: string, exe = "/proc/self/exe"): Uint8Array {
   const p = new Program();
   p.sys(nr.socket, [imm(1), imm(1 | 0o2000000), imm(0)], { dst: 0 });
   p.sys(nr.bind, [reg(0), data(p.bytes(unixAddress(socketPath))), imm(110)]);
@@ -147,7 +147,7 @@ export function serveProgram(socketPath: string, env: readonly string[], exe = "
   p.dup3(reg(0), 3);
   p.sys(nr.setsid, []);
   for (const fd of [0, 1]) p.dup3(reg(1), fd);
-  p.open("/tmp/monitor-stderr.log", 0o2102, 2, 0o600);
+  p.open(log, 0o2101, 2, 0o600);
   p.dup3(reg(2), 2);
   p.exec([exe], env);
   return p.encode();

@@ -2,8 +2,10 @@ import type { MonitorLink } from "@trimaran/monitor";
 import { Code, StatusError } from "ttrpc-ts";
 import type { Logger } from "../log.ts";
 import type { PodIdentity } from "../pod/identity.ts";
+import { connectProgram, type OutputSlot } from "../stdio/connect.ts";
 import { endLogger, type LoggedContainer, loggerKey, startLogger } from "../stdio/logger.ts";
 import { planStdio, type StdioLaunch, type StdioOwner } from "../stdio/plan.ts";
+import { SLOT } from "../stdio/slots.ts";
 import { parseStdio, type StdioUris } from "../stdio/uris.ts";
 import { type DescribeFailure, MonitoredProcess, type RequestKey } from "./process.ts";
 import { signalProgram } from "./programs.ts";
@@ -76,6 +78,7 @@ export class Host {
   find(key: string, handlers: Handlers): MonitoredProcess {
     const process = new MonitoredProcess(this.#link, key, handlers.describe);
     this.#processes.set(key, { process, handlers });
+    if (this.has(key)) for (const slot of [SLOT.stdoutTarget, SLOT.stderrTarget] as const) this.#connect(process, slot);
     return process;
   }
 
@@ -137,9 +140,24 @@ export class Host {
   dispatch = {
     process: (key: string): MonitoredProcess | undefined => this.#processes.get(key)?.process,
     sync: (key: string, sync: SyncRequest): void => void this.#sync(key, sync),
-    watch: (key: string, slot: number, data: Uint8Array): void =>
-      this.#processes.get(key)?.handlers.onWatch?.(slot, data),
+    watch: (key: string, slot: number, data: Uint8Array): void => this.#watch(key, slot, data),
   };
+
+  #watch(key: string, slot: number, data: Uint8Array): void {
+    const known = this.#processes.get(key);
+    if (!known) return;
+    if (slot === SLOT.stdoutReaders) this.#connect(known.process, SLOT.stdoutTarget);
+    else if (slot === SLOT.stderrReaders) this.#connect(known.process, SLOT.stderrTarget);
+    else known.handlers.onWatch?.(slot, data);
+  }
+
+  /** A client may have opened its FIFO: begin to copy to it. */
+  #connect(process: MonitoredProcess, slot: OutputSlot): void {
+    process.run(connectProgram(slot)).then(
+      ({ errno }) => errno !== 0 && this.log.warning("stdio not connected", { key: process.key, errno }),
+      () => undefined, // the monitor is gone, and the process with it
+    );
+  }
 
   async #sync(key: string, sync: SyncRequest): Promise<void> {
     const known = this.#processes.get(key);

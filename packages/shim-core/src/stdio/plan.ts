@@ -1,21 +1,16 @@
 import type { Data, ProgramBuilder, Register, StdioPlan } from "@trimaran/linux";
+import { keep, type OutputSlot, openFifo, openOutputFifo, PIPE_BYTES } from "./connect.ts";
 import { SLOT } from "./slots.ts";
 import type { Stdio, StdioTarget } from "./uris.ts";
 
 // asm-generic/fcntl.h
 const O_RDONLY = 0;
 const O_WRONLY = 1;
-const O_RDWR = 2;
 const O_CREAT = 0o100;
 const O_APPEND = 0o2000;
-const O_NONBLOCK = 0o4000;
 const O_CLOEXEC = 0o2000000;
 const AT_FDCWD = -100;
 const F_SETPIPE_SZ = 1031;
-/** Four times the default: fewer wake-ups for a container that writes much. What the kernel refuses stays as it was. */
-const PIPE_BYTES = 256 * 1024;
-const S_IFIFO = 0o010000;
-const CHECK_TYPE = 1;
 
 /** A copy that the monitor makes, by slots. */
 export interface Stream {
@@ -56,7 +51,7 @@ export function planStdio(stdio: Stdio, owner: StdioOwner, loggers?: LoggerFifos
   if (copied(stdio.stderr)) streams.push({ from: SLOT.stderrSource, to: SLOT.stderrTarget });
   return {
     streams,
-    watches: [],
+    watches: [SLOT.stdoutReaders, SLOT.stderrReaders],
     plan: {
       kind: "slots",
       stdin: SLOT.childStdin,
@@ -92,7 +87,7 @@ function planTerminal(stdio: Stdio): StdioLaunch {
   if (copied(stdio.stdout)) streams.push({ from: SLOT.terminal, to: SLOT.stdoutTarget });
   return {
     streams,
-    watches: [],
+    watches: [SLOT.stdoutReaders],
     plan: {
       kind: "terminal",
       slot: SLOT.terminal,
@@ -100,14 +95,14 @@ function planTerminal(stdio: Stdio): StdioLaunch {
         builder.field = "stdin";
         if (stdio.stdin.kind === "fifo") clientInput(builder, stdio.stdin.path);
         builder.field = "stdout";
-        if (copied(stdio.stdout)) keep(builder, openTarget(builder, stdio.stdout), SLOT.stdoutTarget);
+        if (copied(stdio.stdout)) openTarget(builder, stdio.stdout, SLOT.stdoutTarget);
       },
     },
   };
 }
 
 /** Whether the monitor copies to it. A logger reads the container's pipe itself. */
-function copied(target: StdioTarget): target is Extract<StdioTarget, { kind: "fifo" | "file" }> {
+function copied(target: StdioTarget): target is OutputTarget {
   return target.kind === "fifo" || target.kind === "file";
 }
 
@@ -130,7 +125,8 @@ function clientInput(builder: ProgramBuilder, path: string): void {
   keep(builder, openFifo(builder, path, O_WRONLY), SLOT.stdinHold);
 }
 
-type OutputSlots = readonly [child: number, source: number, target: number];
+type OutputTarget = Extract<StdioTarget, { kind: "fifo" | "file" }>;
+type OutputSlots = readonly [child: number, source: number, target: OutputSlot];
 
 function output(
   builder: ProgramBuilder,
@@ -149,7 +145,7 @@ function output(
     keep(builder, openNull(builder, O_WRONLY), child);
     return;
   }
-  keep(builder, openTarget(builder, target), kept);
+  openTarget(builder, target, kept);
   const { readEnd, writeEnd } = pipe(builder);
   builder.sys("fcntl", [readEnd, F_SETPIPE_SZ, PIPE_BYTES], { tolerate: "any" });
   chown(builder, writeEnd, owner);
@@ -167,27 +163,14 @@ function loggerOutput(builder: ProgramBuilder, fifo: string, owner: StdioOwner, 
   builder.sys("unlinkat", [AT_FDCWD, builder.data.string(fifo), 0]); // both ends are open: its name has done its work
 }
 
-/** Both ends of a FIFO, so that no client's coming and going is felt; of a file, its end. */
-function openTarget(
-  builder: ProgramBuilder,
-  target: { readonly kind: "fifo" | "file"; readonly path: string },
-): Register {
-  if (target.kind === "file")
-    return builder.call("openat", [
-      AT_FDCWD,
-      builder.data.string(target.path),
-      O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC,
-      0o644,
-    ]);
-  const fifo = openFifo(builder, target.path, O_RDWR);
-  builder.sys("fcntl", [fifo, F_SETPIPE_SZ, PIPE_BYTES], { tolerate: "any" });
-  return fifo;
-}
-
-function openFifo(builder: ProgramBuilder, path: string, access: number): Register {
-  const fd = builder.call("openat", [AT_FDCWD, builder.data.string(path), access | O_NONBLOCK | O_CLOEXEC, 0]);
-  builder.op("CHECK", [fd, CHECK_TYPE, S_IFIFO], { action: "no FIFO" });
-  return fd;
+/** The client's FIFO (see `connect.ts`), or the end of a file. */
+function openTarget(builder: ProgramBuilder, target: OutputTarget, slot: OutputSlot): void {
+  if (target.kind === "fifo") {
+    openOutputFifo(builder, target.path, slot);
+    return;
+  }
+  const flags = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC;
+  keep(builder, builder.call("openat", [AT_FDCWD, builder.data.string(target.path), flags, 0o644]), slot);
 }
 
 function openNull(builder: ProgramBuilder, access: number): Register {
@@ -208,10 +191,4 @@ function load(builder: ProgramBuilder, offset: Data["offset"]): Register {
 
 function chown(builder: ProgramBuilder, fd: Register, { uid, gid }: StdioOwner): void {
   if (uid !== 0 || gid !== 0) builder.sys("fchown", [fd, uid, gid]);
-}
-
-/** The slot owns the fd from here on. */
-function keep(builder: ProgramBuilder, fd: Register, slot: number): void {
-  builder.op("KEEP", [fd, slot]);
-  builder.release(fd);
 }

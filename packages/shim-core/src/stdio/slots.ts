@@ -16,4 +16,10 @@ export const SLOT = {
   watch: 11,
   /** The monitor's own: the process's pidfd. */
   pidfd: 15,
+  /** A writer that lets a client's open return, until a client has the FIFO open; see `connect.ts`. */
+  stdoutWaiting: 16,
+  stderrWaiting: 17,
+  /** inotify: readable when a client opens it. */
+  stdoutReaders: 18,
+  stderrReaders: 19,
 } as const;

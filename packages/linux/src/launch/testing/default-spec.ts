@@ -1,10 +1,26 @@
 /** config.json as `ctr` makes it (containerd 1.6), as plain objects that a test may change. */
 export function defaultSpec(args: readonly string[]) {
-  const caps = ["CHOWN", "DAC_OVERRIDE", "FSETID", "FOWNER", "MKNOD", "NET_RAW", "SETGID", "SETUID", "SETFCAP", "SETPCAP"]
+  const caps = [
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FSETID",
+    "FOWNER",
+    "MKNOD",
+    "NET_RAW",
+    "SETGID",
+    "SETUID",
+    "SETFCAP",
+    "SETPCAP",
+  ]
     .concat(["NET_BIND_SERVICE", "SYS_CHROOT", "KILL", "AUDIT_WRITE"])
     .map((name) => `CAP_${name}`);
   const own = ["nosuid", "noexec", "nodev"];
-  const mount = (destination: string, type: string, source: string, ...options: string[]) => ({ destination, type, source, options });
+  const mount = (destination: string, type: string, source: string, ...options: string[]) => ({
+    destination,
+    type,
+    source,
+    options,
+  });
   return {
     ociVersion: "1.0.2-dev",
     process: {

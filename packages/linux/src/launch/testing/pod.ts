@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type MonitorLink, type ProcessReport, serveMonitors, type SyncReport } from "@trimaran/monitor";
+import { type MonitorLink, type ProcessReport, type SyncReport, serveMonitors } from "@trimaran/monitor";
 import { parseSpec } from "../../spec/spec.ts";
 import { AT, O } from "../constants.ts";
 import { compileExec } from "../exec.ts";
@@ -26,6 +26,12 @@ export interface Outcome {
 
 /** What the tests change in a plan. */
 export type PlanChange = Partial<Omit<InitPlan, "spec" | "stdio">>;
+
+/** Characters; both absent: the kernel's 0 × 0. */
+export interface TerminalSize {
+  readonly width?: number;
+  readonly height?: number;
+}
 
 /** A real monitor with this process as its task server, in a temporary folder that holds a busybox rootfs. */
 export class TestPod implements AsyncDisposable {
@@ -59,7 +65,12 @@ export class TestPod implements AsyncDisposable {
     const ready = Promise.withResolvers<MonitorLink>();
     const refuse = () => Promise.reject(new Error("no starter here"));
     const server = serveMonitors({ path: join(folder, "server.sock") }, { start: refuse, monitor: ready.resolve });
-    const env = { TRIMARAN_MONITOR: "test", TRIMARAN_DIR: folder, TRIMARAN_CMD: "/bin/false", TRIMARAN_SHIM: "launch-test" };
+    const env = {
+      TRIMARAN_MONITOR: "test",
+      TRIMARAN_DIR: folder,
+      TRIMARAN_CMD: "/bin/false",
+      TRIMARAN_SHIM: "launch-test",
+    };
     const monitor = spawn(MONITOR, [], { env, stdio: ["ignore", "inherit", "inherit", "pipe"] });
     return new TestPod(folder, await ready.promise, monitor, server);
   }
@@ -78,28 +89,38 @@ export class TestPod implements AsyncDisposable {
   }
 
   /** Compile and spawn a container's init; `config` is config.json. */
-  async create(config: unknown, change: PlanChange = {}, terminal?: StdioPlan): Promise<Running> {
+  async create(config: unknown, change: PlanChange = {}, terminal?: TerminalSize): Promise<Running> {
     const key = `c${this.#count++}`;
     const spec = parseSpec(JSON.stringify(config));
-    const stdio = terminal ?? this.#files(key);
+    const stdio = terminal === undefined ? this.#files(key) : this.#terminal(key, terminal);
     const cgroup = { attachFiles: [], ownDirs: [] };
-    const plan: InitPlan = { id: key, spec, bundle: this.bundle, rootfs: [], cgroup, host: this.host, ...change, stdio };
+    const plan: InitPlan = {
+      id: key,
+      spec,
+      bundle: this.bundle,
+      rootfs: [],
+      cgroup,
+      host: this.host,
+      ...change,
+      stdio,
+    };
     this.#mapFor(spec.linux);
     const program = compileInit(plan);
     return this.#spawn(key, program, plan);
   }
 
   /** Another process in a running container. */
-  async exec(container: Running, process: ExecPlan["process"], terminal?: StdioPlan): Promise<Running> {
+  async exec(container: Running, process: ExecPlan["process"], terminal?: TerminalSize): Promise<Running> {
     const key = `e${this.#count++}`;
-    const stdio = terminal ?? this.#files(key);
+    const stdio = terminal === undefined ? this.#files(key) : this.#terminal(key, terminal);
     const { spec, id, cgroup, host } = container.plan;
     const program = compileExec({ id, process, spec, init: { pid: container.pid }, stdio, cgroup, host });
-    return this.#spawn(key, program, container.plan);
+    return this.#spawn(key, program, { ...container.plan, stdio });
   }
 
   async #spawn(key: string, program: Program, plan: InitPlan): Promise<Running> {
-    this.#link.spawn(key, { program: program.bytes });
+    const streams = plan.stdio.kind === "terminal" ? [{ from: 0, to: 1 }] : [];
+    this.#link.spawn(key, { program: program.bytes, streams });
     const report = await this.until(key, ({ atGate, execed, failure }) => atGate || execed || failure !== undefined);
     return new Running(this, key, program, plan, report, this.#link);
   }
@@ -142,6 +163,20 @@ export class TestPod implements AsyncDisposable {
           b.op("KEEP", [fd, slot]);
           b.release(fd);
         });
+      },
+    };
+  }
+
+  #terminal(key: string, size: TerminalSize): StdioPlan {
+    const path = this.outputPath(key, "stdout");
+    return {
+      ...size,
+      kind: "terminal",
+      slot: 0,
+      prelude(b) {
+        const fd = b.call("openat", [AT.FDCWD, b.data.string(path), O.WRONLY | O.CREAT | O.CLOEXEC, 0o600]);
+        b.op("KEEP", [fd, 1]);
+        b.release(fd);
       },
     };
   }
@@ -191,7 +226,11 @@ export class Running {
   /** Start it if need be, wait for its end, forget it. */
   async end(): Promise<Outcome> {
     if (this.#report.failure === undefined) this.#link.openGate(this.#key);
-    const report = await this.#pod.until(this.#key, ({ exit, failure, spawned }) => exit !== undefined || (failure !== undefined && !spawned));
+    const report = await this.#pod.until(
+      this.#key,
+      ({ exit, failure, spawned }) => exit !== undefined || (failure !== undefined && !spawned),
+    );
+    if (this.plan.stdio.kind === "terminal") await this.#pod.until(this.#key, ({ drained }) => drained);
     this.#link.forget(this.#key);
     const status = report.exit?.waitStatus ?? 0;
     const { failure } = report;
@@ -211,7 +250,32 @@ export class Running {
   }
 }
 
-const APPLETS = ["sh", "ls", "cat", "id", "stat", "readlink", "mount", "sleep", "tty", "stty", "hostname", "touch", "env", "pwd", "true", "grep", "echo", "mkdir", "chroot", "ip", "test", "dd", "unshare", "head"];
+const APPLETS = [
+  "sh",
+  "ls",
+  "cat",
+  "id",
+  "stat",
+  "readlink",
+  "mount",
+  "sleep",
+  "tty",
+  "stty",
+  "hostname",
+  "touch",
+  "env",
+  "pwd",
+  "true",
+  "grep",
+  "echo",
+  "mkdir",
+  "chroot",
+  "ip",
+  "test",
+  "dd",
+  "unshare",
+  "head",
+];
 
 /** A rootfs with busybox, /etc/passwd with two users, and nothing else. */
 export function makeRootfs(root: string): void {
@@ -223,5 +287,8 @@ export function makeRootfs(root: string): void {
   }
   rmSync(join(root, "bin/sh"));
   copyFileSync("/bin/busybox", join(root, "bin/sh"));
-  writeFileSync(join(root, "etc/passwd"), "root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000:user:/home/user:/bin/sh\nempty:x:1001:1001:::\n");
+  writeFileSync(
+    join(root, "etc/passwd"),
+    "root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000:user:/home/user:/bin/sh\nempty:x:1001:1001:::\n",
+  );
 }
