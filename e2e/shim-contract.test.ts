@@ -32,9 +32,10 @@ for (const kind of await shimKinds()) {
 
     test("3, 4: the reply's form is the one that this containerd reads", async () => {
       const { shim, bundle } = await running("sleep", "1000"); // running: see "16"
-      const forms = { "1.6": "text", "2.1": "json", "2.3": "protobuf" } as const;
-      assert.equal(shim.reply.form, forms[kind.style]);
-      assert.equal(shim.reply.version, kind.style === "1.6" ? 2 : 3);
+      // Towards 1.7 to 2.2 text and JSON are both right: 1.7 cannot be told from 2.2, and refuses JSON with version 3.
+      const forms = { "1.6": ["text"], "2.1": ["json", "text"], "2.3": ["protobuf"] }[kind.style];
+      assert.ok(forms.includes(shim.reply.form), shim.reply.form);
+      assert.equal(shim.reply.version, shim.reply.form === "text" ? 2 : 3);
       if (kind.style === "1.6") assert.equal(await readFile(join(bundle.path, "address"), "utf8"), shim.reply.address);
       await shim.close();
     });

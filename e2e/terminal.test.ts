@@ -32,7 +32,12 @@ matrix("terminal", (scenario) => {
   });
 
   scenario("run -t: 2 MiB of output arrive whole", async (box) => {
-    const done = await box.run({ tty: true }, "sh", "-c", "dd if=/dev/zero bs=64k count=32 2>/dev/null | tr '\\0' x; sleep 0.5");
+    const done = await box.run(
+      { tty: true },
+      "sh",
+      "-c",
+      "dd if=/dev/zero bs=64k count=32 2>/dev/null | tr '\\0' x; sleep 0.5",
+    );
     assert.equal(done.stdout.length, 2 * 1024 * 1024);
   });
 

@@ -55,6 +55,7 @@ export class ShimYard implements AsyncDisposable {
   /** In every path, id, environment and cgroup of this yard. */
   readonly tag: string;
   readonly ids: string[] = [];
+  readonly #shims: Shim[] = [];
   readonly #opened = new AsyncDisposableStack();
 
   private constructor(kind: ShimKind, containerd: FakeContainerd) {
@@ -88,14 +89,15 @@ export class ShimYard implements AsyncDisposable {
   async start(args: readonly string[], more: Partial<BundleOptions> = {}): Promise<StartedShim> {
     const { bundle, options } = await this.prepare(args, more);
     const shim = await Shim.start(options);
-    this.#opened.defer(() => shim.abandon()); // no harm if it was closed before
+    this.#shims.push(shim);
     const create = () => shim.task.create({ id: bundle.id, bundle: bundle.path, rootfs: bundle.mounts });
     return { bundle, shim, id: bundle.id, create };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    for (const shim of this.#shims) shim.abandon(); // no harm if it was closed before
+    await cleanUpYard(this); // kills and unmounts, so that the bundles can go
     await this.#opened.disposeAsync();
-    await cleanUpYard(this);
     await this.containerd[Symbol.asyncDispose]();
   }
 }

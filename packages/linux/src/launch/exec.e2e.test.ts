@@ -57,7 +57,7 @@ test("exec joins every namespace and cgroup, owns nothing else, and is a child o
       const sleeper = await pod.exec(container, processOf(["/bin/busybox", "sleep", "1000"]));
       const cgroups = (pid: number) => readFileSync(`/proc/${pid}/cgroup`, "utf8");
       assert.equal(cgroups(sleeper.pid), cgroups(container.pid));
-      assert.match(cgroups(sleeper.pid), /:memory:\/launch-exec\n[^]*0::\/launch-exec\n/);
+      assert.match(cgroups(sleeper.pid), /:memory:\/launch-exec\n(?:.*\n)*0::\/launch-exec\n/);
       sleeper.kill();
       assert.equal((await sleeper.end()).code, 137);
       const fds = await (await pod.exec(container, processOf(["/bin/busybox", "ls", "/proc/self/fd"]))).end();

@@ -50,6 +50,7 @@ export class Tasks {
   async #reap(record: ContainerRecord, bundle: Bundle): Promise<void> {
     if (!(await pathExists(bundle.path))) return;
     await using _lock = await this.#lock(record.id); // another process may be between `start` and Create
+    if (!(await pathExists(bundle.path))) return; // or it was the one that cleaned up
     const connection = await this.#connect(bundle);
     if (connection !== undefined) connection[Symbol.dispose]();
     else await noteExit(this.#host, record.id, await cleanUpShim(this.#host, bundle, record));

@@ -5,15 +5,18 @@ import { SLOT } from "./slots.ts";
 // asm-generic/fcntl.h, poll.h, linux/inotify.h
 const AT_FDCWD = -100;
 const O_WRONLY = 1;
+const O_RDONLY = 0;
 const O_RDWR = 2;
 const O_NONBLOCK = 0o4000;
 const O_CLOEXEC = 0o2000000;
 const IN_OPEN = 0x20;
 const POLLERR = 8;
 const F_SETPIPE_SZ = 1031;
+const FIONREAD = 0x541b;
 const S_IFIFO = 0o010000;
 // Source of the next three: packages/monitor/PROTOCOL.md, section 5.
 const CHECK_TYPE = 1;
+const BRANCH_EQUAL = 0;
 const BRANCH_AT_LEAST = 3;
 const STORE_DECIMAL_NUL = 11;
 
@@ -24,11 +27,12 @@ export const PIPE_BYTES: number = 256 * 1024;
 export type OutputSlot = typeof SLOT.stdoutTarget | typeof SLOT.stderrTarget;
 
 const WAITING = { [SLOT.stdoutTarget]: SLOT.stdoutWaiting, [SLOT.stderrTarget]: SLOT.stderrWaiting } as const;
+const UNREAD = { [SLOT.stdoutTarget]: SLOT.stdoutUnread, [SLOT.stderrTarget]: SLOT.stderrUnread } as const;
 const READERS = { [SLOT.stdoutTarget]: SLOT.stdoutReaders, [SLOT.stderrTarget]: SLOT.stderrReaders } as const;
 
 /**
  * Open a client's FIFO for output. Nothing is written before a client has it open: what a quick process wrote would be lost with the
- * last descriptor. With a client there, both ends are held, so that its going and another's coming costs the container nothing. Without,
+ * last descriptor. With a client there, both ends are held, so that its going and another's coming costs the container nothing, and what it has not read yet is not lost. Without,
  * a writer waits in a slot (it lets the client's open return) and inotify tells of the open; `connectProgram` does the rest then.
  * Source: contract, section 5.2; fifo(7).
  */
@@ -73,14 +77,34 @@ function connectIfThere(builder: ProgramBuilder, slot: OutputSlot): void {
   const prefix = "/proc/self/fd/";
   const path = data.bytes(Buffer.from(`${prefix}${"0".repeat(12)}\0`), 1);
   builder.op("STORE", [waiting, path.offset + prefix.length, STORE_DECIMAL_NUL]);
-  const fifo = builder.call("openat", [AT_FDCWD, path, O_RDWR | O_NONBLOCK | O_CLOEXEC, 0]);
-  builder.sys("fcntl", [fifo, F_SETPIPE_SZ, PIPE_BYTES], { tolerate: "any" });
-  keep(builder, fifo, slot);
+  const reader = builder.call("openat", [AT_FDCWD, path, O_RDONLY | O_NONBLOCK | O_CLOEXEC, 0]);
+  builder.sys("fcntl", [reader, F_SETPIPE_SZ, PIPE_BYTES], { tolerate: "any" });
+  keep(builder, reader, UNREAD[slot]);
+  const writer = builder.call("openat", [AT_FDCWD, path, O_WRONLY | O_NONBLOCK | O_CLOEXEC, 0]);
+  keep(builder, writer, slot);
   builder.op("DROP", [WAITING[slot]]);
   builder.op("DROP", [READERS[slot]]);
   builder.skipOnError(empty);
   builder.skipOnSuccess(absent);
   builder.release(events);
+}
+
+/** Its result is the number of bytes that went to the client's FIFOs and were not read yet. */
+export function unreadProgram(): Uint8Array {
+  const builder = newProgram("stdio");
+  const { data } = builder;
+  const total = builder.register(); // register 0: what RUN answers
+  for (const index of [SLOT.stdoutUnread, SLOT.stderrUnread]) {
+    const count = data.space(8);
+    builder.sys("ioctl", [{ kind: "slot", index }, FIONREAD, count], { tolerate: ["EBADF"] });
+    const bytes = builder.register();
+    builder.op("LOAD", [count.offset, 4], { to: bytes });
+    const empty = builder.op("BRANCH", [bytes, BRANCH_EQUAL, 0]);
+    builder.op("LOAD", [count.offset, 4], { to: total });
+    builder.skipOnSuccess(empty);
+    builder.release(bytes);
+  }
+  return builder.build().bytes;
 }
 
 /** Open a FIFO without waiting for its other end; anything else of that name is an error. */

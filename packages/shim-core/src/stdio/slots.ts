@@ -22,4 +22,7 @@ export const SLOT = {
   /** inotify: readable when a client opens it. */
   stdoutReaders: 18,
   stderrReaders: 19,
+  /** Our own reader of the FIFO: what a client has not read yet stays, and can be counted. */
+  stdoutUnread: 20,
+  stderrUnread: 21,
 } as const;

@@ -4,6 +4,7 @@ import type { Host } from "../host/host.ts";
 import type { MonitoredProcess, RequestKey } from "../host/process.ts";
 import { closeStdinProgram } from "../host/programs.ts";
 import type { Container, Runtime } from "../runtime.ts";
+import { unreadProgram } from "../stdio/connect.ts";
 import { Exec } from "./exec.ts";
 import type { ExitRecord } from "./exit.ts";
 import { illegal, type ProcessState, paused, pausing, pidOf, resumed, started, stopped } from "./lifecycle.ts";
@@ -14,6 +15,9 @@ import { Waiters } from "./waiters.ts";
 const SIGKILL = 9;
 /** How long Delete waits for output that somebody still holds open; after that end of file is forced. As containerd 1.6 has it. */
 const DRAIN_LIMIT_MS = 2000;
+/** How long Delete waits for a client to read what it was sent. A client that is gone costs its container's Delete this much, once. */
+const READ_LIMIT_MS = 250;
+const UNREAD = unreadProgram();
 /** Execs die with init, or by its kill; this only bounds the wait for one that the kernel can't end. */
 const EXEC_EXIT_LIMIT_MS = 5000;
 
@@ -269,6 +273,20 @@ export class Task implements TaskContext {
     });
     await Promise.race([process.drained(), over]);
     clearTimeout(timer);
+    await this.#read(process);
+  }
+
+  /**
+   * A client that is told of the end may stop before it has begun to read: ctr cancels a FIFO that its own thread has not finished
+   * opening. So what was written is given a moment to be read. Upstream is too slow to need this.
+   */
+  async #read(process: MonitoredProcess): Promise<void> {
+    const until = performance.now() + READ_LIMIT_MS;
+    for (let pauseMs = 1; performance.now() < until; pauseMs *= 2) {
+      const { errno, value } = await process.run(UNREAD);
+      if (errno !== 0 || value === 0n) return;
+      await new Promise((resolve) => setTimeout(resolve, pauseMs));
+    }
   }
 
   /** Publish the OOM kills that were not published yet. Called before each exit by SIGKILL, and when the kernel tells of one. */
