@@ -8,7 +8,7 @@ import { ensurePackages } from "./debian.ts";
 import { makeBusyboxRootfs } from "./demo/busybox-rootfs.ts";
 import { printNextSteps } from "./demo/next-steps.ts";
 import { Printer } from "./demo/print.ts";
-import { showContainer } from "./demo/show-container.ts";
+import { showAgain, showContainer } from "./demo/show-container.ts";
 
 const checkout = dirname(import.meta.dirname);
 const OUR_RUNTIME = "io.containerd.trimaran-runc.v2";
@@ -40,6 +40,7 @@ async function main(): Promise<number> {
     });
     print.line(`A busybox container through ${values.runtime}, run by Trimaran's own manager, without a daemon.`);
     await showContainer(manager, steps, rootfs, values.runtime, print);
+    await showAgain(manager, steps, rootfs, values.runtime, print);
   } finally {
     await rm(directory, { recursive: true, force: true });
   }

@@ -1,5 +1,4 @@
 import type { Writable } from "node:stream";
-import type { ReadStream } from "node:tty";
 import type { Manager, StepListener } from "@trimaran/manager";
 
 /** Flags that every verb which talks to the manager has. */
@@ -13,7 +12,7 @@ export interface ManagerFlags {
 /** The process, as commands see it; made once in `main.ts`. */
 export interface CliContext {
   readonly process: { readonly stdout: Writable; readonly stderr: Writable };
-  readonly stdin: ReadStream | NodeJS.ReadStream;
+  readonly stdin: NodeJS.ReadStream & { readonly fd: 0 };
   readonly environment: NodeJS.ProcessEnv;
   /** Where this installation keeps its programs: PREFIX/bin, or build/bin in a checkout. */
   readonly binDirectory: string;

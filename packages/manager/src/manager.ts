@@ -2,7 +2,7 @@ import type { Directories } from "./bundles/directories.ts";
 import { layout } from "./bundles/directories.ts";
 import { parseIdentifier } from "./bundles/identifier.ts";
 import { EventExchange } from "./events/event-exchange.ts";
-import { serveEvents } from "./events/events-server.ts";
+import { EventsServer } from "./events/events-server.ts";
 import { once } from "./host/once.ts";
 import { loadSyscalls } from "./host/syscalls.ts";
 import { ImageStore } from "./images/image-store.ts";
@@ -39,6 +39,8 @@ export interface Manager extends AsyncDisposable {
   readonly events: EventExchange;
   /** FIFOs for a process that the caller is attached to. */
   openStdio(request: StdioRequest): Promise<FifoSet>;
+  /** Raw mode for the caller's own terminal, until disposed. */
+  rawTerminal(fd: number): Disposable;
 }
 
 /** Open the manager on its directories. Makes nothing yet: reading verbs leave no trace. Throws InvalidArgument. */
@@ -48,7 +50,6 @@ export function openManager(options: ManagerOptions): Manager {
   const events = new EventExchange();
   const store = new ContainerStore(dirs, namespace);
   const syscalls = once(loadSyscalls);
-  let server: Promise<AsyncDisposable> | undefined;
   const parent = {
     grpcAddress: layout.grpcSocket(dirs),
     ttrpcAddress: layout.ttrpcSocket(dirs),
@@ -56,6 +57,7 @@ export function openManager(options: ManagerOptions): Manager {
     environment: options.environment,
     debug: options.debug ?? false,
   };
+  const server = new EventsServer(parent.ttrpcAddress, events);
   const tasks = new Tasks({
     dirs,
     namespace,
@@ -63,10 +65,7 @@ export function openManager(options: ManagerOptions): Manager {
     parent,
     shimDirectories: options.shimDirectories,
     syscalls,
-    serveEvents: async () => {
-      server ??= serveEvents(parent.ttrpcAddress, events);
-      await server;
-    },
+    serveEvents: () => server.ensure(),
     trace: options.trace ?? (() => {}),
   });
   return {
@@ -75,7 +74,8 @@ export function openManager(options: ManagerOptions): Manager {
     containers: new Containers(namespace, store, new ImageStore(dirs, syscalls), readSpecHost),
     tasks,
     events,
+    rawTerminal: (fd) => syscalls().rawTerminal(fd),
     openStdio: (request) => FifoSet.open(request, syscalls()),
-    [Symbol.asyncDispose]: async () => (await server)?.[Symbol.asyncDispose](),
+    [Symbol.asyncDispose]: async () => server[Symbol.asyncDispose](),
   };
 }

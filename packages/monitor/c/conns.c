@@ -244,8 +244,10 @@ void conn_close(struct monitor *m, struct conn *c)
 		at = (struct conn **)&(*at)->object.next;
 	*at = (struct conn *)c->object.next;
 	source_arm(m, &c->source, 0);
-	if (c->source.fd >= 0)
+	if (c->source.fd >= 0) {
+		shutdown(c->source.fd, SHUT_RDWR); /* a child between clone and its CLOSE step holds a copy */
 		close(c->source.fd);
+	}
 	c->source.fd = -1;
 	while (c->kept) {
 		struct kept *k = c->kept;

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 enum {
-	SILENCE_MS = 200, PATIENCE_MS = 1000, PATIENCE_MAX_MS = 30000, CALM_MS = 60000, WELCOME_MS = 5000, DELAY_MS = 50, DELAY_MAX_MS = 2000,
+	SILENCE_MS = 200, PATIENCE_MS = 1000, PATIENCE_MAX_MS = 30000, CALM_MS = 60000, WELCOME_MS = 5000, LOOK_MS = 300, DELAY_MS = 50, DELAY_MAX_MS = 2000,
 	LOCKED_MS = 10, EXIT_MS = 1000, NOTES_MAX = 4 << 20, OUT_LIMIT = 256 << 20
 };
 
@@ -158,15 +158,20 @@ void link_lost(struct monitor *m)
 	bool bye = l->bye;
 
 	source_arm(m, &l->source, 0);
-	if (l->source.fd >= 0)
+	if (l->source.fd >= 0) {
+		shutdown(l->source.fd, SHUT_RDWR); /* a child between clone and its CLOSE step holds a copy */
 		close(l->source.fd);
+	}
 	l->source.fd = -1;
-	if (!l->welcomed && !l->delay)
-		l->delay = DELAY_MS;
+	if (!l->welcomed) {
+		m->unsent = true; /* what we came for has not been heard */
+		l->delay = l->delay ? l->delay : DELAY_MS;
+	}
 	l->welcomed = l->bye = false;
 	buf_free(&l->out);
 	inbox_free(&l->in);
-	l->pinged_at = 0;
+	l->pinged_at = l->owed_at = 0;
+	l->looked = false;
 	conns_link_lost(m, bye);
 	proc_link_lost(m, bye);
 	schedule_retry(m);
@@ -185,7 +190,8 @@ static bool read_link(struct monitor *m)
 			return false;
 		m->scratch_used = m->scratch_used || n > 4096;
 		l->heard_at = now_ms();
-		l->pinged_at = 0;
+		l->pinged_at = l->owed_at = 0;
+		l->looked = false;
 		if (inbox_feed(&l->in, m->scratch, (size_t)n, link_message, m) < 0)
 			return false;
 		if (n < SCRATCH)
@@ -196,6 +202,8 @@ static bool read_link(struct monitor *m)
 
 static bool write_link(struct link *l)
 {
+	if (buf_len(&l->out) && !l->owed_at)
+		l->owed_at = now_ms();
 	while (buf_len(&l->out)) {
 		ssize_t n = send(l->source.fd, l->out.bytes + l->out.start, buf_len(&l->out), MSG_NOSIGNAL);
 
@@ -254,7 +262,8 @@ static void reach(struct monitor *m)
 	}
 	l->source = (struct source) { link_ready, fd, 0 };
 	l->connected_at = l->heard_at = now_ms();
-	l->pinged_at = 0;
+	l->pinged_at = l->owed_at = 0;
+	l->looked = false;
 	tell_all(m);
 }
 
@@ -308,9 +317,11 @@ int64_t link_deadline(const struct monitor *m)
 	if (!link_up(m))
 		return something_to_tell(m) ? l->retry_at ? l->retry_at : 1 : 0;
 	if (!l->welcomed)
-		at = l->connected_at + WELCOME_MS;
-	else if (m->busy)
-		at = l->pinged_at ? l->pinged_at + l->patience : l->heard_at + SILENCE_MS;
+		at = l->connected_at + (l->looked ? WELCOME_MS : LOOK_MS);
+	else if (l->pinged_at)
+		at = l->pinged_at + (l->looked ? l->patience : LOOK_MS);
+	else if (m->busy || l->owed_at)
+		at = (l->owed_at > l->heard_at ? l->owed_at : l->heard_at) + SILENCE_MS;
 	return at && at < l->retry_at ? l->retry_at : at;
 }
 
@@ -324,6 +335,8 @@ static void timers(struct monitor *m)
 		reach(m);
 	else if (m->link.welcomed && !m->link.pinged_at)
 		ping(m, now);
+	else if (!m->link.looked && !server_stopped(&m->place))
+		m->link.looked = true; /* slow is not dead: it gets the whole patience */
 	else
 		replace(m);
 }

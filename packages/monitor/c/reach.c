@@ -51,27 +51,40 @@ static int try_connect(const struct sockaddr_un *address)
 	return -error;
 }
 
-uint64_t start_time_of(pid_t pid)
+/* What follows the name in /proc/PID/stat: " S PPID …". NULL if there is no such process. */
+static const char *stat_of(pid_t pid, char *text, size_t size)
 {
-	char path[32], text[1024], *at;
-	uint64_t value = 0;
+	char path[32], *end;
 	ssize_t n;
 	int fd;
 
 	snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return 0;
-	n = read(fd, text, sizeof text - 1);
+		return NULL;
+	n = read(fd, text, size - 1);
 	close(fd);
 	text[n > 0 ? n : 0] = 0;
-	at = strrchr(text, ')'); /* the name may hold anything, spaces and brackets too */
-	for (int field = 2; at && field < 22; field++) {
+	end = strrchr(text, ')'); /* the name may hold anything, spaces and brackets too */
+	return end ? end + 1 : NULL;
+}
+
+uint64_t start_time_of(pid_t pid)
+{
+	char text[1024];
+	const char *at = stat_of(pid, text, sizeof text);
+
+	for (int field = 3; at && field < 22; field++)
 		at = strchr(at + 1, ' ');
-	}
-	if (at)
-		value = strtoull(at + 1, NULL, 10);
-	return value;
+	return at ? strtoull(at + 1, NULL, 10) : 0;
+}
+
+static char state_of(pid_t pid)
+{
+	char text[1024];
+	const char *at = stat_of(pid, text, sizeof text);
+
+	return at && *at == ' ' ? at[1] : 0;
 }
 
 /* ---- starting one ---- */
@@ -363,6 +376,15 @@ static void kill_exactly(pid_t pid, uint64_t start)
 	if (start_time_of(pid) == start) /* read while the pidfd holds the pid's identity */
 		kcall(SYS_pidfd_send_signal, pidfd, SIGKILL, 0, 0, 0, 0);
 	close((int)pidfd);
+}
+
+bool server_stopped(const struct place *place)
+{
+	uint64_t start;
+	pid_t pid;
+	char state;
+
+	return read_pid(place, &pid, &start) && start_time_of(pid) == start && (state = state_of(pid), state == 'T' || state == 't');
 }
 
 int replace_server(const struct place *place, pid_t pid, uint64_t start)

@@ -17,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { START_MS = 10000, DELETE_MS = 3000, WELCOME_MS = 5000, LOCKED_MS = 2, TRIES = 3, STDIN_MAX = 4 << 20, PATH_LEN = 4096 };
+enum { START_MS = 10000, DELETE_MS = 3000, WELCOME_MS = 5000, LOOK_MS = 300, LOCKED_MS = 2, TRIES = 3, STDIN_MAX = 4 << 20, PATH_LEN = 4096 };
 
 extern char **environ;
 
@@ -255,8 +255,8 @@ static int write_all(int fd, const uint8_t *bytes, size_t n, int64_t deadline)
 	return 0;
 }
 
-/* One try on one connection. 0: answered. -EPIPE: the server went away. -ETIMEDOUT. -EHOSTDOWN: it never said WELCOME. */
-static int ask(int fd, const struct buf *start, struct answer *answer, int64_t deadline)
+/* One try on one connection. 0: answered. -EPIPE: the server went away. -ETIMEDOUT. -EHOSTDOWN: it never said WELCOME, or stands still. */
+static int ask(const struct place *place, int fd, const struct buf *start, struct answer *answer, int64_t deadline)
 {
 	int64_t welcome = clock_ms() + WELCOME_MS;
 	struct inbox inbox = { 0 };
@@ -265,12 +265,16 @@ static int ask(int fd, const struct buf *start, struct answer *answer, int64_t d
 
 	*answer = (struct answer) { 0 };
 	while (r == 0 && !answer->have) {
-		bool early = !answer->welcomed && welcome < deadline;
+		int64_t now = clock_ms(), limit = !answer->welcomed && welcome < deadline ? welcome : deadline;
 		ssize_t n;
 
-		r = wait_for(fd, POLLIN, early ? welcome : deadline);
+		r = wait_for(fd, POLLIN, now + LOOK_MS < limit ? now + LOOK_MS : limit);
+		if (r < 0 && clock_ms() < limit && !server_stopped(place)) {
+			r = 0; /* slow is not dead */
+			continue;
+		}
 		if (r < 0) {
-			r = early ? -EHOSTDOWN : r;
+			r = clock_ms() < deadline ? -EHOSTDOWN : r;
 			break;
 		}
 		n = read(fd, chunk, sizeof chunk);
@@ -304,7 +308,7 @@ static int get_answer(const struct place *place, const struct buf *start, struct
 			r = fd;
 			continue;
 		}
-		r = ask(fd, start, answer, deadline);
+		r = ask(place, fd, start, answer, deadline);
 		close(fd);
 		if (r == -EHOSTDOWN)
 			replace_server(place, 0, 0);

@@ -69,7 +69,8 @@ export class RuncContainer implements Container {
         ...(into === undefined ? {} : { into }),
       },
       ...(seccomp === undefined ? {} : { seccomp }),
-      host: layout.options.noNewKeyring ? { ...features, keyrings: false } : features,
+      host: features,
+      newKeyring: !layout.options.noNewKeyring,
     });
     const launched = host.launch(key, {
       program: program.bytes,

@@ -46,11 +46,19 @@ test("ConfigPath names a TOML file", () => {
 });
 
 for (const [what, options, message] of [
-  ["an unknown key, with the likely one", [body("binary_name = 'x'\n")], 'options: "binary_name" is unknown; "BinaryName"?'],
+  [
+    "an unknown key, with the likely one",
+    [body("binary_name = 'x'\n")],
+    'options: "binary_name" is unknown; "BinaryName"?',
+  ],
   ["no TOML", [body("a = = b")], /options: no TOML/],
   ["a wrong type", [body("IoUid = 'root'\n")], "options io_uid: root is no id (0 to 4294967294)"],
   ["systemd's driver", [runc({ systemdCgroup: true })], /systemd cgroup driver is not supported/],
-  ["a foreign type", [{ typeUrl: "x.y.Z", value: Buffer.from("a") }], 'options: type "x.y.Z" is not one of this shim\'s'],
+  [
+    "a foreign type",
+    [{ typeUrl: "x.y.Z", value: Buffer.from("a") }],
+    'options: type "x.y.Z" is not one of this shim\'s',
+  ],
 ] as const) {
   test(`${what} is InvalidArgument`, () => {
     assert.throws(() => parseOptions(options), { code: Code.InvalidArgument, message });

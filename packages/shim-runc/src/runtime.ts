@@ -5,7 +5,6 @@ import {
   type CgroupPlan,
   compileInit,
   describeFailure,
-  type HostFeatures,
   InvalidSpec,
   type Program,
   parseResources,
@@ -34,6 +33,8 @@ import { parseOptions } from "./options.ts";
 import { SeccompFilters } from "./seccomp-filters.ts";
 import { answerSync } from "./sync.ts";
 
+const SIGKILL = 9;
+
 /** Containers as runc makes them, without runc: the OCI spec becomes a launch program that the monitor runs. */
 export class RuncRuntime implements Runtime {
   readonly name = "io.containerd.trimaran-runc.v2";
@@ -58,23 +59,14 @@ export class RuncRuntime implements Runtime {
   }
 
   async create(request: CreateRequest, host: Host): Promise<Container> {
-    const layout = this.#layout(request);
-    const { spec, cgroupPlan } = layout;
+    const layout = this.#layout(request, host);
+    const { cgroupPlan } = layout;
     const key = initKey(request.id);
     host.recordUndo(request.bundle, undoSteps(cgroupPlan));
     let cgroup: Cgroup | undefined;
     let init: MonitoredProcess | undefined;
     try {
-      cgroup = Cgroup.create(
-        this.#kernel.cgroups,
-        cgroupPlan,
-        parseResources(spec.linux.resources),
-        this.#kernel.tools,
-        {
-          adopt: true,
-          devices: !spec.linux.namespaces.has("user"),
-        },
-      );
+      cgroup = this.#openCgroup(layout, host.has(key));
       const stdio = await host.openStdio(key, request.stdio, { ...request, owner: owner(layout) });
       const program = this.#compile(layout, cgroup, stdio.plan, host);
       const watches = cgroup.oomWatch() ? [SLOT.watch] : [];
@@ -88,7 +80,8 @@ export class RuncRuntime implements Runtime {
       host.recordProcess(request.bundle, init);
       return this.#container(layout, host, cgroup, init);
     } catch (error) {
-      await init?.exited(); // its program failed, so it ends by itself
+      if (init && !init.hasExited) await host.signal(init, SIGKILL).catch(() => undefined); // its program failed: it ends by itself
+      await init?.exited();
       host.forget(key);
       await cgroup?.remove();
       host.clearUndo(request.bundle);
@@ -97,20 +90,31 @@ export class RuncRuntime implements Runtime {
   }
 
   recover(request: CreateRequest, host: Host): Container {
-    const layout = this.#layout(request);
+    const layout = this.#layout(request, host);
     const cgroup = Cgroup.open(this.#kernel.cgroups, layout.cgroupPlan, this.#kernel.tools);
     const init = host.find(initKey(request.id), this.#handlers(layout, undefined));
     return this.#container(layout, host, cgroup, init);
+  }
+
+  /** In a replay after the clone init is in it already. */
+  #openCgroup({ spec, cgroupPlan }: Layout, hasInit: boolean): Cgroup {
+    const { cgroups, tools } = this.#kernel;
+    if (hasInit) return Cgroup.open(cgroups, cgroupPlan, tools);
+    const devices = !spec.linux.namespaces.has("user"); // there its nodes are the host's, and the kernel refuses the rest
+    return Cgroup.create(cgroups, cgroupPlan, parseResources(spec.linux.resources), tools, { adopt: true, devices });
   }
 
   #container(layout: Layout, host: Host, cgroup: Cgroup, init: MonitoredProcess): RuncContainer {
     return new RuncContainer({ layout, host, cgroup, init, features: this.#kernel.features, filters: this.#filters });
   }
 
-  #layout(request: CreateRequest): Layout {
+  #layout(request: CreateRequest, host: Host): Layout {
     const options = parseOptions(request.options);
     const spec = parseSpec(readConfig(request.bundle));
-    const cgroupPlan = planCgroup(this.#kernel.cgroups, spec.linux.cgroupsPath, request.id);
+    const planned = planCgroup(this.#kernel.cgroups, spec.linux.cgroupsPath, request.id);
+    // Which parents are ours to remove was decided before they existed; an earlier task server wrote it down.
+    const recorded = host.recordedUndo(request.bundle).flatMap((step) => (step.verb === "rmdir" ? [step.path] : []));
+    const cgroupPlan = recorded.length > 0 ? { ...planned, directories: recorded } : planned;
     return { request, spec, options, cgroupPlan };
   }
 
@@ -131,14 +135,10 @@ export class RuncRuntime implements Runtime {
         ownDirs: cgroupViews(this.#kernel.cgroups, layout.cgroupPlan),
       },
       ...(seccomp === undefined ? {} : { seccomp }),
-      host: this.#features(layout),
+      host: this.#kernel.features,
+      newKeyring: !layout.options.noNewKeyring,
       ...(watch === undefined ? {} : { prelude: (builder) => watchOom(builder, watch) }),
     });
-  }
-
-  #features({ options }: Layout): HostFeatures {
-    const { features: host } = this.#kernel;
-    return options.noNewKeyring ? { ...host, keyrings: false } : host;
   }
 
   /** What the monitor's news of init mean. After a restart the program is gone, and with it the names of its steps. */

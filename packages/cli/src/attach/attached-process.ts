@@ -1,15 +1,17 @@
 import { once } from "node:events";
-import type { ExitRecord, FifoSet, Task } from "@trimaran/manager";
+import type { ExitRecord, FifoSet, Manager, Task } from "@trimaran/manager";
 import type { CliContext } from "../cli-context.ts";
-import { forwardSignals } from "./signal-forwarding.ts";
-import { connectTerminal } from "./terminal.ts";
+import type { SignalForwarding } from "./signal-forwarding.ts";
+import { followSize, makeTerminalRaw } from "./terminal.ts";
 
 /** A process that is not started yet, with the streams it was created with. */
 export interface AttachableProcess {
+  readonly manager: Manager;
   readonly task: Task;
   /** "" for the container's first process. */
   readonly execId: string;
   readonly stdio: FifoSet;
+  readonly signals: SignalForwarding;
 }
 
 const SIGKILL = 9;
@@ -22,17 +24,18 @@ const LAST_OUTPUT_MS = 2000;
  */
 export async function runAttached(
   context: CliContext,
-  { task, execId, stdio }: AttachableProcess,
+  { manager, task, execId, stdio, signals }: AttachableProcess,
   remove: () => Promise<unknown>,
 ): Promise<ExitRecord> {
   using cleanup = new DisposableStack();
   const exit = task.wait(execId);
   exit.catch(() => {}); // looked at below, unless Start fails first
   connectOutput(context, task, execId, stdio);
+  if (stdio.io.terminal) cleanup.use(makeTerminalRaw(context, manager));
   const pid = await task.start(execId);
   await stdio.release();
-  cleanup.use(forwardSignals(context.signals, task, execId, pid));
-  if (stdio.io.terminal) cleanup.use(await connectTerminal(context, task, execId));
+  signals.passTo(task, execId, pid);
+  if (stdio.io.terminal) cleanup.use(await followSize(context, task, execId));
   if (stdio.stdin !== undefined) cleanup.use(connectInput(context, task, execId, stdio.stdin));
   const record = await exit;
   await remove();

@@ -17,16 +17,37 @@ const ENDING = new Set<NodeJS.Signals>(["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"
 const SIGKILL = 9;
 
 /**
- * Pass our signals on to a process, until disposed. The kernel does not deliver a signal to the first process of a pid namespace
- * that has no handler for it, so Ctrl-C would do nothing to most of them: one that asks for the end and has no handler becomes
- * SIGKILL.
+ * Our signals, kept from the moment this is made and passed on once there is a process to take them: a Ctrl-C while a container is
+ * being made ends the container, and with it us. Disposing gives signals their usual effect back.
  */
-export function forwardSignals(source: SignalSource, task: Task, execId: string, pid: number): Disposable {
-  return source.listen(FORWARDED, (name) => {
-    const deaf = ENDING.has(name) && execId === "" && !hasHandler(pid, constants.signals[name]);
-    const signal = deaf ? SIGKILL : constants.signals[name];
-    task.kill(signal, { execId }).catch(() => {}); // it has just exited
-  });
+export class SignalForwarding implements Disposable {
+  readonly #listening: Disposable;
+  readonly #early: NodeJS.Signals[] = [];
+  #forward: ((name: NodeJS.Signals) => void) | undefined;
+
+  constructor(source: SignalSource) {
+    this.#listening = source.listen(FORWARDED, (name) => {
+      if (this.#forward === undefined) this.#early.push(name);
+      else this.#forward(name);
+    });
+  }
+
+  /**
+   * The kernel does not deliver a signal to the first process of a pid namespace that has no handler for it, so Ctrl-C would do
+   * nothing to most of them: one that asks for the end and has no handler becomes SIGKILL.
+   */
+  passTo(task: Task, execId: string, pid: number): void {
+    this.#forward = (name) => {
+      const deaf = ENDING.has(name) && execId === "" && !hasHandler(pid, constants.signals[name]);
+      const signal = deaf ? SIGKILL : constants.signals[name];
+      task.kill(signal, { execId }).catch(() => {}); // it has just exited
+    };
+    for (const name of this.#early.splice(0)) this.#forward(name);
+  }
+
+  [Symbol.dispose](): void {
+    this.#listening[Symbol.dispose]();
+  }
 }
 
 /** Whether the process catches or ignores the signal, by the masks in /proc/PID/status. */

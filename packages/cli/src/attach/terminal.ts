@@ -1,24 +1,18 @@
 import { WriteStream } from "node:tty";
-import type { Task } from "@trimaran/manager";
+import type { Manager, Task } from "@trimaran/manager";
 import type { CliContext } from "../cli-context.ts";
 
-/**
- * Raw mode on our terminal, and its size to the container's, now and at each change, until disposed. Without a terminal of our
- * own there is nothing to do.
- */
-export async function connectTerminal(context: CliContext, task: Task, execId: string): Promise<Disposable> {
-  using undo = new DisposableStack();
-  const { stdin } = context;
+/** Raw mode for our terminal until disposed, if stdin is one. Due before the process starts: its first words are raw already. */
+export function makeTerminalRaw({ stdin }: CliContext, manager: Manager): Disposable {
+  return stdin.isTTY ? manager.rawTerminal(stdin.fd) : { [Symbol.dispose]: () => {} };
+}
+
+/** Give the container's terminal the size of ours, now and at each change until disposed, if stdout is one. */
+export async function followSize(context: CliContext, task: Task, execId: string): Promise<Disposable> {
   const { stdout } = context.process;
-  if (stdin.isTTY) {
-    stdin.setRawMode(true);
-    undo.defer(() => stdin.setRawMode(false));
-  }
-  if (stdout instanceof WriteStream) {
-    const resize = () => task.resize({ columns: stdout.columns, rows: stdout.rows }, execId).catch(() => {});
-    stdout.on("resize", resize);
-    undo.defer(() => stdout.off("resize", resize));
-    await resize();
-  }
-  return undo.move();
+  if (!(stdout instanceof WriteStream)) return { [Symbol.dispose]: () => {} };
+  const resize = () => task.resize({ columns: stdout.columns, rows: stdout.rows }, execId).catch(() => {});
+  stdout.on("resize", resize);
+  await resize();
+  return { [Symbol.dispose]: () => void stdout.off("resize", resize) };
 }

@@ -8,6 +8,7 @@ import {
   type Task,
 } from "@trimaran/manager";
 import { runAttached } from "../attach/attached-process.ts";
+import { SignalForwarding } from "../attach/signal-forwarding.ts";
 import type { CliContext, ManagerFlags } from "../cli-context.ts";
 import { ExitError, startFailureCode } from "../exit-code.ts";
 import { resolveEnv } from "../flags/run-flags.ts";
@@ -72,9 +73,10 @@ async function execHere(
   execId: string,
   process: OciProcess,
 ): Promise<number> {
+  using signals = new SignalForwarding(context.signals);
   await using stdio = await manager.openStdio({ terminal: flags.tty, stdin: flags.interactive });
   await task.exec(execId, process, stdio.io);
-  const attached = { task, execId, stdio };
+  const attached = { manager, task, execId, stdio, signals };
   const remove = () => task.deleteExec(execId).catch(() => {}); // the container may have ended with it
   return (await startOrDelete(task, execId, () => runAttached(context, attached, remove))).status;
 }

@@ -1,5 +1,6 @@
 import { Code, type ContainerRecord, hasCode, type Manager, ManagerError, type TaskIo } from "@trimaran/manager";
 import { runAttached } from "../attach/attached-process.ts";
+import { SignalForwarding } from "../attach/signal-forwarding.ts";
 import type { CliContext } from "../cli-context.ts";
 import { ExitError, startFailureCode } from "../exit-code.ts";
 import { type RunFlags, resolveEnv } from "../flags/run-flags.ts";
@@ -12,8 +13,11 @@ export const run = command<RunFlags, string[]>("run", async (context, flags, [im
   }
   await using manager = context.openManager(flags);
   const record = await createContainer(context, manager, flags, image, args);
+  using signals = new SignalForwarding(context.signals); // from here on there is something to take back
   try {
-    return flags.detach ? await runDetached(context, manager, record) : await runHere(context, manager, flags, record);
+    return flags.detach
+      ? await runDetached(context, manager, record)
+      : await runHere(context, manager, flags, record, signals);
   } catch (error) {
     // It never ran, so there is nothing to keep; unless its shim would not let go of it.
     if ((await manager.tasks.get(record)) === undefined) await manager.containers.remove(record.id);
@@ -74,18 +78,12 @@ async function runHere(
   manager: Manager,
   flags: RunFlags,
   record: ContainerRecord,
+  signals: SignalForwarding,
 ): Promise<number> {
-  // Ctrl-C while the container is being made: finish making it, then take it all back.
-  let interrupted: NodeJS.Signals | undefined;
-  using early = context.signals.listen(["SIGINT", "SIGTERM", "SIGHUP"], (name) => {
-    interrupted = name;
-  });
   await using stdio = await manager.openStdio({ terminal: flags.tty, stdin: flags.interactive });
   const { task } = await manager.tasks.create(record, await manager.containers.specText(record.id), stdio.io);
   try {
-    if (interrupted !== undefined) throw new ManagerError(Code.Unavailable, `interrupted by ${interrupted}`);
-    early[Symbol.dispose]();
-    const exit = await runAttached(context, { task, execId: "", stdio }, () => task.delete());
+    const exit = await runAttached(context, { manager, task, execId: "", stdio, signals }, () => task.delete());
     if (flags.rm) await manager.containers.remove(record.id);
     return exit.status;
   } catch (error) {

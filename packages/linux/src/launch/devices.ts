@@ -1,3 +1,4 @@
+import { ATTR } from "../mount/mount.ts";
 import type { Device } from "../spec/linux.ts";
 import type { Spec } from "../spec/spec.ts";
 import { AT, MOUNT, makedev, O, O_BY_ARCH, S } from "./constants.ts";
@@ -57,7 +58,7 @@ export function prepareDevices(b: ProgramBuilder, spec: Spec): PreparedDevice[] 
     b.field = field;
     const tree = b.call("open_tree", [AT.FDCWD, b.data.string(device.path), flags]);
     verify(b, tree, device);
-    setAttributes(b, tree, { set: 0x2 | 0x8, clear: 0 }); // nosuid, noexec
+    setAttributes(b, tree, { set: ATTR.nosuid | ATTR.noexec, clear: 0 });
     return { device, field, tree };
   });
 }

@@ -39,7 +39,7 @@ export function compileExec(plan: ExecPlan): Program {
   else if (affinity.final.length > 0) stage.setAffinity(b, affinity.final, "process.execCPUAffinity.final");
   stage.setOomScore(b, process);
   if (hasUser) stage.setLimits(b, process, "early");
-  stage.ownStdio(b, stdio, stage.toHostId(linux.uidMappings, process.user.uid));
+  stage.ownStdio(b, stdio, stage.hostUid(linux, process));
   b.field = "init's namespaces";
   const pidfd = b.call("fcntl", [{ kind: "slot", index: init }, F.DUPFD_CLOEXEC, 0], { action: "dup pidfd" });
   stage.closeAllBut(b, [pidfd]);
@@ -59,6 +59,7 @@ export function compileExec(plan: ExecPlan): Program {
     id: plan.id,
     process,
     seccomp: plan.seccomp,
+    newKeyring: plan.newKeyring !== false,
     inUserNamespace: hasUser,
     umask: process.user.umask ?? spec.process?.user.umask ?? DEFAULT_UMASK,
     personality: linux.personality,

@@ -48,6 +48,7 @@ const REASONS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     ENOTDIR: "target is not a directory",
   },
   "refuse a target inside /proc": { EXDEV: "target lies inside /proc" },
+  "refuse the host's namespace": { EXDEV: "the namespace that is joined is the host's" },
   statfs: { EXDEV: "is on another file system than it should be" },
   "device type": { EXDEV: "is another kind of file than configured" },
   "device number": { EXDEV: "is another device than configured" },
@@ -66,6 +67,9 @@ const REASONS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   chdir: { ENOENT: "no such directory inside the rootfs", ENOTDIR: "not a directory", EACCES: "permission denied" },
   seccomp: { EINVAL: "the kernel refuses the filter", EACCES: "needs noNewPrivileges or CAP_SYS_ADMIN" },
   clone3: {
+    EBUSY: "the cgroup takes no process",
+    EOPNOTSUPP: "the cgroup takes no process",
+    ENODEV: "the cgroup is gone",
     EPERM: "a namespace may not be made",
     ENOSPC: "too many namespaces",
     EAGAIN: "too many processes",

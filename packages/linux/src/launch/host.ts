@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { release } from "node:os";
 import { type Architecture, toArchitecture } from "../syscall/numbers.ts";
 
@@ -9,19 +9,26 @@ export interface HostFeatures {
   readonly kernel: readonly [number, number];
   /** /proc/kcore exists: the link `/dev/core` is made. */
   readonly kcore: boolean;
+  /** Inodes of the host's own namespaces: a container that joins one of them must not set its sysctls. */
+  readonly namespaceInodes: Readonly<Record<"network" | "ipc" | "uts" | "user", number>>;
 }
 
-/** The running host. */
+/** The running host; the caller is in its namespaces, as the monitor is. */
 export function readHostFeatures(): HostFeatures {
   const [, major, minor] = /^([0-9]+)\.([0-9]+)/.exec(release()) ?? [];
   return {
     architecture: toArchitecture(process.arch),
     kernel: [Number(major ?? 0), Number(minor ?? 0)],
     kcore: existsSync("/proc/kcore"),
+    namespaceInodes: { network: inode("net"), ipc: inode("ipc"), uts: inode("uts"), user: inode("user") },
   };
 }
 
 /** True if the kernel is at least this version. */
 export function kernelAtLeast(host: HostFeatures, major: number, minor: number): boolean {
   return host.kernel[0] > major || (host.kernel[0] === major && host.kernel[1] >= minor);
+}
+
+function inode(namespace: string): number {
+  return statSync(`/proc/self/ns/${namespace}`).ino;
 }

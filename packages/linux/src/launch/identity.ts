@@ -1,17 +1,18 @@
 import { parseCapabilities } from "../capability/capability.ts";
 import type { Process } from "../spec/process.ts";
-import { AT, KEYCTL, O, PRCTL, RESOLVE, S, SECCOMP_SET_MODE_FILTER } from "./constants.ts";
+import { AT, KEYCTL, MAGIC, O, PRCTL, RESOLVE, S, SECCOMP_SET_MODE_FILTER } from "./constants.ts";
 import { CHECK } from "./opcodes.ts";
 import type { SeccompPlan } from "./plan.ts";
 import type { Data, Operand, ProgramBuilder, Register } from "./program.ts";
 import { closeAllBut, setLimits } from "./stage.ts";
-import { check, createFileSystem, openAt, writeText } from "./tree.ts";
+import { check, openAt, writeText } from "./tree.ts";
 
 /** What the last part of init's and exec's programs depends on. */
 export interface Tail {
   readonly id: string;
   readonly process: Process;
   readonly seccomp: SeccompPlan | undefined;
+  readonly newKeyring: boolean;
   /** The container has a user namespace: limits were set before it. */
   readonly inUserNamespace: boolean;
   readonly umask: number;
@@ -25,13 +26,15 @@ export interface Tail {
 /** From the session keyring to execve: who the process is, what it may, and its start. Source: runtime checklist, phases I to K. */
 export function becomeProcess(b: ProgramBuilder, tail: Tail): void {
   const { process } = tail;
-  joinKeyring(b, tail);
-  setLabels(b, process);
+  if (tail.newKeyring) joinKeyring(b, tail);
+  setLabels(b, process, tail.root);
   schedule(b, tail);
   b.field = "process.user.umask";
   b.sys("umask", [tail.umask]);
   const environment = compileEnvironment(b, process, tail.root);
   setLimits(b, process, tail.inUserNamespace ? "after early" : "once");
+  b.field = "process";
+  closeAllBut(b, []); // before chdir: no fd of ours can be a way out
   const late = enterDirectory(b, process);
   if (process.noNewPrivileges) {
     b.field = "process.noNewPrivileges";
@@ -43,8 +46,6 @@ export function becomeProcess(b: ProgramBuilder, tail: Tail): void {
   if (seccomp !== undefined && !process.noNewPrivileges) installFilter(b, seccomp);
   changeIdentity(b, process);
   retryDirectory(b, process, late);
-  b.field = "process";
-  closeAllBut(b, []);
   const path = findProgram(b, process);
   if (seccomp !== undefined && process.noNewPrivileges && seccomp.passesGate === true) installFilter(b, seccomp);
   if (tail.gate && !gateFirst) waitAtGate(b);
@@ -71,23 +72,28 @@ function joinKeyring(b: ProgramBuilder, { id, inUserNamespace, isInit }: Tail): 
   b.release(ring);
 }
 
-/** Security labels that take effect at exec, written through a procfs that nobody else can have tampered with. */
-function setLabels(b: ProgramBuilder, { apparmorProfile, selinuxLabel }: Process): void {
-  if (apparmorProfile === undefined && selinuxLabel === undefined) return;
-  b.field = apparmorProfile === undefined ? "process.selinuxLabel" : "process.apparmorProfile";
-  const proc = createFileSystem(b, "proc", [], 0);
-  const resolution = RESOLVE.NO_XDEV | RESOLVE.BENEATH | RESOLVE.NO_MAGICLINKS;
+/** Security labels that take effect at exec, through a /proc that is the kernel's: nothing may be mounted in the way. */
+function setLabels(b: ProgramBuilder, { apparmorProfile, selinuxLabel }: Process, root: Operand): void {
   if (apparmorProfile !== undefined && apparmorProfile !== "unconfined") {
-    const own = openAt(b, proc, "thread-self/attr/apparmor/exec", O.WRONLY, resolution, { action: "open attr" });
-    writeText(b, own, `exec ${apparmorProfile}`);
-    b.release(own);
+    b.field = `process.apparmorProfile ${JSON.stringify(apparmorProfile)}`;
+    writeAttribute(b, root, "apparmor/exec", `exec ${apparmorProfile}`);
   }
   if (selinuxLabel !== undefined) {
-    b.field = "process.selinuxLabel";
-    const own = openAt(b, proc, "thread-self/attr/exec", O.WRONLY, resolution, { action: "open attr" });
-    writeText(b, own, selinuxLabel);
-    b.release(own);
+    b.field = `process.selinuxLabel ${JSON.stringify(selinuxLabel)}`;
+    writeAttribute(b, root, "exec", selinuxLabel);
   }
+}
+
+const PROC_ROOT_INODE = 1;
+
+function writeAttribute(b: ProgramBuilder, root: Operand, name: string, value: string): void {
+  const proc = openAt(b, root, "/proc", O.PATH, RESOLVE.IN_ROOT | RESOLVE.NO_SYMLINKS, { action: "open /proc" });
+  check(b, proc, CHECK.magic, MAGIC.proc, { action: "statfs" });
+  check(b, proc, CHECK.inode, PROC_ROOT_INODE, { action: "statfs" });
+  const resolution = RESOLVE.NO_XDEV | RESOLVE.BENEATH | RESOLVE.NO_MAGICLINKS;
+  const own = openAt(b, proc, `thread-self/attr/${name}`, O.WRONLY, resolution, { action: "open attr" });
+  writeText(b, own, value);
+  b.release(own);
   b.release(proc);
 }
 

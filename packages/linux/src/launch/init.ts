@@ -39,7 +39,7 @@ export function compileInit(plan: InitPlan): Program {
   stage.setOomScore(b, process);
   if (process !== undefined) {
     if (linux.namespaces.has("user")) stage.setLimits(b, process, "early");
-    stage.ownStdio(b, stdio, stage.toHostId(linux.uidMappings, process.user.uid));
+    stage.ownStdio(b, stdio, stage.hostUid(linux, process));
   }
   stage.attachCgroup(b, cgroup);
   const root =
@@ -55,6 +55,7 @@ export function compileInit(plan: InitPlan): Program {
     id: plan.id,
     process,
     seccomp: plan.seccomp,
+    newKeyring: plan.newKeyring !== false,
     inUserNamespace: linux.namespaces.has("user"),
     umask: process.user.umask ?? DEFAULT_UMASK,
     personality: linux.personality,
@@ -90,7 +91,7 @@ function unshareLate(b: ProgramBuilder, plan: InitPlan): void {
 function buildRoot(b: ProgramBuilder, plan: InitPlan, staged: boolean): Register {
   const { spec, host } = plan;
   const { linux } = spec;
-  const opened = namespaces.openNamespaces(b, linux);
+  const opened = namespaces.openNamespaces(b, linux, host);
   const rootfs = prepareRootfs(b, plan);
   const mounts = prepareMounts(b, plan);
   const masks = prepareMasks(b, spec);
@@ -138,8 +139,9 @@ function buildRoot(b: ProgramBuilder, plan: InitPlan, staged: boolean): Register
 
 /** A mount namespace of somebody else's: its root is ours, and `mounts` are not made (as in runc). */
 function enterJoined(b: ProgramBuilder, plan: InitPlan, staged: boolean): Operand {
+  const { host } = plan;
   const { linux } = plan.spec;
-  const opened = namespaces.openNamespaces(b, linux);
+  const opened = namespaces.openNamespaces(b, linux, host);
   namespaces.makeTimeNamespace(b, linux);
   namespaces.join(b, opened, ["network", "ipc", "uts", "cgroup", "time", "pid", "mount"]);
   namespaces.enterUserNamespace(b, linux, opened);

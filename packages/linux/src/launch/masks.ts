@@ -1,6 +1,6 @@
 import { ATTR } from "../mount/mount.ts";
 import type { Spec } from "../spec/spec.ts";
-import { AT, F, MOUNT, makedev, O, S } from "./constants.ts";
+import { AT, F, MOUNT, MS, makedev, O, S } from "./constants.ts";
 import type { OwnMounts } from "./mounts.ts";
 import { CHECK, MISSING } from "./opcodes.ts";
 import type { Operand, ProgramBuilder, Register } from "./program.ts";
@@ -21,7 +21,7 @@ export function prepareMasks(b: ProgramBuilder, spec: Spec): MaskTrees | undefin
   const file = cloneTree(b, "/dev/null", false);
   check(b, file, CHECK.type, S.IFCHR, { action: "device type" });
   check(b, file, CHECK.rdev, makedev(1, 3), { action: "device number" });
-  setAttributes(b, file, { set: ATTR.rdonly | ATTR.nosuid | ATTR.noexec, clear: 0, propagation: 0x40000 });
+  setAttributes(b, file, { set: ATTR.rdonly | ATTR.nosuid | ATTR.noexec, clear: 0, propagation: MS.PRIVATE });
   const parameters = ["nr_blocks", "nr_inodes"].map((key) => ({ key, value: "1" }));
   const directory = createFileSystem(b, "tmpfs", [{ key: "source", value: "tmpfs" }, ...parameters], FLAGS);
   return { file, directory };

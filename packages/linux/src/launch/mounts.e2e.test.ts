@@ -4,7 +4,8 @@ import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync, wr
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { defaultSpec } from "./testing/default-spec.ts";
-import { makeRootfs, type Outcome, type PlanChange, TestPod } from "./testing/pod.ts";
+import { type Outcome, type PlanChange, TestPod } from "./testing/pod.ts";
+import { makeRootfs } from "./testing/rootfs.ts";
 
 let pod: TestPod;
 let host: string;

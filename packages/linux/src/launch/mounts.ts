@@ -42,7 +42,7 @@ export function prepareMounts(b: ProgramBuilder, plan: InitPlan): PreparedMount[
     const field = `mounts[${i}] ${JSON.stringify(mount.target)}`;
     b.field = field;
     const options = parseMountOptions(mount.options, () => field);
-    const kind = kindOf(mount, options, plan);
+    const kind = kindOf(mount, options, plan, field);
     if (mount.target.startsWith("/proc/") && !PROC_FILES.has(mount.target)) {
       throw new InvalidSpec(field, "nothing may be mounted there");
     }
@@ -65,7 +65,12 @@ function park(b: ProgramBuilder, tree: Register, index: number): Operand {
   return FIRST_PARKED_FD + index;
 }
 
-function kindOf({ type, target }: Mount, options: MountOptions, { spec: { linux } }: InitPlan): PreparedMount["kind"] {
+function kindOf(
+  { type }: Mount,
+  options: MountOptions,
+  { spec: { linux } }: InitPlan,
+  field: string,
+): PreparedMount["kind"] {
   if (options.remount) return "remount";
   if (options.bind !== "none" || type === "bind" || type === "rbind") return "bind";
   if (type === "cgroup" || type === "cgroup2") return "cgroup";
@@ -73,7 +78,7 @@ function kindOf({ type, target }: Mount, options: MountOptions, { spec: { linux 
     // A sysfs of somebody else's network namespace is refused to a user namespace: the host's is bound.
     return type === "sysfs" && linux.namespaces.has("user") && !linux.namespaces.has("network") ? "bind" : "kernel";
   }
-  if (type === "") throw new InvalidSpec(`mount ${JSON.stringify(target)}`, "no type");
+  if (type === "") throw new InvalidSpec(field, "no type");
   return "other";
 }
 

@@ -1,6 +1,7 @@
 import type { Linux, Namespace, NamespaceKind } from "../spec/linux.ts";
 import { NAMESPACE_FLAG } from "../spec/tables.ts";
 import { AT, CLONE, IOCTL, O } from "./constants.ts";
+import type { HostFeatures } from "./host.ts";
 import { CHECK, SYNC_CODE } from "./opcodes.ts";
 import type { ProgramBuilder, Register } from "./program.ts";
 import { writeProcSelf } from "./stage.ts";
@@ -46,7 +47,7 @@ function fieldOf({ index, kind }: Namespace): string {
 }
 
 /** Open every path and check that it is a namespace of that kind: before any of them is entered. */
-export function openNamespaces(b: ProgramBuilder, linux: Linux): OpenNamespace[] {
+export function openNamespaces(b: ProgramBuilder, linux: Linux, host: HostFeatures): OpenNamespace[] {
   const opened: OpenNamespace[] = [];
   for (const namespace of linux.namespaces.values()) {
     if (namespace.path === undefined) continue;
@@ -55,9 +56,27 @@ export function openNamespaces(b: ProgramBuilder, linux: Linux): OpenNamespace[]
     const flags = O.RDONLY | O.NONBLOCK | O.NOCTTY | O.CLOEXEC;
     const fd = b.call("openat", [AT.FDCWD, b.data.string(namespace.path), flags], { action: "open namespace" });
     check(b, fd, CHECK.namespace, NAMESPACE_FLAG[namespace.kind], { action: "NS_GET_NSTYPE" });
+    refuseHostSysctls(b, linux, host, namespace.kind, fd);
     opened.push({ kind: namespace.kind, fd, field });
   }
   return opened;
+}
+
+/** Sysctls of a namespace that turns out to be the host's would change the host. */
+function refuseHostSysctls(
+  b: ProgramBuilder,
+  linux: Linux,
+  host: HostFeatures,
+  kind: NamespaceKind,
+  fd: Register,
+): void {
+  if (!(kind === "network" || kind === "ipc" || kind === "uts" || kind === "user")) return;
+  const sysctl = linux.sysctl.find((one) => one.kind === kind);
+  if (sysctl === undefined) return;
+  b.field = `linux.sysctl ${JSON.stringify(sysctl.name)}`;
+  const isHost = check(b, fd, CHECK.inode, host.namespaceInodes[kind], { tolerate: ["EXDEV"] });
+  check(b, fd, CHECK.type, 0, { action: "refuse the host's namespace" });
+  b.skipOnError(isHost);
 }
 
 /** setns(2) into the opened ones of these kinds. */

@@ -33,6 +33,7 @@ export const FORMAT = {
   headerSize: 32,
   stepSize: 64,
   maxRegisters: 64,
+  maxSteps: 4096,
   noRegister: 0xffff,
   anyErrno: 0xffff,
   skipOnError: 0x8000,

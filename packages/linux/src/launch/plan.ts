@@ -67,6 +67,8 @@ export interface InitPlan {
   readonly cgroup: CgroupPlan;
   readonly seccomp?: SeccompPlan;
   readonly host: HostFeatures;
+  /** Join a new session keyring instead of the caller's. Default true. */
+  readonly newKeyring?: boolean;
   /** Further steps that run in the monitor before CLONE. */
   readonly prelude?: (builder: ProgramBuilder) => void;
 }
@@ -83,6 +85,8 @@ export interface ExecPlan {
   readonly cgroup: Pick<CgroupPlan, "attachFiles" | "into">;
   readonly seccomp?: SeccompPlan;
   readonly host: HostFeatures;
+  /** Join a new session keyring instead of the caller's. Default true. */
+  readonly newKeyring?: boolean;
   /** Wait at the start gate before exec. Default: no. */
   readonly gate?: boolean;
   readonly prelude?: (builder: ProgramBuilder) => void;

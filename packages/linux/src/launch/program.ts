@@ -1,3 +1,4 @@
+import { InvalidSpec } from "../spec/invalid-spec.ts";
 import { errnoNumber } from "../syscall/errno.ts";
 import { type Architecture, SYSCALL, type SyscallName } from "../syscall/numbers.ts";
 import { DataSection } from "./data.ts";
@@ -51,7 +52,7 @@ export type StepIndex = number;
 
 /**
  * Writes a launch program step by step. `field` labels the steps that follow. Registers come from `register` and go back by
- * `release`. Throws RangeError if the format's limits are exceeded (64 registers, 32767 steps).
+ * `release`. Throws InvalidSpec, with the field, if the format's limits are exceeded (64 registers, 4096 steps).
  */
 export class ProgramBuilder {
   readonly architecture: Architecture;
@@ -77,7 +78,8 @@ export class ProgramBuilder {
   register(): Register {
     const free = this.#free.pop();
     if (free !== undefined) return free;
-    if (this.#registers === FORMAT.maxRegisters) throw new RangeError("launch program: out of registers");
+    if (this.#registers === FORMAT.maxRegisters)
+      throw new InvalidSpec(this.field, "needs more registers than a program has");
     return { kind: "register", index: this.#registers++ };
   }
 
@@ -182,7 +184,7 @@ export class ProgramBuilder {
   }
 
   #grow(): void {
-    if (this.#count > 0x7fff) throw new RangeError("launch program: too many steps");
+    if (this.#count > FORMAT.maxSteps) throw new InvalidSpec(this.field, `needs more than ${FORMAT.maxSteps} steps`);
     const bytes = new Uint8Array(this.#steps.byteLength * 2);
     bytes.set(new Uint8Array(this.#steps.buffer));
     this.#steps = new DataView(bytes.buffer);

@@ -1,4 +1,4 @@
-import type { IdMapping } from "../spec/linux.ts";
+import type { IdMapping, Linux } from "../spec/linux.ts";
 import type { Process } from "../spec/process.ts";
 import { AT, CLONE, CLONE_ARGS_CGROUP, O, S, SIZE } from "./constants.ts";
 import { CHECK, SLOT } from "./opcodes.ts";
@@ -56,14 +56,20 @@ export function closeAllBut(b: ProgramBuilder, keep: readonly Register[]): void 
 }
 
 /** The user owns what the streams are, so that /dev/stdout can be reopened; never a device of the host's. */
-export function ownStdio(b: ProgramBuilder, stdio: StdioPlan, hostUid: number | undefined): void {
-  if (stdio.kind === "terminal" || hostUid === undefined || hostUid === 0) return;
+export function ownStdio(b: ProgramBuilder, stdio: StdioPlan, owner: number | undefined): void {
+  if (stdio.kind === "terminal" || owner === undefined || owner === 0) return;
   b.field = "process.user.uid";
   for (const fd of [0, 1, 2]) {
     const device = check(b, fd, CHECK.type, S.IFCHR, { tolerate: ["EXDEV"] });
-    b.sys("fchown", [fd, hostUid, -1], { tolerate: "any" });
+    b.sys("fchown", [fd, owner, -1], { tolerate: "any" });
     b.skipOnSuccess(device);
   }
+}
+
+/** The process's uid as the host has it; undefined if nobody told us (a joined user namespace without mappings). */
+export function hostUid(linux: Linux, process: Process): number | undefined {
+  if (linux.namespaces.has("user") && linux.uidMappings.length === 0) return undefined;
+  return toHostId(linux.uidMappings, process.user.uid);
 }
 
 /** An id of the container as the host has it; undefined if no line maps it. No lines: the same. */

@@ -1,7 +1,7 @@
 import type { AttributeChange, FsParameter } from "../mount/options.ts";
 import { MAX_FS_VALUE } from "../mount/overlay.ts";
 import { InvalidSpec } from "../spec/invalid-spec.ts";
-import { AT, MOUNT, O, RESOLVE, SIZE } from "./constants.ts";
+import { AT, MOUNT, O, RESOLVE, S, SIZE } from "./constants.ts";
 import { CHECK, MISSING } from "./opcodes.ts";
 import type { Operand, ProgramBuilder, Register } from "./program.ts";
 
@@ -85,7 +85,7 @@ export function resolve(
 /** Resolve the target of a bind: where it is missing, a directory or an empty file, whichever `source` is. */
 export function resolveLike(b: ProgramBuilder, source: Operand, root: Operand, path: string): Register {
   const target = b.register();
-  const isDirectory = check(b, source, CHECK.type, 0o040000, { tolerate: ["EXDEV"], action: "stat source" });
+  const isDirectory = check(b, source, CHECK.type, S.IFDIR, { tolerate: ["EXDEV"], action: "stat source" });
   const directory = b.next;
   resolve(b, root, path, MISSING.makeDirectory, { mode: 0o755, to: target });
   b.skipOnError(isDirectory);

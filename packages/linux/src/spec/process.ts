@@ -67,7 +67,8 @@ export interface Scheduler {
 
 /** The highest id: 2³²−1 means "leave it" to the kernel. */
 export const MAX_ID = 0xffff_fffe;
-const MAX_U32 = 0xffff_ffff;
+/** Highest value of a 32-bit field. */
+export const MAX_U32 = 0xffff_ffff;
 const MAX_CPU = 8191;
 
 /** An OCI Process from untrusted JSON. `at` is its path for errors ("process"). Throws InvalidSpec. */
@@ -222,6 +223,3 @@ function parseCpus(from: JsonObject, key: string, at: string): number[] {
     return Array.from({ length: to - from + 1 }, (_, i) => from + i);
   });
 }
-
-/** Highest value of a 32-bit field. */
-export { MAX_U32 };

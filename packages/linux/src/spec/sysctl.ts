@@ -7,6 +7,8 @@ export interface Sysctl {
   readonly name: string;
   readonly file: string;
   readonly value: string;
+  /** The namespace that it belongs to. */
+  readonly kind: NamespaceKind;
 }
 
 /**
@@ -28,7 +30,7 @@ export function parseSysctls(
     if (kind === undefined) throw new InvalidSpec(field, "not of a namespace", name);
     if (!namespaces.has(kind)) throw new InvalidSpec(field, `needs a ${kind} namespace of its own`, name);
     if (/[\n\0]/.test(value)) throw new InvalidSpec(`${field}[${JSON.stringify(name)}]`, "has a newline", value);
-    return { name, file, value };
+    return { name, file, value, kind };
   });
 }
 

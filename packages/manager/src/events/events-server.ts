@@ -1,39 +1,83 @@
 import { mkdir, rename, stat, unlink } from "node:fs/promises";
+import { connect } from "node:net";
 import { dirname } from "node:path";
 import { type containerd, fromTimestamp, ttrpcEvents } from "@trimaran/proto";
 import { listenUnix, Server } from "ttrpc-ts";
 import { Code, StatusError } from "../errors/manager-error.ts";
-import type { EventExchange } from "./event-exchange.ts";
+import type { EventExchange, ShimEvent } from "./event-exchange.ts";
 
 /**
- * Serve containerd's ttrpc events service on a socket, so that shims can forward their events. The socket replaces whatever has
- * that name: several processes may serve in turn, and a shim finds the one that came last. Disposing closes it, and
- * removes the name if it is still ours.
+ * containerd's ttrpc events service on a socket, so that shims can forward their events. Shims remember the address for life,
+ * and several processes on the same directories have a manager inside: one that lives serves for all of them, and when it has
+ * gone the next that needs it takes over. A shim with undelivered events takes its time to end.
  */
-export async function serveEvents(path: string, exchange: EventExchange): Promise<AsyncDisposable> {
-  await mkdir(dirname(path), { recursive: true, mode: 0o711 });
-  const server = new Server();
-  server.register(ttrpcEvents, {
-    forward: async ({ envelope }: containerd.services.events.ttrpc.v1.ForwardRequest) => {
-      exchange.publish(parseEnvelope(envelope));
-      return {};
-    },
+export class EventsServer implements AsyncDisposable {
+  readonly #path: string;
+  readonly #exchange: EventExchange;
+  #ours: { readonly server: Server; readonly inode: number } | undefined;
+  #ensuring: Promise<void> | undefined;
+
+  constructor(path: string, exchange: EventExchange) {
+    this.#path = path;
+    this.#exchange = exchange;
+  }
+
+  /** See to it that somebody serves the socket now. */
+  ensure(): Promise<void> {
+    this.#ensuring ??= this.#serveUnlessServed().finally(() => {
+      this.#ensuring = undefined;
+    });
+    return this.#ensuring;
+  }
+
+  /** Stop serving, and remove the socket if it is ours. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#ensuring;
+    const ours = this.#ours;
+    this.#ours = undefined;
+    if (ours === undefined) return;
+    ours.server.close();
+    if ((await inodeOf(this.#path)) === ours.inode) await unlink(this.#path).catch(() => {});
+  }
+
+  async #serveUnlessServed(): Promise<void> {
+    const inode = await inodeOf(this.#path);
+    if (inode !== undefined && (inode === this.#ours?.inode || (await answers(this.#path)))) return;
+    this.#ours?.server.close();
+    await mkdir(dirname(this.#path), { recursive: true, mode: 0o711 });
+    const server = new Server();
+    server.register(ttrpcEvents, {
+      forward: ({ envelope }) => {
+        this.#exchange.publish(parseEnvelope(envelope));
+        return {};
+      },
+    });
+    // Bound under another name and renamed: there is no moment without a socket that answers.
+    const temporary = `${this.#path}.${process.pid}`;
+    await unlink(temporary).catch(() => {});
+    await listenUnix(server, temporary);
+    const { ino } = await stat(temporary);
+    await rename(temporary, this.#path);
+    this.#ours = { server, inode: ino };
+  }
+}
+
+async function inodeOf(path: string): Promise<number | undefined> {
+  return (await stat(path).catch(() => undefined))?.ino;
+}
+
+function answers(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path, () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once("error", () => resolve(false));
   });
-  const temporary = `${path}.${process.pid}`;
-  await listenUnix(server, temporary);
-  const { ino } = await stat(temporary);
-  await rename(temporary, path);
-  return {
-    [Symbol.asyncDispose]: async () => {
-      server.close();
-      const now = await stat(path).catch(() => undefined);
-      if (now?.ino === ino) await unlink(path).catch(() => {});
-    },
-  };
 }
 
 /** containerd's checks: a topic that begins with a slash, a namespace, a time, and something in it. */
-function parseEnvelope(envelope: containerd.types.Envelope | undefined) {
+function parseEnvelope(envelope: containerd.types.Envelope | undefined): ShimEvent {
   const { namespace = "", topic = "", timestamp, event } = envelope ?? {};
   if (namespace === "" || !topic.startsWith("/") || timestamp === undefined || event === undefined) {
     throw new StatusError(Code.InvalidArgument, "envelope: needs timestamp, namespace, topic and event");

@@ -34,12 +34,16 @@ export interface Syscalls {
   pipe(): { readonly reader: number; readonly writer: number };
   /** An exclusive lock on an open file, for as long as it is open. Waits on a thread of the pool. */
   flock(fd: number): Promise<void>;
+  /** Put a terminal into raw mode (cfmakeraw: Node's own leaves output processing on). The result takes it back. */
+  rawTerminal(fd: number): Disposable;
 }
 
 const AT_FDCWD = -100;
 const MNT_DETACH = 2;
 const UMOUNT_NOFOLLOW = 8;
 const LOCK_EX = 2;
+const TCSADRAIN = 1;
+const TERMIOS_BYTES = 64; // glibc's struct has 60
 const XATTR_LIMIT_BYTES = 65536;
 
 /** Load libc (about 18 ms the first time, with koffi's own loading). */
@@ -60,6 +64,10 @@ export function loadSyscalls(): Syscalls {
   const pipe2 = libc.func("int pipe2(_Out_ int *, int)");
   const fcntl = libc.func("int fcntl(int, int, int)");
   const flock = libc.func("int flock(int, int)");
+
+  const tcgetattr = libc.func("int tcgetattr(int, _Out_ void *)");
+  const tcsetattr = libc.func("int tcsetattr(int, int, const void *)");
+  const cfmakeraw = libc.func("void cfmakeraw(_Inout_ void *)");
 
   const mknod: Syscalls["mknod"] = (path, mode, major, minor) => {
     check(mknodat(AT_FDCWD, path, mode, deviceNumber(major, minor)), "mknod", path);
@@ -98,6 +106,14 @@ export function loadSyscalls(): Syscalls {
       const [reader = -1, writer = -1] = fds;
       check(fcntl(reader, 4, 0o4000), "fcntl", "pipe"); // F_SETFL, O_NONBLOCK
       return { reader, writer };
+    },
+    rawTerminal: (fd) => {
+      const saved = Buffer.alloc(TERMIOS_BYTES);
+      check(tcgetattr(fd, saved), "tcgetattr", "terminal");
+      const raw = Buffer.from(saved);
+      cfmakeraw(raw);
+      check(tcsetattr(fd, TCSADRAIN, raw), "tcsetattr", "terminal");
+      return { [Symbol.dispose]: () => void tcsetattr(fd, TCSADRAIN, saved) };
     },
     flock: async (fd) => {
       const { promise, resolve, reject } = Promise.withResolvers<number>();

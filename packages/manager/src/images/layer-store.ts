@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { mkdir, mkdtemp, rename, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { type Directories, layout } from "../bundles/directories.ts";
 import { errnoOf } from "../errors/manager-error.ts";
@@ -43,7 +43,8 @@ export class LayerStore {
     const path = this.path(layer.chainId);
     if (await pathExists(path)) return;
     await mkdir(this.#folder, { recursive: true, mode: 0o700 });
-    const temporary = await mkdtemp(join(this.#folder, ".unpack-")); // 0700: nobody else looks in or writes there
+    await this.#sweep();
+    const temporary = await mkdtemp(join(this.#folder, `.unpack-${process.pid}-`)); // 0700: nobody else looks in or writes there
     try {
       const root = join(temporary, "fs");
       await mkdir(root, { mode: 0o755 });
@@ -54,6 +55,15 @@ export class LayerStore {
       });
     } finally {
       await rm(temporary, { recursive: true, force: true });
+    }
+  }
+
+  /** Remove what processes that died while unpacking have left. */
+  async #sweep(): Promise<void> {
+    for (const name of await readdir(this.#folder)) {
+      const pid = /^\.unpack-(\d+)-/.exec(name)?.[1];
+      if (pid === undefined || (await pathExists(`/proc/${pid}`))) continue;
+      await rm(join(this.#folder, name), { recursive: true, force: true });
     }
   }
 }

@@ -43,6 +43,7 @@ test("a shim that lives is found again by its bundle", async () => {
   });
   await listenUnix(server, socket);
   const { manager, bundlePath } = await managerWithTask(directory.path, socket);
+  await using _ = manager;
   const [summary] = await listContainers(manager.containers, manager.tasks);
   assert.deepEqual([summary?.state, summary?.pid], ["running", 4711]);
   assert.ok(existsSync(bundlePath));
@@ -52,6 +53,7 @@ test("a shim that lives is found again by its bundle", async () => {
 test("a shim that is gone is cleaned up by its delete command, once, and its exit is kept", async () => {
   using directory = temporaryDirectory();
   const { manager, bundlePath } = await managerWithTask(directory.path, join(directory.path, "nobody.sock"));
+  await using _ = manager;
   const summaries = await Promise.all([1, 2].map(() => listContainers(manager.containers, manager.tasks)));
   for (const [summary] of summaries) assert.deepEqual([summary?.state, summary?.exitStatus], ["stopped", 137]);
   assert.equal(existsSync(bundlePath), false);
@@ -61,6 +63,7 @@ test("a shim that is gone is cleaned up by its delete command, once, and its exi
 test("a shim that never came up counts as gone", async () => {
   using directory = temporaryDirectory();
   const { manager, bundlePath } = await managerWithTask(directory.path, join(directory.path, "nobody.sock"));
+  await using _ = manager;
   writeFileSync(join(bundlePath, "bootstrap.json"), '{"version":2,"address":"unix:///nonexistent/x"}');
   const record = await manager.containers.get("we");
   assert.equal(await manager.tasks.get(record), undefined);
@@ -70,6 +73,7 @@ test("a shim that never came up counts as gone", async () => {
 test("an id is taken once, and found by its beginning", async () => {
   using directory = temporaryDirectory();
   const { manager } = await managerWithTask(directory.path, "/nonexistent");
+  await using _ = manager;
   const request = { id: "web", runtime: "a.fake.v1", image: join(directory.path, "rootfs"), args: ["x"], options: {} };
   await assert.rejects(manager.containers.create(request), /the id is taken/);
   await manager.containers.create({ ...request, id: "web2" });

@@ -42,18 +42,20 @@ export class Tasks {
   async get(record: ContainerRecord): Promise<Task | undefined> {
     const bundle = this.#bundle(record);
     const connection = await this.#connect(bundle);
-    if (connection !== undefined) return this.#task(record, bundle, connection);
-    await this.#reap(record, bundle);
-    return undefined;
+    if (connection === undefined) return this.#reap(record, bundle);
+    await this.#host.serveEvents(); // what the shim could not deliver while nobody was there comes now
+    return this.#task(record, bundle, connection);
   }
 
-  async #reap(record: ContainerRecord, bundle: Bundle): Promise<void> {
-    if (!(await pathExists(bundle.path))) return;
+  /** Clean up after a shim that does not answer; its task, if it does after all. */
+  async #reap(record: ContainerRecord, bundle: Bundle): Promise<Task | undefined> {
+    if (!(await pathExists(bundle.path))) return undefined;
     await using _lock = await this.#lock(record.id); // another process may be between `start` and Create
-    if (!(await pathExists(bundle.path))) return; // or it was the one that cleaned up
+    if (!(await pathExists(bundle.path))) return undefined; // or it was the one that cleaned up
     const connection = await this.#connect(bundle);
-    if (connection !== undefined) connection[Symbol.dispose]();
-    else await noteExit(this.#host, record.id, await cleanUpShim(this.#host, bundle, record));
+    if (connection !== undefined) return this.#task(record, bundle, connection);
+    await noteExit(this.#host, record.id, await cleanUpShim(this.#host, bundle, record));
+    return undefined;
   }
 
   /** Undefined if no shim is there (any more). */
@@ -77,6 +79,8 @@ export class Tasks {
   #task(record: ContainerRecord, bundle: Bundle, connection: ShimConnection, log?: Disposable): Task {
     let ended: Promise<ExitRecord> | undefined; // clean-up happens once, whoever asks first
     const finish = async (known: ExitRecord | undefined): Promise<ExitRecord> => {
+      await using _lock = await this.#lock(record.id);
+      await this.#host.serveEvents();
       if (known === undefined) connection[Symbol.dispose]();
       else await traced(this.#host.trace, "shutdown", () => shutDown(connection, record.id));
       const cleaned = await cleanUpShim(this.#host, bundle, record);
@@ -101,7 +105,13 @@ export class Tasks {
     return bundleAt(this.#host.dirs, this.#host.namespace, parseIdentifier("id", record.id));
   }
 
-  #lock(id: string): Promise<AsyncDisposable> {
-    return lockFile(join(this.#host.store.folder(id), "lock"), this.#host.syscalls());
+  /** One process at a time makes or ends the task. A container that was removed meanwhile needs no lock. */
+  async #lock(id: string): Promise<AsyncDisposable> {
+    try {
+      return await lockFile(join(this.#host.store.folder(id), "lock"), this.#host.syscalls());
+    } catch (error) {
+      if (errnoOf(error) === "ENOENT") return { [Symbol.asyncDispose]: async () => {} };
+      throw error;
+    }
   }
 }

@@ -15,7 +15,7 @@ export interface TaskHost {
   readonly shimDirectories: readonly string[];
   /** libc, loaded at the first use. */
   readonly syscalls: () => Syscalls;
-  /** Serve the events socket, if this process does not do so yet. */
+  /** See to it that some process serves the events socket. */
   readonly serveEvents: () => Promise<void>;
   readonly trace: StepListener;
 }

@@ -23,6 +23,16 @@ static uint32_t draw(void)
 	return state;
 }
 
+/* A SYS step may name any address. The real kernel says EFAULT; so do we. */
+static int bad_address(long address)
+{
+	static int zero = -1;
+
+	if (zero < 0)
+		zero = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+	return syscall(SYS_read, zero, address, 1) != 1;
+}
+
 /* What the steps read back must look like what the kernel gives: bounded lengths, NULs where they must be. */
 long kcall(long nr, long a0, long a1, long a2, long a3, long a4, long a5)
 {
@@ -33,6 +43,9 @@ long kcall(long nr, long a0, long a1, long a2, long a3, long a4, long a5)
 	if (nr == SYS_socketpair) { /* the monitor uses these for real */
 		int pair[2];
 
+		if (a0 != AF_UNIX || bad_address(a3))
+			return -EFAULT;
+
 		if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 			return -errno;
 		memcpy((void *)a3, pair, sizeof pair);
@@ -40,6 +53,9 @@ long kcall(long nr, long a0, long a1, long a2, long a3, long a4, long a5)
 	}
 	if (nr == SYS_clone3)
 		return r % 3 == 0 ? 0 : r % 3 == 1 ? -EAGAIN : 0x40000000;
+	if ((nr == SYS_read && bad_address(a1)) || (nr == SYS_getcwd && bad_address(a0)) || (nr == SYS_statx && bad_address(a4)) ||
+	    (nr == SYS_fstatfs && bad_address(a1)))
+		return -EFAULT;
 	if (r % 5 == 0)
 		return errors[r / 5 % (sizeof errors / sizeof *errors)];
 	if (nr == SYS_read) {

@@ -26,7 +26,7 @@ export async function deleteContainer(
   const bundle = args.bundle || request.cwd;
   const pod = pods.ofContainer(id) ?? (await wake(pods, bundle, id));
   const ended = await pod?.destroy(id);
-  if (pod && pod.tasks.size === 0) await pod.shutdown();
+  if (pod?.isEmpty) await pod.shutdown();
   if (!ended && existsSync(`${bundle}/${UNDO_FILE}`)) return { kind: "undo" };
   const stdout = containerd.task.v2.DeleteResponse.encode({
     pid: ended?.pid ?? 0,

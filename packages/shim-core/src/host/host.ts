@@ -9,7 +9,7 @@ import { SLOT } from "../stdio/slots.ts";
 import { parseStdio, type StdioUris } from "../stdio/uris.ts";
 import { type DescribeFailure, MonitoredProcess, type RequestKey } from "./process.ts";
 import { signalProgram } from "./programs.ts";
-import { appendUndo, removeUndo, type UndoStep, writeUndo } from "./undo.ts";
+import { appendUndo, readUndo, removeUndo, type UndoStep, writeUndo } from "./undo.ts";
 
 const ESRCH = 3;
 
@@ -123,6 +123,11 @@ export class Host {
     // the container whose `start` made the monitor is the one whose `delete` must take the socket away
     const own: UndoStep[] = bundle === this.#identity.bundle ? [{ verb: "unlink", path: this.#identity.socket }] : [];
     writeUndo(bundle, [...steps, ...own]);
+  }
+
+  /** What was written down for a bundle, by this or an earlier task server; empty if nothing was. */
+  recordedUndo(bundle: string): readonly UndoStep[] {
+    return readUndo(bundle);
   }
 
   /** A process that `delete` has to kill; known only after the clone. */

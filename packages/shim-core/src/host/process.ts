@@ -60,7 +60,7 @@ export class MonitoredProcess {
     return this.#execed.promise;
   }
 
-  /** Resolves with the exit, also of a process whose program failed after the clone. */
+  /** Resolves with the exit, also of a process whose program failed after the clone; `lost` where it failed before. */
   exited(): Promise<ExitRecord> {
     return this.#exited.promise;
   }
@@ -91,6 +91,7 @@ export class MonitoredProcess {
       const error = this.#describe(report.failure.step, report.failure.errno);
       this.#ready.reject(error);
       this.#execed.reject(error);
+      if (!report.spawned) this.#exited.resolve({ exit: { kind: "lost", why: error.message }, exitedAtNs: 0n }); // there was never a process
     }
     if (report.atGate || report.execed) this.#ready.resolve(report.pid);
     if (report.execed) this.#execed.resolve();

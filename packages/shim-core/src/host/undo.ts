@@ -1,4 +1,4 @@
-import { appendFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 
 /** One thing to take away after everything else has failed. Source: packages/monitor/PROTOCOL.md, section 6. */
 export type UndoStep =
@@ -20,6 +20,34 @@ export function writeUndo(bundle: string, steps: readonly UndoStep[]): void {
 /** Add to the list; a line cut off by a crash is not read. */
 export function appendUndo(bundle: string, steps: readonly UndoStep[]): void {
   appendFileSync(`${bundle}/${UNDO_FILE}`, steps.map(toLine).join(""), { mode: 0o600 });
+}
+
+/** Read the list back. A line that is not ours, or was cut off by a crash, is left out: the C program is the one that is strict. */
+export function readUndo(bundle: string): UndoStep[] {
+  let text: string;
+  try {
+    text = readFileSync(`${bundle}/${UNDO_FILE}`, "utf8");
+  } catch {
+    return [];
+  }
+  return text.split("\n").slice(0, -1).flatMap(parseLine);
+}
+
+function parseLine(line: string): UndoStep[] {
+  const [verb = "", first = "", second = ""] = line.split(" ");
+  switch (verb) {
+    case "kill-cgroup":
+    case "umount":
+    case "rmdir":
+    case "unlink":
+      return [{ verb, path: line.slice(verb.length + 1) }];
+    case "kill-pid":
+      return [{ verb, pid: Number(first), startTime: BigInt(second || 0) }];
+    case "pid":
+      return [{ verb, pid: Number(first) }];
+    default:
+      return [];
+  }
 }
 
 export function removeUndo(bundle: string): void {

@@ -8,7 +8,7 @@ import type { MonitoredProcess } from "../host/process.ts";
 import { resizeProgram } from "../host/programs.ts";
 import type { Logger } from "../log.ts";
 import type { Runtime } from "../runtime.ts";
-import type { Exec } from "../task/exec.ts";
+import { SLOT } from "../stdio/slots.ts";
 import type { ExitRecord } from "../task/exit.ts";
 import { type CreateRequest, decodeRecord, type ExecRecord, type TaskRecord } from "../task/record.ts";
 import type { Connection } from "../task/service.ts";
@@ -42,6 +42,7 @@ export class Pod {
   readonly #log: Logger;
   readonly #connections = new Map<number, { channel: MonitorChannel; data: Connection }>();
   #lonely: NodeJS.Timeout | undefined;
+  #replaying = true;
 
   constructor(environment: PodEnvironment, link: MonitorLink, identity: PodIdentity) {
     this.#environment = environment;
@@ -57,7 +58,7 @@ export class Pod {
     link.onConnClosed = (conn) => this.#disconnected(conn);
     link.onProcess = (report) => this.host.dispatch.process(report.key)?.report(report);
     link.onSync = (sync) => this.host.dispatch.sync(sync.key, sync);
-    link.onWatch = (key, slot, data) => this.host.dispatch.watch(key, slot, data);
+    link.onWatch = (key, slot, data) => this.#watched(key, slot, data);
     this.#recover();
     if (this.tasks.size === 0) this.#lonely = setTimeout(() => void this.shutdown(), FIRST_CONNECTION_LIMIT_MS).unref();
   }
@@ -69,8 +70,13 @@ export class Pod {
   /** Throws NotFound. */
   task(id: string): Task {
     const task = this.tasks.get(id);
-    if (!task) throw new StatusError(Code.NotFound, "container not created: not found");
+    if (!task || task.isDeleted) throw notFound();
     return task;
+  }
+
+  /** No container needs the monitor. */
+  get isEmpty(): boolean {
+    return [...this.tasks.values()].every((task) => task.isDeleted);
   }
 
   /** The same, once a restarted task server knows its container again. */
@@ -82,6 +88,8 @@ export class Pod {
 
   /** Create a container; `by` names the request, whose replay gives the same answer. */
   async create(request: CreateRequest, by: string): Promise<number> {
+    const known = this.tasks.get(request.id);
+    if (known?.isDeleted) this.#forget(known);
     const present = this.tasks.get(request.id);
     if (present && present.record.addedBy !== by)
       throw new StatusError(Code.AlreadyExists, `container ${request.id}: already exists`);
@@ -98,7 +106,8 @@ export class Pod {
 
   /** Delete a container; it is forgotten once the answer is on its way. */
   async delete(id: string, by: string): Promise<{ readonly pid: number; readonly exit: ExitRecord }> {
-    const task = this.task(id);
+    const task = this.tasks.get(id);
+    if (!task) throw notFound();
     const ended = await task.delete(by);
     setImmediate(() => this.#forget(task));
     return ended;
@@ -113,19 +122,15 @@ export class Pod {
     return ended;
   }
 
-  dropExecNote(exec: Exec): void {
-    this.host.note(exec.noteKey, undefined);
-  }
-
   async resize(process: MonitoredProcess, width: number, height: number): Promise<void> {
     await process.run(resizeProgram(width, height));
   }
 
   /** End the monitor, if no container needs it: events first, then the socket, then the process. */
   async shutdown(): Promise<void> {
-    if (this.tasks.size > 0) return;
+    if (!this.isEmpty) return;
     await this.#outbox.flushed(FLUSH_LIMIT_MS);
-    if (this.tasks.size > 0) return;
+    if (!this.isEmpty) return;
     try {
       unlinkSync(this.identity.socket);
     } catch {
@@ -150,10 +155,25 @@ export class Pod {
 
   #receive(conn: number, frame: Uint8Array, info: { replayed: boolean; oversized: boolean }): void {
     clearTimeout(this.#lonely);
+    if (!info.replayed && this.#replaying) this.#replayed();
     const connection = this.#connections.get(conn) ?? this.#connect(conn);
     const bytes = Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength);
     if (info.replayed) connection.data.replayed.add(streamIdOf(bytes));
     connection.channel.receive(bytes, info.oversized);
+  }
+
+  /** The monitor repeats what was not answered before anything new, so a Delete that has not come again was answered. */
+  #replayed(): void {
+    this.#replaying = false;
+    for (const task of [...this.tasks.values()]) {
+      if (task.isDeleted) this.#forget(task);
+      else task.dropDeletedExecs();
+    }
+  }
+
+  #watched(key: string, slot: number, data: Uint8Array): void {
+    this.host.dispatch.watch(key, slot, data);
+    if (slot === SLOT.watch) void [...this.tasks.values()].find(({ init }) => init?.key === key)?.outOfMemory();
   }
 
   #connect(conn: number): { channel: MonitorChannel; data: Connection } {
@@ -188,4 +208,8 @@ export class Pod {
         .catch((error: unknown) => this.#log.error("task not recovered", { id: task.id, error }));
     }
   }
+}
+
+function notFound(): StatusError {
+  return new StatusError(Code.NotFound, "container not created: not found");
 }

@@ -1,6 +1,7 @@
 import { Code, StatusError } from "ttrpc-ts";
 import type { MonitoredProcess } from "../host/process.ts";
 import { closeStdinProgram } from "../host/programs.ts";
+import { toStatus } from "../to-status.ts";
 import type { ExitRecord } from "./exit.ts";
 import { illegal, type ProcessState, pidOf, started, stopped } from "./lifecycle.ts";
 import { SerialQueue } from "./queue.ts";
@@ -39,6 +40,11 @@ export class Exec {
     return this.#record.addedBy;
   }
 
+  /** Whether its Delete has done its work. It is there for a replay of that Delete only. */
+  get isDeleted(): boolean {
+    return this.#record.deletedBy !== undefined;
+  }
+
   get noteKey(): string {
     return `exec/${this.#task.id}/${this.id}`;
   }
@@ -68,24 +74,31 @@ export class Exec {
 
   /** After a restart of the task server: pick up the process if the monitor has one. */
   async recover(hasProcess: boolean): Promise<void> {
-    if (this.#record.startedBy === undefined || !hasProcess || this.state.state === "failed") return;
+    if (this.#record.startedBy === undefined || !hasProcess) return;
+    if (this.state.state === "failed") {
+      this.#task.forgetExec(this.request); // or the next exec of that id would get this one's failure
+      return;
+    }
     await this.#queue.run(() => this.#launch()).catch(() => undefined); // the failure is in the state, and in the replayed Start's answer
   }
 
   /** Take it off the books. Throws FailedPrecondition while it runs. Resolves with the state it ended in. */
-  async delete(): Promise<ProcessState> {
+  async delete(by: string): Promise<ProcessState> {
     return await this.#queue.run(async () => {
       const { state } = this;
+      if (this.#record.deletedBy === by) return state; // a replay
+      if (this.isDeleted) throw new StatusError(Code.NotFound, `process does not exist ${this.id}: not found`);
       if (state.state === "running") throw illegal("delete", state);
       if (this.process) await this.#task.drain(this.process);
-      this.process?.forget();
+      this.#task.forgetExec(this.request);
+      this.save({ deletedBy: by });
       return state;
     });
   }
 
   #answer(): number {
     const { state } = this;
-    if (state.state === "failed") throw new StatusError(Code.Unknown, state.why);
+    if (state.state === "failed") throw new StatusError(state.code, state.why);
     return pidOf(state);
   }
 
@@ -96,14 +109,14 @@ export class Exec {
       const process = await this.#task.launchExec(this.request);
       this.process = process;
       if (this.state.state === "added") {
+        this.#task.events.execStarted(this.#task.id, this.id, process.pid); // before the state: a crash between them loses no event
         this.save({ state: started(this.state, process.pid) });
-        this.#task.events.execStarted(this.#task.id, this.id, process.pid);
       }
       if (this.#record.stdinClosed) await this.closeStdin();
       void process.exited().then((exit) => this.#exited(process, exit).finally(settled.resolve));
     } catch (error) {
-      const why = error instanceof Error ? error.message : String(error);
-      this.save({ state: { state: "failed", why } });
+      const { code, message } = toStatus(error);
+      this.save({ state: { state: "failed", code, why: message } });
       this.#task.forgetExec(this.request);
       this.waiters.settle(this.state);
       settled.resolve();
@@ -114,8 +127,8 @@ export class Exec {
   async #exited(process: MonitoredProcess, exit: ExitRecord): Promise<void> {
     if (this.state.state === "stopped") return;
     if (exit.exit.kind === "signaled" && exit.exit.signal === 9) this.#task.publishOom();
-    this.save({ state: stopped(this.state, process.pid, exit) });
     this.#task.events.exited(this.#task.id, this.id, process.pid, exit);
+    this.save({ state: stopped(this.state, process.pid, exit) });
     this.waiters.settle(this.state);
   }
 }

@@ -14,7 +14,7 @@ export type ProcessState =
   | { readonly state: "added" } // exec: Exec has answered, Start was not called
   | { readonly state: "created"; readonly pid: number } // init: at the start gate
   | { readonly state: "running" | "pausing" | "paused"; readonly pid: number }
-  | { readonly state: "failed"; readonly why: string } // exec: Start answered with an error
+  | { readonly state: "failed"; readonly code: Code; readonly why: string } // exec: Start answered with an error
   | { readonly state: "stopped"; readonly pid: number; readonly exit: ExitRecord };
 
 /** containerd.v1.types.Status, by number. */

@@ -1,3 +1,4 @@
+import type { Code } from "ttrpc-ts";
 import type { StdioUris } from "../stdio/uris.ts";
 import type { ProcessState } from "./lifecycle.ts";
 
@@ -35,14 +36,16 @@ export interface ProcessRecord {
   readonly state: ProcessState;
   readonly addedBy: string;
   readonly startedBy?: string;
+  /** Set when Delete has done its work and only its answer may be missing. For anybody else it is gone. */
+  readonly deletedBy?: string;
 }
 
 export interface TaskRecord extends ProcessRecord {
   readonly request: CreateRequest;
+  /** Start's error: a replay gets it again, also after init's end. */
+  readonly startFailure?: { readonly by: string; readonly code: Code; readonly why: string };
   /** OOM kills already published. */
   readonly oomKills: number;
-  /** Set when Delete has done its work and only its answer may be missing. */
-  readonly deletedBy?: string;
 }
 
 export interface ExecRecord extends ProcessRecord {

@@ -69,14 +69,17 @@ export const taskService: Implementation<TaskService, Connection> = {
   async start({ id, execId }, context) {
     const task = context.data.pod.task(id);
     const by = requestId(context);
-    return { pid: execId === "" ? await task.start(by) : await task.exec(execId).start(by) };
+    if (execId === "") return { pid: await task.start(by) };
+    await task.ready();
+    return { pid: await task.exec(execId).start(by) };
   },
 
   async delete({ id, execId }, context) {
     const { pod } = context.data;
     if (execId !== "") {
-      const { exec, state } = await pod.task(id).deleteExec(execId);
-      afterAnswer(() => pod.dropExecNote(exec));
+      const task = await pod.readyTask(id);
+      const { exec, state } = await task.deleteExec(execId, requestId(context));
+      afterAnswer(() => task.dropExecNote(exec));
       return { pid: pidOf(state), ...reportedExit(state) };
     }
     const { pid, exit } = await pod.delete(id, requestId(context));
@@ -193,7 +196,7 @@ export const taskService: Implementation<TaskService, Connection> = {
   },
 
   shutdown(_request, { data: { pod } }) {
-    if (pod.tasks.size === 0) afterAnswer(() => void pod.shutdown());
+    if (pod.isEmpty) afterAnswer(() => void pod.shutdown());
     return {};
   },
 };

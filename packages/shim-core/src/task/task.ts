@@ -5,6 +5,7 @@ import type { MonitoredProcess, RequestKey } from "../host/process.ts";
 import { closeStdinProgram } from "../host/programs.ts";
 import type { Container, Runtime } from "../runtime.ts";
 import { unreadProgram } from "../stdio/connect.ts";
+import { toStatus } from "../to-status.ts";
 import { Exec } from "./exec.ts";
 import type { ExitRecord } from "./exit.ts";
 import { illegal, type ProcessState, paused, pausing, pidOf, resumed, started, stopped } from "./lifecycle.ts";
@@ -17,6 +18,8 @@ const SIGKILL = 9;
 const DRAIN_LIMIT_MS = 2000;
 /** How long Delete waits for a client to read what it was sent. A client that is gone costs its container's Delete this much, once. */
 const READ_LIMIT_MS = 250;
+/** When to look again for the kill that an OOM notice announces. */
+const OOM_LOOKS_MS = [2, 10, 50, 250, 1000];
 const UNREAD = unreadProgram();
 /** Execs die with init, or by its kill; this only bounds the wait for one that the kernel can't end. */
 const EXEC_EXIT_LIMIT_MS = 5000;
@@ -45,6 +48,8 @@ export class Task implements TaskContext {
   #container: Container | undefined;
   #creation: Promise<number> | undefined;
   #recovery: Promise<void> = Promise.resolve();
+  /** Settles when the Start that is on its way has ended, well or not. */
+  #starting: Promise<void> = Promise.resolve();
 
   constructor(runtime: Runtime, host: Host, events: TaskEvents, record: TaskRecord) {
     this.#runtime = runtime;
@@ -76,12 +81,13 @@ export class Task implements TaskContext {
   /** Create; called again for a replay of the same request it gives the same pid. Throws and leaves nothing. */
   create(): Promise<number> {
     this.#creation ??= this.#queue.run(async () => {
+      if (this.state.state !== "creating") return pidOf(this.state); // a replay: only the answer was missing
       this.#save({});
       const container = await this.#runtime.create(this.#record.request, this.#host);
       const pid = container.init.pid;
+      this.events.created(this.#record.request, pid); // before the state: a crash between them repeats the event, and loses none
       this.#save({ state: { state: "created", pid } });
       this.#attach(container);
-      this.events.created(this.#record.request, pid);
       return pid;
     });
     return this.#creation;
@@ -90,35 +96,51 @@ export class Task implements TaskContext {
   /** Open the start gate. `by` names the request. */
   start(by: string): Promise<number> {
     return this.#queue.run(async () => {
-      if (this.#record.startedBy === by && this.state.state !== "created") return pidOf(this.state);
+      const { startedBy, startFailure } = this.#record;
+      if (startFailure?.by === by) throw new StatusError(startFailure.code, startFailure.why);
+      if (startedBy === by && this.state.state !== "created") return pidOf(this.state);
       started(this.state, 0);
       this.#save({ startedBy: by });
-      await this.#finishStart();
+      await this.#finishStart(by);
       return pidOf(this.state);
     });
   }
 
-  async #finishStart(): Promise<void> {
-    await this.#live().start();
-    this.#save({ state: started(this.state, pidOf(this.state)) });
-    this.events.started(this.id, pidOf(this.state));
+  #finishStart(by: string): Promise<void> {
+    const start = this.#openGate(by);
+    this.#starting = start.catch(() => undefined);
+    return start;
+  }
+
+  async #openGate(by: string): Promise<void> {
+    try {
+      await this.#live().start();
+    } catch (error) {
+      const { code, message } = toStatus(error);
+      this.#save({ startFailure: { by, code, why: message } });
+      throw error;
+    }
+    const running = started(this.state, pidOf(this.state));
+    this.events.started(this.id, pidOf(running));
+    this.#save({ state: running });
   }
 
   addExec(request: ExecRequest, by: string): void {
-    const present = this.execs.get(request.id);
+    const known = this.execs.get(request.id);
+    const present = known?.isDeleted === true ? undefined : known;
     if (present?.addedBy === by) return; // a replay
     if (present) throw new StatusError(Code.AlreadyExists, `id ${request.id}: already exists`);
     if (this.state.state !== "created") this.assertCanExec();
     const exec = new Exec(this, { request, state: { state: "added" }, addedBy: by });
     this.execs.set(request.id, exec);
-    exec.save({});
     this.events.execAdded(this.id, request.id);
+    exec.save({});
   }
 
   assertCanExec(): void {
-    if (this.state.state === "running") return;
-    if (this.state.state === "stopped")
-      throw new StatusError(Code.FailedPrecondition, `container ${this.id} init process is not running`);
+    const ended = this.state.state === "stopped" || this.#container?.init.hasExited === true;
+    if (this.state.state === "running" && !ended) return;
+    if (ended) throw new StatusError(Code.FailedPrecondition, `container ${this.id} init process is not running`);
     throw new StatusError(Code.FailedPrecondition, `cannot exec in a ${this.state.state} state`);
   }
 
@@ -132,15 +154,30 @@ export class Task implements TaskContext {
 
   exec(id: string): Exec {
     const exec = this.execs.get(id);
-    if (!exec) throw new StatusError(Code.NotFound, `process does not exist ${id}: not found`);
+    if (!exec || exec.isDeleted) throw noExec(id);
     return exec;
   }
 
-  async deleteExec(id: string): Promise<{ exec: Exec; state: ProcessState }> {
-    const exec = this.exec(id);
-    const state = await exec.delete();
-    this.execs.delete(id);
+  /** Take an exec off the books. Its note stays until the answer is on its way: `dropExecNote`. */
+  async deleteExec(id: string, by: string): Promise<{ exec: Exec; state: ProcessState }> {
+    const exec = this.execs.get(id);
+    if (!exec) throw noExec(id);
+    const state = await exec.delete(by);
+    if (this.execs.get(id) === exec) this.execs.delete(id);
     return { exec, state };
+  }
+
+  /** Unless its id has been used again: then the note is the new one's. */
+  dropExecNote(exec: Exec): void {
+    if (!this.execs.has(exec.id)) this.note(exec.noteKey, undefined);
+  }
+
+  /** Forget the execs whose Delete was answered by an earlier task server. */
+  dropDeletedExecs(): void {
+    for (const exec of [...this.execs.values()].filter((one) => one.isDeleted)) {
+      this.execs.delete(exec.id);
+      this.dropExecNote(exec);
+    }
   }
 
   /** Signal one process, or with `all` every process of the container. `replayed`: the signal may have been sent, and have worked. */
@@ -180,8 +217,8 @@ export class Task implements TaskContext {
         throw error;
       }
       if (this.state.state !== "pausing") throw illegal("pause", this.state);
-      this.#save({ state: paused(this.state) });
       this.events.paused(this.id);
+      this.#save({ state: paused(this.state) });
     });
   }
 
@@ -192,9 +229,9 @@ export class Task implements TaskContext {
       if (replayed && this.state.state === "running") return;
       resumed(this.state);
       await container.resume();
-      if (this.state.state !== "paused") return; // it ended meanwhile
-      this.#save({ state: resumed(this.state) });
+      if (this.state.state === "stopped") return; // it ended meanwhile
       this.events.resumed(this.id);
+      this.#save({ state: resumed(this.state) });
     });
   }
 
@@ -228,35 +265,54 @@ export class Task implements TaskContext {
     });
   }
 
+  /** Whether its Delete has done its work. It is there for a replay of that Delete only. */
+  get isDeleted(): boolean {
+    return this.#record.deletedBy !== undefined;
+  }
+
   /** End it whatever its state is: for `delete` after a shim's or a connection's death. */
   destroy(by: string): Promise<{ readonly pid: number; readonly exit: ExitRecord }> {
     return this.#queue.run(async () => {
+      if (this.isDeleted) return this.#ended();
       if (this.#container && this.state.state !== "stopped") await this.#end(this.#container);
       return await this.#remove(by);
     });
   }
 
   async #remove(by: string): Promise<{ readonly pid: number; readonly exit: ExitRecord }> {
-    const container = this.#container;
+    const container = this.#container ?? (await this.#remains());
     if (container) {
       if (this.state.state === "created") await this.#end(container);
       await this.drain(container.init);
       await container.remove();
-      for (const exec of this.execs.values()) exec.process?.forget();
-      container.init.forget();
     }
+    for (const exec of this.execs.values()) this.forgetExec(exec.request);
+    this.#host.forget(initKey(this.id));
     this.#host.clearUndo(this.#record.request.bundle);
-    this.#save({ deletedBy: by });
     const ended = this.#ended();
-    this.events.deleted(this.id, ended.pid, ended.exit);
+    if (this.state.state !== "creating") this.events.deleted(this.id, ended.pid, ended.exit);
+    this.#save({ deletedBy: by });
     return ended;
   }
 
+  /** What a Create left that was cut short by a crash and not repeated: its init may wait at the gate. */
+  async #remains(): Promise<Container | undefined> {
+    if (this.state.state !== "creating" || !this.#host.has(initKey(this.id))) return undefined;
+    const container = await this.#runtime.recover(this.#record.request, this.#host);
+    await this.#kill(container);
+    await this.#within(EXEC_EXIT_LIMIT_MS, container.init.exited());
+    return container;
+  }
+
+  async #kill(container: Container): Promise<void> {
+    if (container.init.hasExited) return;
+    await container.killAll(SIGKILL).catch(() => undefined);
+    await this.#host.signal(container.init, SIGKILL).catch(() => undefined); // ESRCH: it is gone, as wanted
+  }
+
   async #end(container: Container): Promise<void> {
-    if (!container.init.hasExited) {
-      await container.killAll(SIGKILL).catch(() => undefined);
-      await this.#host.signal(container.init, SIGKILL).catch(() => undefined); // ESRCH: it is gone, as wanted
-    }
+    await this.#kill(container);
+    if (this.state.state === "stopped") return; // told while we signalled
     await this.waiters.wait(AbortSignal.timeout(EXEC_EXIT_LIMIT_MS * 2)).catch(() => undefined);
   }
 
@@ -267,13 +323,18 @@ export class Task implements TaskContext {
 
   /** Wait for the output of a process that has ended, within the bound. */
   async drain(process: MonitoredProcess): Promise<void> {
+    if (!this.#host.has(process.key)) return; // a Delete that a crash cut short had come further
+    await this.#within(DRAIN_LIMIT_MS, process.drained());
+    await this.#read(process);
+  }
+
+  async #within(limitMs: number, done: Promise<unknown>): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
     const over = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, DRAIN_LIMIT_MS);
+      timer = setTimeout(resolve, limitMs);
     });
-    await Promise.race([process.drained(), over]);
+    await Promise.race([done, over]);
     clearTimeout(timer);
-    await this.#read(process);
   }
 
   /**
@@ -293,8 +354,19 @@ export class Task implements TaskContext {
   publishOom(): void {
     const kills = this.#container?.oomKills?.() ?? 0;
     if (kills <= this.#record.oomKills) return;
-    this.#save({ oomKills: kills });
     this.events.oom(this.id);
+    this.#save({ oomKills: kills });
+  }
+
+  /** The kernel has told of an OOM. cgroup v1 tells before it kills, so the count may only grow in a moment. */
+  async outOfMemory(): Promise<void> {
+    const published = this.#record.oomKills;
+    for (const pauseMs of OOM_LOOKS_MS) {
+      this.publishOom();
+      if (this.#record.oomKills > published || this.state.state === "stopped") return;
+      await new Promise((resolve) => setTimeout(resolve, pauseMs));
+    }
+    this.publishOom();
   }
 
   /** Everything of it that the monitor keeps. Called when the answer to Delete is on its way. */
@@ -306,12 +378,13 @@ export class Task implements TaskContext {
   /** After a restart of the task server. A task whose Create was cut short waits for the replay, or for `delete`. */
   recover(execs: readonly ExecRecord[], hasProcess: (key: string) => boolean): Promise<void> {
     for (const record of execs) this.execs.set(record.request.id, new Exec(this, record));
-    if (this.state.state === "creating" || this.#record.deletedBy !== undefined) return this.#recovery;
+    if (this.state.state === "creating" || this.isDeleted) return this.#recovery;
     this.#recovery = this.#queue.run(async () => {
       const container = await this.#runtime.recover(this.#record.request, this.#host);
       this.#container = container;
-      if (this.state.state === "created" && this.#record.startedBy !== undefined)
-        await this.#finishStart().catch(() => undefined);
+      const { startedBy, startFailure } = this.#record;
+      if (this.state.state === "created" && startedBy !== undefined && startFailure?.by !== startedBy)
+        await this.#finishStart(startedBy).catch(() => undefined);
       await Promise.all([...this.execs.values()].map((exec) => exec.recover(hasProcess(execKey(this.id, exec.id)))));
       this.#attach(container);
     });
@@ -328,15 +401,10 @@ export class Task implements TaskContext {
     void container.init.exited().then((exit) => this.#queueExit(container, exit));
   }
 
-  /** Exits go in order with the verbs that publish: start before exit. A Delete or pause that waits for the exit must not block it. */
+  /** An exit goes out after the Start that is on its way. It is not queued: a Delete or pause that waits for it must not block it. */
   async #queueExit(container: Container, exit: ExitRecord): Promise<void> {
-    await this.#starting();
+    await this.#starting;
     await this.#initExited(container, exit);
-  }
-
-  async #starting(): Promise<void> {
-    // `startedBy` without `running` is a Start on its way: its queue entry ends, well or not, before the exit is told.
-    if (this.state.state === "created" && this.#record.startedBy !== undefined) await this.#queue.run(() => undefined);
   }
 
   async #initExited(container: Container, exit: ExitRecord): Promise<void> {
@@ -349,20 +417,14 @@ export class Task implements TaskContext {
       await container.resume?.().catch(() => undefined);
     await this.#execsSettled();
     this.publishOom();
-    this.#save({ state: stopped(this.state, container.init.pid, exit) });
     this.events.exited(this.id, this.id, container.init.pid, exit);
+    this.#save({ state: stopped(this.state, container.init.pid, exit) });
     this.waiters.settle(this.state);
   }
 
   async #execsSettled(): Promise<void> {
     const open = [...this.execs.values()].map((exec) => exec.settled);
-    if (open.length === 0) return;
-    let timer: NodeJS.Timeout | undefined;
-    const over = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, EXEC_EXIT_LIMIT_MS);
-    });
-    await Promise.race([Promise.all(open), over]);
-    clearTimeout(timer);
+    if (open.length > 0) await this.#within(EXEC_EXIT_LIMIT_MS, Promise.all(open));
   }
 
   #ended(): { pid: number; exit: ExitRecord } {
@@ -395,6 +457,10 @@ export function initKey(id: string): string {
 /** The monitor's key of an exec. */
 export function execKey(id: string, execId: string): string {
   return `exec/${id}/${execId}`;
+}
+
+function noExec(id: string): StatusError {
+  return new StatusError(Code.NotFound, `process does not exist ${id}: not found`);
 }
 
 function unimplemented(verb: string): StatusError {

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type MonitorLink, type ProcessReport, type SyncReport, serveMonitors } from "@trimaran/monitor";
@@ -12,6 +12,7 @@ import { compileInit } from "../init.ts";
 import { SYNC_CODE } from "../opcodes.ts";
 import type { ExecPlan, InitPlan, StdioPlan } from "../plan.ts";
 import type { Program } from "../program.ts";
+import { makeRootfs } from "./rootfs.ts";
 
 const MONITOR = new URL("../../../../../build/monitor/monitor", import.meta.url).pathname;
 
@@ -32,6 +33,9 @@ export interface TerminalSize {
   readonly width?: number;
   readonly height?: number;
 }
+
+/** Changes a compiled program: fault injection. */
+export type Patch = (program: Program) => Program;
 
 /** A real monitor with this process as its task server, in a temporary folder that holds a busybox rootfs. */
 export class TestPod implements AsyncDisposable {
@@ -89,7 +93,12 @@ export class TestPod implements AsyncDisposable {
   }
 
   /** Compile and spawn a container's init; `config` is config.json. */
-  async create(config: unknown, change: PlanChange = {}, terminal?: TerminalSize): Promise<Running> {
+  async create(
+    config: unknown,
+    change: PlanChange = {},
+    terminal?: TerminalSize,
+    patch: Patch = (program) => program,
+  ): Promise<Running> {
     const key = `c${this.#count++}`;
     const spec = parseSpec(JSON.stringify(config));
     const stdio = terminal === undefined ? this.#files(key) : this.#terminal(key, terminal);
@@ -105,7 +114,7 @@ export class TestPod implements AsyncDisposable {
       stdio,
     };
     this.#mapFor(spec.linux);
-    const program = compileInit(plan);
+    const program = patch(compileInit(plan));
     return this.#spawn(key, program, plan);
   }
 
@@ -181,6 +190,12 @@ export class TestPod implements AsyncDisposable {
     };
   }
 
+  /** The host's mount table, without what other tests mount in folders of their own. */
+  hostMounts(): string {
+    const lines = readFileSync("/proc/self/mountinfo", "utf8").split("\n");
+    return lines.filter((line) => !line.includes("/tmp/") || line.includes(this.folder)).join("\n");
+  }
+
   /** Where a stream goes. */
   outputPath(key: string, stream: "stdout" | "stderr"): string {
     return join(this.folder, `${key}.${stream}`);
@@ -248,47 +263,4 @@ export class Running {
       stderr: read("stderr"),
     };
   }
-}
-
-const APPLETS = [
-  "sh",
-  "ls",
-  "cat",
-  "id",
-  "stat",
-  "readlink",
-  "mount",
-  "sleep",
-  "tty",
-  "stty",
-  "hostname",
-  "touch",
-  "env",
-  "pwd",
-  "true",
-  "grep",
-  "echo",
-  "mkdir",
-  "chroot",
-  "ip",
-  "test",
-  "dd",
-  "unshare",
-  "head",
-];
-
-/** A rootfs with busybox, /etc/passwd with two users, and nothing else. */
-export function makeRootfs(root: string): void {
-  for (const folder of ["bin", "etc", "tmp", "proc", "sys", "dev"]) mkdirSync(join(root, folder), { recursive: true });
-  chmodSync(join(root, "tmp"), 0o1777);
-  copyFileSync("/bin/busybox", join(root, "bin/busybox"));
-  for (const applet of APPLETS) {
-    writeFileSync(join(root, "bin", applet), `#!/bin/busybox sh\nexec /bin/busybox ${applet} "$@"\n`, { mode: 0o755 });
-  }
-  rmSync(join(root, "bin/sh"));
-  copyFileSync("/bin/busybox", join(root, "bin/sh"));
-  writeFileSync(
-    join(root, "etc/passwd"),
-    "root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000:user:/home/user:/bin/sh\nempty:x:1001:1001:::\n",
-  );
 }

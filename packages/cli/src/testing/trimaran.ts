@@ -1,0 +1,115 @@
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import {
+  chmodSync,
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+/** The runtime under test: upstream's, unless the environment says otherwise. */
+export const RUNTIME = process.env.RUNTIME ?? "io.containerd.runc.v2";
+
+export interface Finished {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** The command with directories of its own, and a busybox rootfs. */
+export class Trimaran implements Disposable {
+  readonly directory = mkdtempSync(join(tmpdir(), "trimaran-e2e-"));
+  readonly rootfs = join(this.directory, "rootfs");
+
+  constructor() {
+    for (const name of ["bin", "etc", "proc", "dev", "sys", "run", "tmp"])
+      mkdirSync(join(this.rootfs, name), { recursive: true });
+    copyFileSync("/bin/busybox", join(this.rootfs, "bin/busybox"));
+    chmodSync(join(this.rootfs, "bin/busybox"), 0o755);
+    const applets = ["sh", "cat", "ls", "sleep", "true", "id", "seq", "echo", "ps", "stty", "env", "hostname", "touch"];
+    for (const applet of applets) symlinkSync("busybox", join(this.rootfs, "bin", applet));
+    writeFileSync(join(this.rootfs, "etc/passwd"), "root:x:0:0::/:/bin/sh\nbob:x:1000:1001::/:/bin/sh\n");
+  }
+
+  start(...args: string[]): ChildProcess {
+    const root = ["--root", join(this.directory, "root"), "--state", join(this.directory, "state")];
+    const main = join(import.meta.dirname, "../main.ts");
+    return spawn(process.execPath, [main, ...root, "--namespace", "trimaran-e2e", ...args], { stdio: "pipe" });
+  }
+
+  async with(input: string | Uint8Array, ...args: string[]): Promise<Finished> {
+    const child = this.start(...args);
+    child.stdin?.on("error", () => {}).end(input);
+    return finished(child);
+  }
+
+  /** `run` with the runtime under test. */
+  run(...args: string[]): Promise<Finished> {
+    return this.with("", "run", "--runtime", RUNTIME, ...args);
+  }
+
+  call(...args: string[]): Promise<Finished> {
+    return this.with("", ...args);
+  }
+
+  /** What is still there of this directory's containers: shims, mounts, bundles, container folders. */
+  leftovers(): string[] {
+    const mounts = readFileSync("/proc/self/mountinfo", "utf8")
+      .split("\n")
+      .filter((line) => line.includes(this.directory));
+    const processes = readdirSync("/proc").filter(
+      (pid) => /^\d+$/.test(pid) && mentions(pid, `${this.directory}/`) && !isTaskServer(pid),
+    );
+    const kept = ["state/io.containerd.runtime.v2.task/trimaran-e2e", "root/containers/trimaran-e2e"].flatMap(
+      (path) => {
+        try {
+          return readdirSync(join(this.directory, path));
+        } catch {
+          return [];
+        }
+      },
+    );
+    return [...mounts, ...processes.map((pid) => `process ${pid}`), ...kept];
+  }
+
+  [Symbol.dispose](): void {
+    const ids = execFileSync(process.execPath, [
+      join(import.meta.dirname, "../main.ts"),
+      ...["--root", join(this.directory, "root"), "--state", join(this.directory, "state")],
+      ...["--namespace", "trimaran-e2e", "ps", "-a", "-q"],
+    ]);
+    const left = ids.toString("utf8").split("\n").filter(Boolean);
+    if (left.length > 0) throw new Error(`containers left behind: ${left.join(" ")}`);
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+}
+
+export async function finished(child: ChildProcess): Promise<Finished> {
+  const read = async (stream: AsyncIterable<Buffer> | null) => {
+    const chunks: Buffer[] = [];
+    for await (const chunk of stream ?? []) chunks.push(chunk);
+    return Buffer.concat(chunks).toString("utf8");
+  };
+  const exit = new Promise<number | null>((resolve) => child.once("close", resolve));
+  const [stdout, stderr, code] = await Promise.all([read(child.stdout), read(child.stderr), exit]);
+  return { code, stdout, stderr };
+}
+
+function mentions(pid: string, text: string): boolean {
+  try {
+    return pid !== String(process.pid) && readFileSync(`/proc/${pid}/cmdline`, "utf8").includes(text);
+  } catch {
+    return false;
+  }
+}
+
+/** The shared brain of our own shims outlives its containers for a while, by design. */
+function isTaskServer(pid: string): boolean {
+  return mentions(pid, "--serve");
+}

@@ -1,0 +1,80 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { ATTR } from "./mount.ts";
+import { parseMountOptions } from "./options.ts";
+import { overlayParameters } from "./overlay.ts";
+
+const parse = (...options: string[]) => parseMountOptions(options, () => "mounts[0]");
+
+test("the last of two contradicting words wins", () => {
+  assert.deepEqual(parse("ro", "rw").attributes, { set: 0, clear: ATTR.rdonly });
+  assert.deepEqual(parse("rw", "ro").attributes, { set: ATTR.rdonly, clear: 0 });
+  assert.deepEqual(parse("noatime", "strictatime").attributes, { set: ATTR.strictatime, clear: ATTR.atimeMask });
+  assert.deepEqual(parse("strictatime", "relatime").attributes, { set: 0, clear: ATTR.atimeMask });
+  assert.deepEqual(parse("sync", "async").superblock, []);
+});
+
+test("recursive words, propagation, binds, data", () => {
+  const options = parse(
+    "rbind",
+    "rro",
+    "rnosuid",
+    "ro",
+    "rslave",
+    "shared",
+    "size=4k",
+    "newinstance",
+    "X-containerd.a=b",
+    "defaults",
+  );
+  assert.equal(options.bind, "rbind");
+  assert.deepEqual(options.recursive, { set: ATTR.rdonly | ATTR.nosuid, clear: 0 });
+  assert.deepEqual(options.attributes, { set: ATTR.rdonly, clear: 0 });
+  assert.deepEqual(options.propagation, [
+    { flag: 0x80000, recursive: true },
+    { flag: 0x100000, recursive: false },
+  ]);
+  assert.deepEqual(options.data, [
+    { key: "size", value: "4k" },
+    { key: "newinstance", value: undefined },
+  ]);
+  assert.deepEqual(parse("lowerdir=/a=b").data, [{ key: "lowerdir", value: "/a=b" }]);
+});
+
+test("what this version cannot do is an error", () => {
+  for (const option of ["idmap", "ridmap", "loop", "tmpcopyup", "uidmap=0:0:1", "gidmap=0:0:1", "=x"]) {
+    assert.throws(() => parse(option), { name: "InvalidSpec", message: new RegExp(`^mounts\\[0\\] "${option}": `) });
+  }
+});
+
+test("every attribute word sets or clears one thing", () => {
+  for (const [word, opposite] of [
+    ["ro", "rw"],
+    ["nosuid", "suid"],
+    ["nodev", "dev"],
+    ["noexec", "exec"],
+    ["nosymfollow", "symfollow"],
+    ["nodiratime", "diratime"],
+  ] as const) {
+    assert.equal(parse(word).attributes.set, parse(opposite).attributes.clear);
+    assert.deepEqual(parse(`r${word}`).recursive, parse(word).attributes);
+  }
+});
+
+test("overlay: a long list of layers goes one by one", () => {
+  const overlay = (lowerdir: string, layerByLayer = true) =>
+    overlayParameters([{ key: "lowerdir", value: lowerdir }], layerByLayer, () => "rootfs[0]");
+  assert.deepEqual(overlay("/a:/b"), [{ key: "lowerdir", value: "/a:/b" }]);
+  const long = `/${"x".repeat(240)}`;
+  assert.deepEqual(
+    overlay(`${long}:/with\\:colon:/b::/data`).map(({ key, value }) => [key, value]),
+    [
+      ["lowerdir+", long],
+      ["lowerdir+", "/with:colon"],
+      ["lowerdir+", "/b"],
+      ["datadir+", "/data"],
+    ],
+  );
+  assert.throws(() => overlay(`${long}:${long}`, false), /longer than this kernel takes/);
+  assert.throws(() => overlay(`/${"x".repeat(256)}:/b`), /longer than this kernel takes/);
+});

@@ -1,0 +1,177 @@
+import assert from "node:assert/strict";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { BUILDS, eventually, Installation, makeMonitor, NODE, Pod } from "./testing/pod.ts";
+import { data, imm, nr, Program, slot } from "./testing/program.ts";
+import { Client, response } from "./testing/ttrpc.ts";
+
+makeMonitor(...BUILDS);
+const FAKE = [NODE, join(import.meta.dirname, "testing/fake-server.ts")];
+const timeout = 60_000;
+
+/** A pod whose task server is a process of its own. */
+async function openOutside(build: (typeof BUILDS)[number]): Promise<Installation> {
+  const at = new Installation(build, FAKE);
+  const result = await at.run(["-id", "x", "start"]);
+  assert.deepEqual([result.code, result.stderr], [0, ""]);
+  const pid = readFileSync("/proc/net/unix", "utf8").includes(at.socket) ? await daemonOf(at) : 0;
+  at.pids.add(pid);
+  return at;
+}
+
+async function daemonOf(at: Installation): Promise<number> {
+  const { readdirSync } = await import("node:fs");
+  for (const name of readdirSync("/proc")) {
+    if (!/^\d+$/.test(name)) continue;
+    try {
+      if (readFileSync(`/proc/${name}/environ`, "utf8").includes(`TRIMARAN_TEST=${at.root}\0`) && readFileSync(`/proc/${name}/environ`, "utf8").includes("TRIMARAN_MONITOR=")) return Number(name);
+    } catch {} // it ended
+  }
+  throw new Error("no daemon");
+}
+
+for (const build of BUILDS) {
+  for (const how of ["", "/stop"]) {
+    for (const point of ["frame", "sent", "result"]) {
+      test(`${build}: RUN is done once, with the server ${how ? "stopped" : "killed"} at "${point}"`, { timeout }, async () => {
+        await using at = await openOutside(build);
+        using client = await Client.open(at.socket);
+        const first = await client.call("Pid");
+        assert.equal(await client.call("Count", point + how), "errno 0, 1 times");
+        assert.notEqual(await client.call("Pid"), first);
+        assert.equal(client.frames.length, 3);
+      });
+    }
+    for (const point of ["frame", "spawned", "gate", "execed", "exit"]) {
+      test(`${build}: a task runs once, with the server ${how ? "stopped" : "killed"} at "${point}"`, { timeout }, async () => {
+        await using at = await openOutside(build);
+        using client = await Client.open(at.socket);
+        assert.equal(await client.call("Task", point + how), "status 17");
+        assert.equal(readFileSync(join(at.root, "started"), "utf8"), "s");
+        assert.ok(existsSync(join(at.root, `died-${point}`)));
+      });
+    }
+  }
+
+  test(`${build}: nothing to tell: no new server; an exit wakes one, and the open Wait is answered`, { timeout }, async () => {
+    await using at = await openOutside(build);
+    using client = await Client.open(at.socket);
+    assert.equal(await client.call("Sleeper", "1.5"), "ok");
+    const wait = client.ask("Wait");
+    assert.equal(await client.call("Note", "kept"), "");
+    const first = at.serverPid() ?? 0;
+    process.kill(first, "SIGKILL");
+    await new Promise((resolve) => setTimeout(resolve, 600));
+    assert.equal(at.serverPid(), first, "it sleeps");
+    assert.equal(await client.answer(wait), "status 21");
+    assert.notEqual(at.serverPid(), first);
+    assert.equal(await client.call("Note", ""), "kept");
+  });
+
+  test(`${build}: an idle exit with BYE is not undone by an old exit; the next frame wakes a server`, { timeout }, async () => {
+    await using at = await openOutside(build);
+    using client = await Client.open(at.socket);
+    await client.call("Task", "");
+    const first = at.serverPid() ?? 0;
+    assert.equal(await client.call("Close"), "closing");
+    await eventually(() => !existsSync(`/proc/${first}`));
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    assert.equal(at.serverPid(), first);
+    assert.notEqual(await client.call("Pid"), `${first}`);
+    assert.equal(await client.call("Task", ""), "status 17", "the exit is kept until FORGET");
+  });
+
+  test(`${build}: what was open is told again, in order, with its flag; what was closed is not`, async () => {
+    await using pod = await Pod.open(build);
+    using client = await pod.connect();
+    using other = await pod.connect();
+    const seen: string[] = [];
+    pod.onLink = (link) => {
+      link.onFrame = (conn, frame, info) => {
+        const stream = Buffer.from(frame).readUInt32BE(4);
+        seen.push(`${conn} ${stream} ${info.replayed ? "replayed" : "new"}`);
+        if (seen.length > 3) link.send(conn, response(stream, "done"));
+      };
+    };
+    pod.onLink(pod.link);
+    client.ask("A");
+    client.ask("B");
+    other.ask("C");
+    await eventually(() => seen.length === 3);
+    other.socket.destroy();
+    await pod.sleep();
+    seen.splice(0, seen.length, "", "", "");
+    pod.serve();
+    assert.equal(await client.answer(1), "done");
+    assert.equal(await client.answer(3), "done");
+    assert.deepEqual(seen.slice(3), ["1 1 replayed", "1 3 replayed"]);
+  });
+
+  test(`${build}: a SYNC that nobody answered is told again`, async () => {
+    await using pod = await Pod.open(build);
+    const p = new Program();
+    p.clone();
+    p.sync(7, imm(70));
+    p.exit(4);
+    let syncs = 0;
+    pod.link.onSync = () => void syncs++;
+    pod.link.spawn("s", { program: p.encode() });
+    await eventually(() => syncs === 1);
+    await pod.sleep();
+    pod.onLink = (link) => {
+      link.onSync = (sync) => {
+        assert.deepEqual([sync.key, sync.code, sync.value], ["s", 7, 70n]);
+        link.syncReply("s", 0, 1n);
+      };
+    };
+    pod.serve();
+    using client = await pod.connect();
+    client.ask("Wake");
+    assert.equal((await pod.process("s", (r) => r.exit !== undefined)).exit?.waitStatus, 4 << 8);
+  });
+
+  test(`${build}: a watch that fires while the server is away is told to the next`, async () => {
+    await using pod = await Pod.open(build);
+    const p = new Program();
+    p.pipe(2, 1);
+    p.clone({ closeSlots: 2 });
+    p.sys(nr.nanosleep, [dataOf(p, 0.3), imm(0)]);
+    p.sys(nr.write, [slot(1), data(p.text("wake")), imm(4)]);
+    p.exec(["/bin/sleep", "100"]);
+    pod.link.spawn("w", { program: p.encode(), watches: [2] });
+    await pod.process("w", (r) => r.spawned);
+    await pod.sleep();
+    const seen: string[] = [];
+    pod.onLink = (link) => {
+      link.onWatch = (_key, _slot, bytes) => void seen.push(Buffer.from(bytes).toString());
+    };
+    await new Promise((resolve) => setTimeout(resolve, 400));
+    pod.serve();
+    await eventually(() => seen.length === 2);
+    assert.deepEqual(seen, ["wake", ""]);
+  });
+
+  test(`${build}: a malformed message from the server closes that connection, and it is made anew`, async () => {
+    await using pod = await Pod.open(build);
+    pod.link.note("big", Buffer.alloc(5 << 20)); // above 4 MiB of notes
+    pod.link.note("after", Buffer.from("x"));
+    using client = await pod.connect();
+    client.ask("Wake");
+    await pod.until(() => pod.links === 2);
+    assert.equal(pod.link.notes.size, 0);
+  });
+
+  test(`${build}: SIGTERM ends the monitor`, async () => {
+    await using pod = await Pod.open(build);
+    using client = await pod.connect();
+    process.kill(pod.link.pid, "SIGTERM");
+    await client.until(() => client.closed);
+  });
+}
+
+function dataOf(p: Program, seconds: number): ReturnType<typeof data> {
+  const bytes = Buffer.alloc(16);
+  bytes.writeBigInt64LE(BigInt(Math.floor(seconds * 1e9)), 8);
+  return data(p.bytes(bytes));
+}

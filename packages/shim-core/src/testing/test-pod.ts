@@ -1,0 +1,115 @@
+import { containerd, taskV2, taskV3 } from "@trimaran/proto";
+import { Client, Server, type ServiceClient } from "ttrpc-ts";
+import { Logger } from "../log.ts";
+import { Pod } from "../pod/pod.ts";
+import { type Connection, type TaskService, taskService } from "../task/service.ts";
+import { toStatus } from "../to-status.ts";
+import { FakeMonitor } from "./fake-link.ts";
+import { FakeRuntime } from "./fake-runtime.ts";
+
+/** A client's view of a pod on a fake monitor, whose task server can be killed. */
+export class TestPod {
+  readonly monitor = new FakeMonitor();
+  readonly runtime = new FakeRuntime();
+  /** What containerd was told, one line each: `exit web one 137`. */
+  readonly events: string[] = [];
+  readonly logged: string[] = [];
+  restarts = 0;
+  pod: Pod;
+  readonly client: Client;
+  readonly task: ServiceClient<typeof taskV2>;
+  readonly #wake = new Set<() => void>();
+
+  constructor() {
+    this.monitor.onCrash = () => this.restart();
+    this.pod = this.#serve();
+    this.client = this.connect();
+    this.task = this.client.service(taskV2);
+  }
+
+  connect(): Client {
+    return new Client(this.monitor.connect());
+  }
+
+  /** Another task server takes over, from what the monitor knows. */
+  restart(): void {
+    this.restarts++;
+    this.pod = this.#serve();
+  }
+
+  /** Create and start `web`. */
+  async run(id = "web"): Promise<number> {
+    const { pid } = await this.task.create({ id, bundle: "/nonexistent/bundle" });
+    await this.task.start({ id });
+    return pid;
+  }
+
+  /** Add an exec, and start it. */
+  async exec(execId: string, id = "web"): Promise<number> {
+    await this.task.exec({ id, execId });
+    return (await this.task.start({ id, execId })).pid;
+  }
+
+  /** Once containerd was told this. */
+  async told(event: string): Promise<void> {
+    while (!this.events.includes(event)) await new Promise<void>((resolve) => this.#wake.add(resolve));
+  }
+
+  #serve(): Pod {
+    const link = this.monitor.open();
+    const server = new Server<Connection>({ toStatus });
+    for (const service of [taskV2, taskV3]) server.register<TaskService>(service, taskService);
+    const log = new Logger((line) => void this.logged.push(line));
+    const forward = async (envelope: Uint8Array): Promise<void> => {
+      await new Promise(setImmediate);
+      if (link.isCut) await new Promise(() => undefined); // it was killed before it had sent it
+      this.events.push(summary(containerd.types.Envelope.decode(envelope)));
+      for (const wake of this.#wake) wake();
+    };
+    const environment = {
+      runtime: this.runtime,
+      server,
+      log,
+      cacheDirectory: "/nonexistent/cache",
+      forward: () => forward,
+    };
+    const pod = new Pod(environment, link, IDENTITY);
+    link.begin();
+    return pod;
+  }
+}
+
+const IDENTITY = {
+  id: "web",
+  group: "web",
+  namespace: "tests",
+  bundle: "/nonexistent/bundle",
+  socket: "/nonexistent/socket",
+  ttrpcAddress: "",
+  debug: false,
+  options: [],
+};
+
+function summary({ topic, event }: containerd.types.Envelope): string {
+  const value = event?.value ?? new Uint8Array(0);
+  const codecs = containerd.events;
+  switch (topic) {
+    case "/tasks/create":
+      return `create ${codecs.TaskCreate.decode(value).containerId}`;
+    case "/tasks/exit": {
+      const exit = codecs.TaskExit.decode(value);
+      return `exit ${exit.containerId} ${exit.id} ${exit.exitStatus}`;
+    }
+    case "/tasks/exec-added":
+    case "/tasks/exec-started": {
+      const { containerId, execId } = codecs.TaskExecAdded.decode(value);
+      return `${topic.slice(7)} ${containerId} ${execId}`;
+    }
+    case "/tasks/delete": {
+      const { containerId, exitStatus } = codecs.TaskDelete.decode(value);
+      return `delete ${containerId} ${exitStatus}`;
+    }
+    default: // the others begin with the container's id
+      return `${topic.slice(7)} ${codecs.TaskOOM.decode(value).containerId}`;
+  }
+}
