@@ -28,6 +28,9 @@ const OUT = join(ROOT, "build");
 const LIBRARY = join(OUT, "lib/trimaran");
 const NODE = join(ROOT, `node_modules/node-linux-${process.arch}/bin/node`);
 
+/** A task server runs each function seldom, but for weeks: its bytecode must not be thrown away and compiled again at each call. */
+const NODE_FLAGS = ["--no-flush-bytecode"];
+
 /** Programs that containerd starts: shim name and the entry of its task server. */
 const SHIMS = { "containerd-shim-trimaran-runc-v2": "packages/shim-runc/src/main.ts" };
 
@@ -44,7 +47,7 @@ export async function build(): Promise<void> {
   for (const [name, entry] of Object.entries(SHIMS)) {
     install(join(OUT, "monitor/monitor"), join(OUT, "bin", name));
     await bundleProgram(entry, `${name}.js`);
-    writeWhole(join(LIBRARY, `${name}.cmd`), `${NODE}\n${join(LIBRARY, `${name}.js`)}\n`);
+    writeWhole(join(LIBRARY, `${name}.cmd`), `${[NODE, ...NODE_FLAGS, join(LIBRARY, `${name}.js`)].join("\n")}\n`);
   }
   await bundleProgram("packages/cli/src/main.ts", "trimaran.js");
   writeWhole(join(OUT, "bin/trimaran"), `#!/bin/sh\nexec '${NODE}' '${join(LIBRARY, "trimaran.js")}' "$@"\n`, 0o755);

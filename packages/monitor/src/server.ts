@@ -32,6 +32,8 @@ export interface MonitorServer extends AsyncDisposable {
 }
 
 const NOTHING = new Uint8Array();
+/** A monitor that does not close its end (stopped, say) does not hold up the server's end. */
+const CLOSE_TIMEOUT_MS = 1000;
 
 function toRequest(m: Extract<Message, { type: typeof MessageType.Start }>): StartRequest {
   const env = new Map<string, string>();
@@ -101,6 +103,10 @@ class Peer {
     } else throw new ProtocolError(`message type ${message.type} comes first`);
   }
 
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
   end(): void {
     if (this.#monitor) this.#monitor.end();
     else if (!this.#starter) this.#socket.destroy();
@@ -123,7 +129,10 @@ class ListeningServer implements MonitorServer {
   close(): Promise<void> {
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     for (const peer of this.#peers) peer.end();
-    return closed;
+    const timer = setTimeout(() => {
+      for (const peer of this.#peers) peer.destroy();
+    }, CLOSE_TIMEOUT_MS);
+    return closed.finally(() => clearTimeout(timer));
   }
 
   [Symbol.asyncDispose](): Promise<void> {

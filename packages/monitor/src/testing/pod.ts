@@ -1,6 +1,6 @@
 /** A real monitor (any build of the C program), started the way containerd starts it, against a task server in this process or in another. */
 import assert from "node:assert/strict";
-import { execFile, execFileSync, spawn } from "node:child_process";
+import { type ChildProcess, execFile, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -112,6 +112,7 @@ export class Pod implements AsyncDisposable {
   link!: MonitorLink;
   onLink: (link: MonitorLink) => void = () => {};
   #server: MonitorServer | undefined;
+  #lock: ChildProcess | undefined;
   #wake: (() => void)[] = [];
 
   private constructor(build: Build) {
@@ -127,10 +128,15 @@ export class Pod implements AsyncDisposable {
   }
   serve(start: (request: StartRequest) => Promise<StartAnswer> = async () => this.at.serveAnswer()): void {
     rmSync(join(this.at.dir, "server.sock"), { force: true });
+    const lock = this.#lock;
+    this.#lock = undefined;
     this.#server = serveMonitors({ path: join(this.at.dir, "server.sock") }, { start, monitor: (link) => this.#joined(link) });
+    lock?.kill("SIGKILL");
   }
-  /** The task server goes away in good order, with BYE. */
+  /** The task server goes away in good order, with BYE. Until `serve`, the monitor can't start another: the lock is taken. */
   async sleep(): Promise<void> {
+    this.#lock = spawn("flock", ["-F", join(this.at.dir, "server.lock"), "sh", "-c", "echo locked; exec sleep 1000"], { stdio: ["ignore", "pipe", "ignore"] });
+    await once(this.#lock.stdout ?? this.#lock, "data");
     await this.#server?.close();
     this.#server = undefined;
   }
@@ -168,6 +174,7 @@ export class Pod implements AsyncDisposable {
   }
   async [Symbol.asyncDispose](): Promise<void> {
     killQuietly(this.link?.pid ?? 0x7fffffff);
+    this.#lock?.kill("SIGKILL");
     await this.#server?.close();
     await this.at[Symbol.asyncDispose]();
   }

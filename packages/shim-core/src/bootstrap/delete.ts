@@ -39,7 +39,7 @@ export async function deleteContainer(
 /** A monitor without work is not connected to us: a call on its socket makes it come. */
 async function wake(pods: PodDirectory, bundle: string, id: string): Promise<Pod | undefined> {
   const address = readAddress(bundle);
-  if (address === undefined) return undefined;
+  if (address === undefined || !existsSync(address.replace(/^unix:\/\//, ""))) return undefined;
   try {
     const client = new Client(await connectUnix(address.replace(/^unix:\/\//, "")));
     client

@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import type { StartAnswer, StartRequest } from "@trimaran/monitor";
 import { connectUnix } from "ttrpc-ts";
@@ -109,6 +109,7 @@ async function majorVersion(
 
 /** Whether a monitor that this task server does not know yet listens there: it sleeps, or serves another task server's work. */
 async function answers(socket: string): Promise<boolean> {
+  if (!existsSync(socket)) return false; // nearly always, and a look is cheaper than a failed connect
   try {
     (await connectUnix(socket)).close();
     return true;

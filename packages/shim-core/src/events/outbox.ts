@@ -7,6 +7,8 @@ export type Forward = (envelope: Uint8Array) => Promise<void>;
 const PREFIX = "event/";
 /** Beyond this many undelivered events the oldest is dropped: a daemon that is away for days must not fill the monitor. */
 const LIMIT = 2048;
+/** All notes of a monitor have 4 MiB; TaskCreate has the rootfs's mounts in it, which may be long. */
+const LIMIT_BYTES = 2 * 1024 * 1024;
 const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 5000;
 
@@ -19,6 +21,7 @@ export class Outbox {
   readonly #forward: Forward;
   readonly #log: Logger;
   readonly #pending: { readonly key: string; readonly envelope: Uint8Array }[] = [];
+  #pendingBytes = 0;
   #next = 0;
   #sending: Promise<void> | undefined;
   #closed = false;
@@ -29,7 +32,7 @@ export class Outbox {
     this.#log = log;
     for (const key of [...link.notes.keys()].filter((name) => name.startsWith(PREFIX)).sort()) {
       const envelope = link.notes.get(key);
-      if (envelope) this.#pending.push({ key, envelope });
+      if (envelope) this.#push(key, envelope);
       this.#next = Number.parseInt(key.slice(PREFIX.length), 10) + 1;
     }
     this.#pump();
@@ -39,8 +42,9 @@ export class Outbox {
   add(envelope: Uint8Array): void {
     const key = PREFIX + String(this.#next++).padStart(12, "0");
     this.#link.note(key, envelope);
-    this.#pending.push({ key, envelope });
-    if (this.#pending.length > LIMIT) this.#drop("event dropped: too many undelivered");
+    this.#push(key, envelope);
+    while (this.#pending.length > LIMIT || (this.#pendingBytes > LIMIT_BYTES && this.#pending.length > 1))
+      this.#drop("event dropped: too many undelivered");
     this.#pump();
   }
 
@@ -90,9 +94,16 @@ export class Outbox {
     this.#shift();
   }
 
+  #push(key: string, envelope: Uint8Array): void {
+    this.#pending.push({ key, envelope });
+    this.#pendingBytes += envelope.length;
+  }
+
   #shift(): void {
     const gone = this.#pending.shift();
-    if (gone) this.#link.note(gone.key, undefined);
+    if (!gone) return;
+    this.#pendingBytes -= gone.envelope.length;
+    this.#link.note(gone.key, undefined);
   }
 }
 

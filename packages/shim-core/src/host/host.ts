@@ -133,8 +133,8 @@ export class Host {
   /** A process that `delete` has to kill; known only after the clone. */
   recordProcess(bundle: string, process: MonitoredProcess): void {
     const { pid, startTime } = process;
-    if (startTime !== 0n) appendUndo(bundle, [{ verb: "kill-pid", pid, startTime }]);
-    appendUndo(bundle, [{ verb: "pid", pid }]);
+    const kill: UndoStep[] = startTime === 0n ? [] : [{ verb: "kill-pid", pid, startTime }];
+    appendUndo(bundle, [...kill, { verb: "pid", pid }]);
   }
 
   clearUndo(bundle: string): void {

@@ -19,6 +19,7 @@ import type { PodIdentity } from "./identity.ts";
 /** A monitor that nobody connects to goes away: the daemon that started it died, or could not read the reply. */
 const FIRST_CONNECTION_LIMIT_MS = 30_000;
 const FLUSH_LIMIT_MS = 5000;
+const SHUTDOWN_NOTE = "shutdown";
 
 /** What a pod needs of its task server. */
 export interface PodEnvironment {
@@ -60,6 +61,7 @@ export class Pod {
     link.onSync = (sync) => this.host.dispatch.sync(sync.key, sync);
     link.onWatch = (key, slot, data) => this.#watched(key, slot, data);
     this.#recover();
+    if (link.notes.has(SHUTDOWN_NOTE)) setImmediate(() => void this.shutdown());
     if (this.tasks.size === 0) this.#lonely = setTimeout(() => void this.shutdown(), FIRST_CONNECTION_LIMIT_MS).unref();
   }
 
@@ -124,6 +126,12 @@ export class Pod {
 
   async resize(process: MonitoredProcess, width: number, height: number): Promise<void> {
     await process.run(resizeProgram(width, height));
+  }
+
+  /** Shutdown was asked for: once it is answered the monitor ends, if need be by the next task server. */
+  shutdownAfterAnswer(): void {
+    this.#link.note(SHUTDOWN_NOTE, Buffer.from("1"));
+    setImmediate(() => void this.shutdown());
   }
 
   /** End the monitor, if no container needs it: events first, then the socket, then the process. */

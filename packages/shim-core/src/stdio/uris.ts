@@ -42,6 +42,12 @@ export function parseStdio(uris: StdioUris): Stdio {
   };
 }
 
+/** Whether output goes to a FIFO, which a client reads at its own pace. */
+export function hasReader(uris: StdioUris): boolean {
+  const { stdout, stderr } = parseStdio(uris);
+  return stdout.kind === "fifo" || stderr.kind === "fifo";
+}
+
 function parseTarget(field: string, text: string): StdioTarget {
   if (text === "") return { kind: "null" };
   const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(text)?.[1];

@@ -89,7 +89,7 @@ export class Exec {
       if (this.#record.deletedBy === by) return state; // a replay
       if (this.isDeleted) throw new StatusError(Code.NotFound, `process does not exist ${this.id}: not found`);
       if (state.state === "running") throw illegal("delete", state);
-      if (this.process) await this.#task.drain(this.process);
+      if (this.process) await this.#task.drain(this.process, this.request.stdio);
       this.#task.forgetExec(this.request);
       this.save({ deletedBy: by });
       return state;

@@ -196,7 +196,7 @@ export const taskService: Implementation<TaskService, Connection> = {
   },
 
   shutdown(_request, { data: { pod } }) {
-    if (pod.isEmpty) afterAnswer(() => void pod.shutdown());
+    if (pod.isEmpty) pod.shutdownAfterAnswer();
     return {};
   },
 };

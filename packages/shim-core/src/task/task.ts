@@ -5,6 +5,7 @@ import type { MonitoredProcess, RequestKey } from "../host/process.ts";
 import { closeStdinProgram } from "../host/programs.ts";
 import type { Container, Runtime } from "../runtime.ts";
 import { unreadProgram } from "../stdio/connect.ts";
+import { hasReader, type StdioUris } from "../stdio/uris.ts";
 import { toStatus } from "../to-status.ts";
 import { Exec } from "./exec.ts";
 import type { ExitRecord } from "./exit.ts";
@@ -32,7 +33,7 @@ export interface TaskContext {
   assertCanExec(): void;
   launchExec(request: ExecRequest): Promise<MonitoredProcess>;
   forgetExec(request: ExecRequest): void;
-  drain(process: MonitoredProcess): Promise<void>;
+  drain(process: MonitoredProcess, stdio: StdioUris): Promise<void>;
   publishOom(): void;
 }
 
@@ -283,7 +284,7 @@ export class Task implements TaskContext {
     const container = this.#container ?? (await this.#remains());
     if (container) {
       if (this.state.state === "created") await this.#end(container);
-      await this.drain(container.init);
+      await this.drain(container.init, this.#record.request.stdio);
       await container.remove();
     }
     for (const exec of this.execs.values()) this.forgetExec(exec.request);
@@ -322,10 +323,10 @@ export class Task implements TaskContext {
   }
 
   /** Wait for the output of a process that has ended, within the bound. */
-  async drain(process: MonitoredProcess): Promise<void> {
+  async drain(process: MonitoredProcess, stdio: StdioUris): Promise<void> {
     if (!this.#host.has(process.key)) return; // a Delete that a crash cut short had come further
     await this.#within(DRAIN_LIMIT_MS, process.drained());
-    await this.#read(process);
+    if (hasReader(stdio)) await this.#read(process);
   }
 
   async #within(limitMs: number, done: Promise<unknown>): Promise<void> {

@@ -21,6 +21,11 @@ export class Waiters<T> {
     });
   }
 
+  /** How many wait. */
+  get size(): number {
+    return this.#waiting.size;
+  }
+
   settle(value: T): void {
     for (const done of this.#waiting) done(value);
     this.#waiting.clear();

@@ -14,6 +14,7 @@ export class FakeRuntime implements Runtime {
   readonly frozen = new Set<string>();
   readonly removed: string[] = [];
   kills = 0;
+  pids: readonly number[] = [];
   endsWithInit = true;
   /** Holds Create up. */
   creation: Promise<void> = Promise.resolve();
@@ -76,7 +77,7 @@ class FakeContainer implements Container {
   }
 
   pids(): readonly number[] {
-    return [this.init.pid];
+    return this.#runtime.pids;
   }
 
   async pause(): Promise<void> {
