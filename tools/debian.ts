@@ -4,18 +4,17 @@ import { command } from "./debian/command.ts";
 import { CONTAINERD2_PREFIX, unpackContainerd2 } from "./debian/containerd2.ts";
 import { withMachineLock } from "./debian/lock.ts";
 
-/** Debian packages that the build, the conformance tests and the end-to-end tests use. */
+/** Debian packages that the build and the demo use. */
+export const BUILD_PACKAGES = ["busybox-static", "gcc", "libc6-dev", "libseccomp2", "make", "musl-tools"] as const;
+
+/** The same, and what the conformance tests and the end-to-end tests use: peers, and a script(1) for terminals. */
 export const TEST_PACKAGES = [
-  "busybox-static",
+  ...BUILD_PACKAGES,
+  "bsdutils",
   "ca-certificates",
   "containerd",
-  "gcc",
   "golang-go",
-  "libc6-dev",
-  "make",
-  "musl-tools",
   "runc",
-  "strace",
   "util-linux",
 ] as const;
 

@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
 import { messageOf, openManager } from "@trimaran/manager";
 import { build } from "./build.ts";
-import { ensurePackages } from "./debian.ts";
+import { BUILD_PACKAGES, ensurePackages } from "./debian.ts";
 import { makeBusyboxRootfs } from "./demo/busybox-rootfs.ts";
 import { printNextSteps } from "./demo/next-steps.ts";
 import { Printer } from "./demo/print.ts";
@@ -23,7 +23,7 @@ async function main(): Promise<number> {
     process.stderr.write("demo: needs root, for namespaces and mounts: sudo npm start\n");
     return 1;
   }
-  await ensurePackages();
+  await ensurePackages(BUILD_PACKAGES);
   if (!values["no-build"]) await build();
   const directory = await mkdtemp(join(tmpdir(), "trimaran-demo-"));
   const steps = new Map<string, number>();

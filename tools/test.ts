@@ -1,45 +1,76 @@
 /**
- * `npm test`: everything, from a fresh clone. Sets up what is missing (Debian packages, containerd 2.x), builds, then runs lint, types, unit tests
- * (cached by nx), and the end-to-end tests against real programs. `npm test -- --only=unit` runs one part.
+ * `npm test`: everything, from a fresh clone. Sets up what is missing (Debian packages, containerd 2.x), builds, then runs the parts one after
+ * the other: a line for each, and the output of those that failed. `npm test -- --only=unit,e2e:cli` runs some; `--verbose` shows all output.
  */
-import { spawnSync } from "node:child_process";
-import { join } from "node:path";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { parseArgs } from "node:util";
 import { build } from "./build.ts";
-import { ensureContainerd2, ensurePackages, TEST_PACKAGES } from "./debian.ts";
+import { ensureContainerd2, ensurePackages } from "./debian.ts";
+import { chooseParts, listParts } from "./test/parts.ts";
+import { type Outcome, runPart } from "./test/run-part.ts";
 
-const ROOT = join(import.meta.dirname, "..");
-const only = process.argv.find((word) => word.startsWith("--only="))?.slice("--only=".length);
+const ROOT = dirname(import.meta.dirname);
+const TAIL_LINES = 200;
 
-/** One part of the suite; `run` gives the exit code. */
-interface Part {
-  readonly name: string;
-  readonly command: readonly string[];
+async function main(): Promise<number> {
+  const { values } = parseArgs({ options: { only: { type: "string" }, verbose: { type: "boolean", default: false } } });
+  const parts = chooseParts(listParts(ROOT), values.only);
+  if (process.getuid?.() !== 0) throw new Error("needs root, for namespaces, mounts and containerd: sudo npm test");
+  await timed("set-up", async () => {
+    await ensurePackages();
+    await ensureContainerd2();
+    await build();
+  });
+  const logs = join(ROOT, "build/test");
+  mkdirSync(logs, { recursive: true });
+  const state = mkdtempSync(join(tmpdir(), "trimaran-test-"));
+  const env = { ...process.env, NX_DAEMON: "false", NX_NO_CLOUD: "true", TRIMARAN_STATE: state };
+  const outcomes: Outcome[] = [];
+  let interrupted = false;
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => (interrupted = true));
+  for (const part of parts) {
+    if (interrupted) break;
+    const outcome = await runPart(part, ROOT, values.verbose ? undefined : logs, env);
+    report(outcome);
+    outcomes.push(outcome);
+  }
+  rmSync(state, { recursive: true, force: true });
+  return conclude(outcomes, interrupted);
 }
 
-const PARTS: readonly Part[] = [
-  { name: "lint", command: ["biome", "check", "."] },
-  { name: "boundaries", command: ["node", "tools/lint-boundaries.ts"] },
-  { name: "generated", command: ["node", "packages/proto/generate.ts", "--check"] },
-  { name: "typecheck", command: ["nx", "run-many", "-t", "typecheck", "--outputStyle=static"] },
-  { name: "unit", command: ["nx", "run-many", "-t", "test", "--outputStyle=static", "--parallel=1"] },
-  { name: "conformance", command: ["nx", "run-many", "-t", "conformance", "--outputStyle=static", "--parallel=1"] },
-  { name: "e2e", command: ["node", "e2e/run.ts"] },
-];
-
-await ensurePackages(TEST_PACKAGES);
-await ensureContainerd2();
-await build();
-const failed: string[] = [];
-for (const part of PARTS) {
-  if (only !== undefined && part.name !== only) continue;
-  const startedAt = performance.now();
-  console.log(`\n=== ${part.name}`);
-  const [program = "", ...args] = part.command;
-  const { status } = spawnSync(program, args, { cwd: ROOT, stdio: ["ignore", "inherit", "inherit"], env: process.env });
+function report({ part, passed, why, durationMs, logPath }: Outcome): void {
+  line(part.name, passed ? "passed" : "FAILED", durationMs, passed ? "" : why);
+  if (passed || logPath === undefined) return;
+  const lines = readFileSync(logPath, "utf8").trimEnd().split("\n");
+  console.log(lines.slice(-TAIL_LINES).join("\n"));
   console.log(
-    `=== ${part.name}: ${status === 0 ? "passed" : "FAILED"} in ${((performance.now() - startedAt) / 1000).toFixed(1)} s`,
+    `--- ${part.name}: the last ${Math.min(lines.length, TAIL_LINES)} of ${lines.length} lines of ${logPath}`,
   );
-  if (status !== 0) failed.push(part.name);
 }
-console.log(failed.length === 0 ? "\nall parts passed" : `\nfailed: ${failed.join(", ")}`);
-process.exitCode = failed.length === 0 ? 0 : 1;
+
+function conclude(outcomes: readonly Outcome[], interrupted: boolean): number {
+  const failed = outcomes.filter(({ passed }) => !passed).map(({ part }) => part.name);
+  const words = failed.length > 0 ? `failed: ${failed.join(" ")}` : `all ${outcomes.length} parts passed`;
+  line("total", interrupted ? "interrupted" : words, performance.now());
+  if (failed.length > 0) console.log(`again: npm test -- --only=${failed.join(",")}`);
+  return failed.length === 0 && !interrupted ? 0 : 1;
+}
+
+async function timed(name: string, work: () => Promise<void>): Promise<void> {
+  const startedAt = performance.now();
+  await work();
+  line(name, "done", performance.now() - startedAt);
+}
+
+function line(name: string, state: string, durationMs: number, why = ""): void {
+  console.log(`${name.padEnd(22)}${(durationMs / 1000).toFixed(1).padStart(7)} s  ${state}${why && `: ${why}`}`);
+}
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  process.stderr.write(`test: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = 1;
+}

@@ -17,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { START_MS = 10000, DELETE_MS = 3000, WELCOME_MS = 5000, LOOK_MS = 300, LOCKED_MS = 2, TRIES = 3, STDIN_MAX = 4 << 20, PATH_LEN = 4096 };
+enum { START_MS = 10000, DELETE_MS = 3000, WELCOME_MS = 5000, LOOK_MS = 300, LOCKED_MS = 2, KILL_MS = 1000, TRIES = 3, STDIN_MAX = 4 << 20, PATH_LEN = 4096 };
 
 extern char **environ;
 
@@ -365,16 +365,16 @@ static int report_step(uint32_t step, uint32_t error)
 	return 1;
 }
 
+/* Kill what was cloned last, and see it dead: nobody shall connect to it any more. */
 static void kill_child(const struct vm *vm)
 {
-	pid_t pid = 0;
+	long pidfd = vm->pidfd;
 
 	for (unsigned k = 1; k < CLONES_MAX; k++)
-		pid = vm->page->pids[k] > 0 ? vm->page->pids[k] : pid;
-	if (pid)
-		kill(pid, SIGKILL); /* our own child, not reaped */
-	else
-		kcall(SYS_pidfd_send_signal, vm->pidfd, SIGKILL, 0, 0, 0, 0);
+		if (vm->page->pids[k] > 0) /* our own child, not reaped */
+			pidfd = kcall(SYS_pidfd_open, vm->page->pids[k], 0, 0, 0, 0, 0);
+	kcall(SYS_pidfd_send_signal, pidfd, SIGKILL, 0, 0, 0, 0);
+	wait_for((int)pidfd, POLLIN, clock_ms() + KILL_MS);
 }
 
 static int serve(const struct answer *answer, int64_t deadline)

@@ -83,7 +83,7 @@ static long clone_first(struct vm *vm, struct kclone_args *args, uint64_t close_
 	vm->sync_fd = -1;
 	vm->pid = (pid_t)pid;
 	vm->pidfd = pidfd;
-	for (unsigned i = 0; i < SLOT_SYNC; i++)
+	for (unsigned i = 0; i < SLOTS; i++)
 		if (close_slots >> i & 1 && vm->slot[i] >= 0) {
 			vm->put_slot(vm->owner, i, -1);
 			vm->slot[i] = -1;

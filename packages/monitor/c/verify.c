@@ -104,7 +104,7 @@ static bool special_ok(const struct program *p, const struct insn *in)
 	const uint64_t *a = in->arg;
 
 	switch ((enum op)in->op) {
-	case OP_CLONE: return a[0] % 8 == 0 && fits(p, a[0], 88) && a[2] < 1 << 14;
+	case OP_CLONE: return a[0] % 8 == 0 && fits(p, a[0], 88) && a[2] >> SLOTS == 0 && !(a[2] >> SLOT_SYNC & 3);
 	case OP_SYNC: return a[5] <= SYNC_DATA_MAX && fits(p, a[4], a[5]) && (a[3] == NO_FD_SLOT || user_slot(a[3]));
 	case OP_PATH: return a[2] <= 3 && a[3] <= 07777 && a[4] <= 3;
 	case OP_CHECK: return a[1] >= 1 && a[1] <= 7;

@@ -28,7 +28,18 @@ for (const build of BUILDS) {
     );
     const result = await at.run(["-id", "x", "-debug", "start"], Buffer.alloc(100_000, "i"));
     assert.deepEqual([result.code, result.stdout.length, result.stderr], [5, 300_000, "warned"]);
-    assert.deepEqual(seen?.argv.slice(1), ["-namespace", "ns", "-address", "addr", "-publish-binary", "containerd", "-id", "x", "-debug", "start"]);
+    assert.deepEqual(seen?.argv.slice(1), [
+      "-namespace",
+      "ns",
+      "-address",
+      "addr",
+      "-publish-binary",
+      "containerd",
+      "-id",
+      "x",
+      "-debug",
+      "start",
+    ]);
     assert.equal(seen?.env.get("PATH"), "/usr/bin:/bin");
     assert.equal(seen?.cwd, at.bundle);
     assert.equal(seen?.stdin.length, 100_000);
@@ -38,9 +49,21 @@ for (const build of BUILDS) {
     await using at = new Installation(build);
     await using _server = serveMonitors(
       { path: join(at.dir, "server.sock") },
-      { start: async (r) => ({ kind: "print", code: 0, stdout: Buffer.from(`${r.argv.length}`), stderr: Buffer.alloc(0) }), monitor() {} },
+      {
+        start: async (r) => ({
+          kind: "print",
+          code: 0,
+          stdout: Buffer.from(`${r.argv.length}`),
+          stderr: Buffer.alloc(0),
+        }),
+        monitor() {},
+      },
     );
-    for (const args of [["--debug", "-id=x", "--bundle=/b", "start"], ["-id", "-address", "-debug", "start"], ["-namespace=ns", "--address", "addr", "delete"]]) {
+    for (const args of [
+      ["--debug", "-id=x", "--bundle=/b", "start"],
+      ["-id", "-address", "-debug", "start"],
+      ["-namespace=ns", "--address", "addr", "delete"],
+    ]) {
       assert.equal((await at.run(args)).code, 0);
     }
   });
@@ -54,12 +77,14 @@ for (const build of BUILDS) {
     assert.equal(statSync(join(at.dir, "server.sock")).mode & 0o777, 0o600);
     const status = readFileSync(`/proc/${at.serverPid()}/status`, "utf8");
     assert.match(status, /SigBlk:\s0+\n/);
-    assert.match(status, /PPid:\s1\n/);
+    assert.match(status, new RegExp(`NSsid:\\s${at.serverPid()}\\n`), "a session of its own");
     const env = readFileSync(`/proc/${at.serverPid()}/environ`, "utf8").split("\0");
     assert.ok(env.includes(`TRIMARAN_DIR=${at.dir}`) && !env.some((e) => e.startsWith("ASAN_OPTIONS")));
   });
 
-  test(`${build}: a task server that never greets is replaced after 5 s; the answer still comes`, { timeout: 30_000 }, async () => {
+  test(`${build}: a task server that never greets is replaced after 5 s; the answer still comes`, {
+    timeout: 30_000,
+  }, async () => {
     await using at = new Installation(build, FAKE);
     const answer = at.run(["-id", "pid", "start"]);
     await eventually(() => at.serverPid() !== undefined);
@@ -93,7 +118,14 @@ for (const build of BUILDS) {
     const programs = [before.encode(), after.encode(), Buffer.from("junk")];
     await using _server = serveMonitors(
       { path: join(at.dir, "server.sock") },
-      { start: async () => ({ kind: "serve", stdout: Buffer.from("address"), program: programs.shift() ?? Buffer.alloc(0) }), monitor() {} },
+      {
+        start: async () => ({
+          kind: "serve",
+          stdout: Buffer.from("address"),
+          program: programs.shift() ?? Buffer.alloc(0),
+        }),
+        monitor() {},
+      },
     );
     for (const text of [/program step 0: No such file/, /program step 1: No such file/, /bad program/]) {
       const result = await at.run(["-id", "x", "start"]);

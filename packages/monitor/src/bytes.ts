@@ -84,7 +84,8 @@ export class ByteReader {
 
   #take(count: number): number {
     const at = this.#at;
-    if (count > this.#bytes.length - at) throw new ProtocolError(`truncated: ${count} bytes wanted at ${at} of ${this.#bytes.length}`);
+    if (count > this.#bytes.length - at)
+      throw new ProtocolError(`truncated: ${count} bytes wanted at ${at} of ${this.#bytes.length}`);
     this.#at += count;
     return at;
   }

@@ -25,7 +25,11 @@ async function daemonOf(at: Installation): Promise<number> {
   for (const name of readdirSync("/proc")) {
     if (!/^\d+$/.test(name)) continue;
     try {
-      if (readFileSync(`/proc/${name}/environ`, "utf8").includes(`TRIMARAN_TEST=${at.root}\0`) && readFileSync(`/proc/${name}/environ`, "utf8").includes("TRIMARAN_MONITOR=")) return Number(name);
+      if (
+        readFileSync(`/proc/${name}/environ`, "utf8").includes(`TRIMARAN_TEST=${at.root}\0`) &&
+        readFileSync(`/proc/${name}/environ`, "utf8").includes("TRIMARAN_MONITOR=")
+      )
+        return Number(name);
     } catch {} // it ended
   }
   throw new Error("no daemon");
@@ -34,7 +38,9 @@ async function daemonOf(at: Installation): Promise<number> {
 for (const build of BUILDS) {
   for (const how of ["", "/stop"]) {
     for (const point of ["frame", "sent", "result"]) {
-      test(`${build}: RUN is done once, with the server ${how ? "stopped" : "killed"} at "${point}"`, { timeout }, async () => {
+      test(`${build}: RUN is done once, with the server ${how ? "stopped" : "killed"} at "${point}"`, {
+        timeout,
+      }, async () => {
         await using at = await openOutside(build);
         using client = await Client.open(at.socket);
         const first = await client.call("Pid");
@@ -44,7 +50,9 @@ for (const build of BUILDS) {
       });
     }
     for (const point of ["frame", "spawned", "gate", "execed", "exit"]) {
-      test(`${build}: a task runs once, with the server ${how ? "stopped" : "killed"} at "${point}"`, { timeout }, async () => {
+      test(`${build}: a task runs once, with the server ${how ? "stopped" : "killed"} at "${point}"`, {
+        timeout,
+      }, async () => {
         await using at = await openOutside(build);
         using client = await Client.open(at.socket);
         assert.equal(await client.call("Task", point + how), "status 17");
@@ -54,7 +62,9 @@ for (const build of BUILDS) {
     }
   }
 
-  test(`${build}: nothing to tell: no new server; an exit wakes one, and the open Wait is answered`, { timeout }, async () => {
+  test(`${build}: nothing to tell: no new server; an exit wakes one, and the open Wait is answered`, {
+    timeout,
+  }, async () => {
     await using at = await openOutside(build);
     using client = await Client.open(at.socket);
     assert.equal(await client.call("Sleeper", "1.5"), "ok");
@@ -69,7 +79,9 @@ for (const build of BUILDS) {
     assert.equal(await client.call("Note", ""), "kept");
   });
 
-  test(`${build}: an idle exit with BYE is not undone by an old exit; the next frame wakes a server`, { timeout }, async () => {
+  test(`${build}: an idle exit with BYE is not undone by an old exit; the next frame wakes a server`, {
+    timeout,
+  }, async () => {
     await using at = await openOutside(build);
     using client = await Client.open(at.socket);
     await client.call("Task", "");

@@ -46,7 +46,9 @@ for (const build of BUILDS) {
       if (info.oversized) pod.link.send(conn, response(7, "too long"));
       else echo(conn, bytes, info);
     };
-    client.socket.write(encodeFrame({ stream: 7, type: FrameType.Request, flags: 0, payload: Buffer.alloc((4 << 20) + 1) }));
+    client.socket.write(
+      encodeFrame({ stream: 7, type: FrameType.Request, flags: 0, payload: Buffer.alloc((4 << 20) + 1) }),
+    );
     assert.equal(await client.answer(7), "too long");
     assert.equal(seen[0]?.oversized, true);
     assert.equal(seen[0]?.bytes.length, 10);

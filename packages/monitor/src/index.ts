@@ -1,3 +1,9 @@
 export { ProtocolError } from "./bytes.ts";
 export type { Launch, MonitorLink, ProcessReport, RunResult, SyncReport } from "./monitor-link.ts";
-export { type MonitorHandlers, type MonitorServer, type StartAnswer, type StartRequest, serveMonitors } from "./server.ts";
+export {
+  type MonitorHandlers,
+  type MonitorServer,
+  type StartAnswer,
+  type StartRequest,
+  serveMonitors,
+} from "./server.ts";

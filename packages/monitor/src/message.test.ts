@@ -16,36 +16,50 @@ const strs = fc.array(str, { maxLength: 5 });
 const only = <V>(value: V): fc.Arbitrary<V> => fc.constant(value);
 
 function plain(message: Message): Message {
-  return message.type === MessageType.Spawn ? { ...message, streams: message.streams.map((s) => ({ ...s })) } : { ...message };
+  return message.type === MessageType.Spawn
+    ? { ...message, streams: message.streams.map((s) => ({ ...s })) }
+    : { ...message };
 }
 
 /** Records as they come from fast-check have no prototype; decoded ones do. */
-const anyMessage: fc.Arbitrary<Message> = fc.oneof(
-  fc.record({ type: only(MessageType.Start), argv: strs, env: strs, cwd: str, stdin: bytes, pid: u32 }),
-  fc.record({ type: only(MessageType.Answer), kind: u8, code: i32, stdout: bytes, stderr: bytes, program: bytes }),
-  fc.record({ type: only(MessageType.Hello), version: u32, pid: u32, identity: str }),
-  fc.record({ type: only(MessageType.Note), key: str, value: bytes }),
-  fc.record({ type: only(MessageType.Proc), key: str, flags: u16, pid: u32, step: u32, errno: u32, waitStatus: i32, exitedAtNs: u64, startTime: u64 }),
-  fc.record({ type: fc.constantFrom(MessageType.Ready, MessageType.Exit, MessageType.Bye) }),
-  fc.record({ type: only(MessageType.Welcome), version: u32, pid: u32 }),
-  fc.record({ type: only(MessageType.Frame), flags: u16, conn: u32, frame: bytes }),
-  fc.record({ type: only(MessageType.Send), conn: u32, frames: bytes }),
-  fc.record({ type: only(MessageType.ConnClosed), conn: u32 }),
-  fc.record({
-    type: only(MessageType.Spawn),
-    key: str,
-    streams: fc.array(fc.record({ fromSlot: u8, toSlot: u8, flags: u16 }), { maxLength: 4 }),
-    watches: fc.array(u8, { maxLength: 4 }),
-    program: bytes,
-  }),
-  fc.record({ type: only(MessageType.Run), seq: u32, conn: u32, stream: u32, nth: u16, key: str, program: bytes }),
-  fc.record({ type: only(MessageType.Result), seq: u32, step: u32, errno: u32, value: u64 }),
-  fc.record({ type: fc.constantFrom(MessageType.Gate, MessageType.Forget), key: str }),
-  fc.record({ type: only(MessageType.Sync), key: str, code: u32, value: u64, hasFd: fc.boolean(), data: bytes }),
-  fc.record({ type: only(MessageType.SyncReply), key: str, errno: u32, value: u64 }),
-  fc.record({ type: only(MessageType.Watch), key: str, slot: u8, data: bytes }),
-  fc.record({ type: fc.constantFrom(MessageType.Ping, MessageType.Pong), token: u64 }),
-).map((message) => plain(message));
+const anyMessage: fc.Arbitrary<Message> = fc
+  .oneof(
+    fc.record({ type: only(MessageType.Start), argv: strs, env: strs, cwd: str, stdin: bytes, pid: u32 }),
+    fc.record({ type: only(MessageType.Answer), kind: u8, code: i32, stdout: bytes, stderr: bytes, program: bytes }),
+    fc.record({ type: only(MessageType.Hello), version: u32, pid: u32, identity: str }),
+    fc.record({ type: only(MessageType.Note), key: str, value: bytes }),
+    fc.record({
+      type: only(MessageType.Proc),
+      key: str,
+      flags: u16,
+      pid: u32,
+      step: u32,
+      errno: u32,
+      waitStatus: i32,
+      exitedAtNs: u64,
+      startTime: u64,
+    }),
+    fc.record({ type: fc.constantFrom(MessageType.Ready, MessageType.Exit, MessageType.Bye) }),
+    fc.record({ type: only(MessageType.Welcome), version: u32, pid: u32 }),
+    fc.record({ type: only(MessageType.Frame), flags: u16, conn: u32, frame: bytes }),
+    fc.record({ type: only(MessageType.Send), conn: u32, frames: bytes }),
+    fc.record({ type: only(MessageType.ConnClosed), conn: u32 }),
+    fc.record({
+      type: only(MessageType.Spawn),
+      key: str,
+      streams: fc.array(fc.record({ fromSlot: u8, toSlot: u8, flags: u16 }), { maxLength: 4 }),
+      watches: fc.array(u8, { maxLength: 4 }),
+      program: bytes,
+    }),
+    fc.record({ type: only(MessageType.Run), seq: u32, conn: u32, stream: u32, nth: u16, key: str, program: bytes }),
+    fc.record({ type: only(MessageType.Result), seq: u32, step: u32, errno: u32, value: u64 }),
+    fc.record({ type: fc.constantFrom(MessageType.Gate, MessageType.Forget), key: str }),
+    fc.record({ type: only(MessageType.Sync), key: str, code: u32, value: u64, hasFd: fc.boolean(), data: bytes }),
+    fc.record({ type: only(MessageType.SyncReply), key: str, errno: u32, value: u64 }),
+    fc.record({ type: only(MessageType.Watch), key: str, slot: u8, data: bytes }),
+    fc.record({ type: fc.constantFrom(MessageType.Ping, MessageType.Pong), token: u64 }),
+  )
+  .map((message) => plain(message));
 
 function decodeAll(chunks: readonly Uint8Array[]): Message[] {
   const stream = new MessageStream();
@@ -70,7 +84,8 @@ test("a truncated or padded body throws", () => {
       const whole = encodeMessage(message);
       const body = whole.subarray(HEADER_BYTES);
       if (message.type === MessageType.Frame || message.type === MessageType.Send) return; // their end is open
-      if (body.length) assert.throws(() => decodeMessage(message.type, 0, body.subarray(0, seed % body.length)), ProtocolError);
+      if (body.length)
+        assert.throws(() => decodeMessage(message.type, 0, body.subarray(0, seed % body.length)), ProtocolError);
       assert.throws(() => decodeMessage(message.type, 0, Buffer.concat([body, Buffer.alloc(1)])), ProtocolError);
     }),
   );
@@ -93,7 +108,10 @@ test("a body above 8 MiB is refused before it is buffered", () => {
   const header = Buffer.alloc(HEADER_BYTES);
   header.writeUInt32LE(BODY_LIMIT_BYTES + 1, 0);
   assert.throws(() => [...new MessageStream().push(header)], ProtocolError);
-  assert.throws(() => encodeMessage({ type: MessageType.Send, conn: 1, frames: Buffer.alloc(BODY_LIMIT_BYTES) }), ProtocolError);
+  assert.throws(
+    () => encodeMessage({ type: MessageType.Send, conn: 1, frames: Buffer.alloc(BODY_LIMIT_BYTES) }),
+    ProtocolError,
+  );
 });
 
 test("a string with a NUL is refused", () => {

@@ -1,6 +1,15 @@
 import type { Socket } from "node:net";
 import { ProtocolError } from "./bytes.ts";
-import { encodeMessage, FrameFlag, HEADER_BYTES, type Message, MessageType, PROTOCOL_VERSION, ProcFlag, StreamFlag } from "./message.ts";
+import {
+  encodeMessage,
+  FrameFlag,
+  HEADER_BYTES,
+  type Message,
+  MessageType,
+  PROTOCOL_VERSION,
+  ProcFlag,
+  StreamFlag,
+} from "./message.ts";
 
 /** What is known of one entry: the whole state, as of the last PROC. PROTOCOL.md, section 4. */
 export interface ProcessReport {
@@ -21,7 +30,12 @@ export interface ProcessReport {
 
 export interface Launch {
   readonly program: Uint8Array;
-  readonly streams?: readonly { readonly from: number; readonly to: number; readonly keepTarget?: boolean; readonly uncounted?: boolean }[];
+  readonly streams?: readonly {
+    readonly from: number;
+    readonly to: number;
+    readonly keepTarget?: boolean;
+    readonly uncounted?: boolean;
+  }[];
   /** Slots whose readiness is reported by `onWatch`. */
   readonly watches?: readonly number[];
 }
@@ -117,7 +131,8 @@ export class ConnectedMonitor implements MonitorLink {
   #lastSeq = 0;
 
   constructor(socket: Socket, hello: Of<"Hello">, announce: (link: MonitorLink) => void) {
-    if (hello.version !== PROTOCOL_VERSION) throw new ProtocolError(`version ${hello.version}: this server speaks ${PROTOCOL_VERSION}`);
+    if (hello.version !== PROTOCOL_VERSION)
+      throw new ProtocolError(`version ${hello.version}: this server speaks ${PROTOCOL_VERSION}`);
     this.identity = hello.identity;
     this.pid = hello.pid;
     this.#socket = socket;
@@ -142,7 +157,10 @@ export class ConnectedMonitor implements MonitorLink {
         this.#announce(this);
         break;
       case MessageType.Frame:
-        this.onFrame(m.conn, m.frame, { replayed: (m.flags & FrameFlag.Replayed) !== 0, oversized: (m.flags & FrameFlag.Oversized) !== 0 });
+        this.onFrame(m.conn, m.frame, {
+          replayed: (m.flags & FrameFlag.Replayed) !== 0,
+          oversized: (m.flags & FrameFlag.Oversized) !== 0,
+        });
         break;
       case MessageType.ConnClosed:
         this.onConnClosed(m.conn);
@@ -220,7 +238,9 @@ export class ConnectedMonitor implements MonitorLink {
       toSlot: s.to,
       flags: (s.keepTarget ? StreamFlag.KeepTarget : 0) | (s.uncounted ? StreamFlag.Uncounted : 0),
     }));
-    this.#write(encodeMessage({ type: MessageType.Spawn, key, streams, watches: launch.watches ?? [], program: launch.program }));
+    this.#write(
+      encodeMessage({ type: MessageType.Spawn, key, streams, watches: launch.watches ?? [], program: launch.program }),
+    );
   }
 
   run(key: string, program: Uint8Array, once = { conn: 0, stream: 0, nth: 0 }): Promise<RunResult> {
@@ -229,7 +249,9 @@ export class ConnectedMonitor implements MonitorLink {
     const seq = this.#lastSeq;
     const result = Promise.withResolvers<RunResult>();
     this.#runs.set(seq, result);
-    this.#write(encodeMessage({ type: MessageType.Run, seq, conn: once.conn, stream: once.stream, nth: once.nth, key, program }));
+    this.#write(
+      encodeMessage({ type: MessageType.Run, seq, conn: once.conn, stream: once.stream, nth: once.nth, key, program }),
+    );
     return result.promise;
   }
 

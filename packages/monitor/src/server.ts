@@ -46,10 +46,24 @@ function toRequest(m: Extract<Message, { type: typeof MessageType.Start }>): Sta
 
 function encodeAnswer(answer: StartAnswer): Buffer {
   if (answer.kind === "undo")
-    return encodeMessage({ type: MessageType.Answer, kind: 2, code: 0, stdout: NOTHING, stderr: NOTHING, program: NOTHING });
+    return encodeMessage({
+      type: MessageType.Answer,
+      kind: 2,
+      code: 0,
+      stdout: NOTHING,
+      stderr: NOTHING,
+      program: NOTHING,
+    });
   return encodeMessage(
     answer.kind === "print"
-      ? { type: MessageType.Answer, kind: 0, code: answer.code, stdout: answer.stdout, stderr: answer.stderr, program: NOTHING }
+      ? {
+          type: MessageType.Answer,
+          kind: 0,
+          code: answer.code,
+          stdout: answer.stdout,
+          stderr: answer.stderr,
+          program: NOTHING,
+        }
       : { type: MessageType.Answer, kind: 1, code: 0, stdout: answer.stdout, stderr: NOTHING, program: answer.program },
   );
 }
@@ -96,7 +110,8 @@ class Peer {
   #take(message: Message): void {
     if (this.#monitor) this.#monitor.take(message);
     else if (this.#starter) throw new ProtocolError("a starter sends one message");
-    else if (message.type === MessageType.Hello) this.#monitor = new ConnectedMonitor(this.#socket, message, this.#handlers.monitor);
+    else if (message.type === MessageType.Hello)
+      this.#monitor = new ConnectedMonitor(this.#socket, message, this.#handlers.monitor);
     else if (message.type === MessageType.Start) {
       this.#starter = true;
       void answerStarter(this.#socket, toRequest(message), this.#handlers);

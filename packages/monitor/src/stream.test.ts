@@ -45,7 +45,10 @@ for (const build of BUILDS) {
     await pod.process("a", (r) => exited(r) && r.drained);
     assert.equal((await sum).stdout, want);
     const file = join(pod.at.root, "file");
-    pod.link.spawn("b", { program: piped(script, file, constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND), streams: [{ from: 0, to: 2 }] });
+    pod.link.spawn("b", {
+      program: piped(script, file, constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND),
+      streams: [{ from: 0, to: 2 }],
+    });
     await pod.process("b", (r) => exited(r) && r.drained);
     assert.equal(execFileSync("sh", ["-c", `sha256sum < ${file}`], { encoding: "utf8" }), want);
   });
@@ -67,7 +70,13 @@ for (const build of BUILDS) {
     p.dup3(slot(2), 0);
     p.dup3(slot(5), 1);
     p.exec(["/bin/cat"]);
-    pod.link.spawn("cat", { program: p.encode(), streams: [{ from: 0, to: 3, uncounted: true }, { from: 4, to: 6 }] });
+    pod.link.spawn("cat", {
+      program: p.encode(),
+      streams: [
+        { from: 0, to: 3, uncounted: true },
+        { from: 4, to: 6 },
+      ],
+    });
     await pod.process("cat", (r) => r.execed);
     for (const word of ["one ", "two "]) execFileSync("sh", ["-c", `printf '${word}' > ${input}`]);
     const writer = openSync(input, "w");
@@ -85,13 +94,23 @@ for (const build of BUILDS) {
     await using pod = await Pod.open(build);
     const path = fifo(pod, "out");
     const reader = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
-    pod.link.spawn("pipe", { program: piped("exec 2>/dev/null; trap '' PIPE; for i in 1 2 3 4 5 6 7 8; do sleep 0.05; echo x || exit 33; done", path, constants.O_WRONLY | constants.O_NONBLOCK), streams: [{ from: 0, to: 2 }] });
+    pod.link.spawn("pipe", {
+      program: piped(
+        "exec 2>/dev/null; trap '' PIPE; for i in 1 2 3 4 5 6 7 8; do sleep 0.05; echo x || exit 33; done",
+        path,
+        constants.O_WRONLY | constants.O_NONBLOCK,
+      ),
+      streams: [{ from: 0, to: 2 }],
+    });
     await pod.process("pipe", (r) => r.execed);
     closeSync(reader);
     const end = await pod.process("pipe", (r) => exited(r) && r.drained);
     assert.equal((end.exit?.waitStatus ?? 0) >> 8, 33);
     const held = fifo(pod, "held");
-    pod.link.spawn("held", { program: piped("echo hello", held, O_RDWR_NONBLOCK), streams: [{ from: 0, to: 2, keepTarget: true }] });
+    pod.link.spawn("held", {
+      program: piped("echo hello", held, O_RDWR_NONBLOCK),
+      streams: [{ from: 0, to: 2, keepTarget: true }],
+    });
     await pod.process("held", (r) => exited(r) && r.drained);
     const late = openSync(held, constants.O_RDONLY | constants.O_NONBLOCK);
     const buffer = Buffer.alloc(100);
@@ -111,10 +130,21 @@ for (const build of BUILDS) {
     await using pod = await Pod.open(build);
     const path = fifo(pod, "out");
     const reader = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
-    pod.link.spawn("flood", { program: piped("yes | head -c 3000000; sleep 1000", path, O_RDWR_NONBLOCK), streams: [{ from: 0, to: 2 }] });
-    pod.link.spawn("other", { program: piped("echo fine", join(pod.at.root, "other"), 0o101), streams: [{ from: 0, to: 2 }] });
+    pod.link.spawn("flood", {
+      program: piped("yes | head -c 3000000; exec sleep 1000", path, O_RDWR_NONBLOCK),
+      streams: [{ from: 0, to: 2 }],
+    });
+    pod.link.spawn("other", {
+      program: piped("echo fine", join(pod.at.root, "other"), 0o101),
+      streams: [{ from: 0, to: 2 }],
+    });
     await pod.process("other", (r) => exited(r) && r.drained);
-    const ticks = (): number => readFileSync(`/proc/${pod.link.pid}/stat`, "utf8").split(") ")[1]?.split(" ").slice(11, 13).reduce((a, b) => a + Number(b), 0) ?? 0;
+    const ticks = (): number =>
+      readFileSync(`/proc/${pod.link.pid}/stat`, "utf8")
+        .split(") ")[1]
+        ?.split(" ")
+        .slice(11, 13)
+        .reduce((a, b) => a + Number(b), 0) ?? 0;
     const before = ticks();
     await new Promise((resolve) => setTimeout(resolve, 300));
     assert.ok(ticks() - before <= 2, "no busy loop while it is stalled");
@@ -143,7 +173,10 @@ for (const build of BUILDS) {
     const drain = spawn("sh", ["-c", `cat ${path} > /dev/null`]);
     pod.link.onFrame = (conn, frame) => pod.link.send(conn, response(Buffer.from(frame).readUInt32BE(4), "ok"));
     using client = await pod.connect();
-    pod.link.spawn("flood", { program: piped("exec cat /dev/zero", path, O_RDWR_NONBLOCK), streams: [{ from: 0, to: 2 }] });
+    pod.link.spawn("flood", {
+      program: piped("exec cat /dev/zero", path, O_RDWR_NONBLOCK),
+      streams: [{ from: 0, to: 2 }],
+    });
     await pod.process("flood", (r) => r.execed);
     const times: number[] = [];
     for (let i = 0; i < 100; i++) {
@@ -178,8 +211,16 @@ for (const build of BUILDS) {
     p.exec(["/bin/sh", "-c", "tty -s && stty -echo && read line && echo got $line; seq 1 20000"]);
     pod.link.onSync = (s) => pod.link.syncReply(s.key, 0, 0n);
     const copy = run("sh", ["-c", `exec sha256sum < ${out}`]);
-    const expect = execFileSync("sh", ["-c", "(echo got hi; seq 1 20000) | sed 's/$/\\r/' | sha256sum"], { encoding: "utf8" });
-    pod.link.spawn("t", { program: p.encode(), streams: [{ from: 3, to: 1 }, { from: 0, to: 3, keepTarget: true, uncounted: true }] });
+    const expect = execFileSync("sh", ["-c", "(echo got hi; seq 1 20000) | sed 's/$/\\r/' | sha256sum"], {
+      encoding: "utf8",
+    });
+    pod.link.spawn("t", {
+      program: p.encode(),
+      streams: [
+        { from: 3, to: 1 },
+        { from: 0, to: 3, keepTarget: true, uncounted: true },
+      ],
+    });
     await pod.process("t", (r) => r.execed);
     await new Promise((resolve) => setTimeout(resolve, 200)); // until echo is off
     execFileSync("sh", ["-c", `echo hi > ${input}`]);
@@ -191,7 +232,10 @@ for (const build of BUILDS) {
   test(`${build}: a background child keeps the output open: exited, not drained`, async () => {
     await using pod = await Pod.open(build);
     const out = join(pod.at.root, "out");
-    pod.link.spawn("bg", { program: piped("(sleep 0.4; echo late) & echo early", out, 0o101), streams: [{ from: 0, to: 2 }] });
+    pod.link.spawn("bg", {
+      program: piped("(sleep 0.4; echo late) & echo early", out, 0o101),
+      streams: [{ from: 0, to: 2 }],
+    });
     const end = await pod.process("bg", exited);
     assert.equal(end.drained, false);
     await pod.process("bg", (r) => r.drained);

@@ -1,7 +1,16 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmdirSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmdirSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { BUILDS, type Build, Installation, makeMonitor } from "./testing/pod.ts";
@@ -62,8 +71,17 @@ for (const build of BUILDS) {
     const file = join(at.root, "file");
     writeFileSync(file, "");
     const lines = [
-      "pid 4711", `kill-cgroup ${group}`, `kill-pid ${victim.pid} ${startTime(victim.pid ?? 0)}`, `kill-pid ${bystander.pid} 1`,
-      `umount ${mounted}`, `rmdir ${mounted}`, `rmdir ${group}`, `unlink ${file}`, "unlink /no/such/file", "umount /no/such/mount", "rmdir /no/such/dir",
+      "pid 4711",
+      `kill-cgroup ${group}`,
+      `kill-pid ${victim.pid} ${startTime(victim.pid ?? 0)}`,
+      `kill-pid ${bystander.pid} 1`,
+      `umount ${mounted}`,
+      `rmdir ${mounted}`,
+      `rmdir ${group}`,
+      `unlink ${file}`,
+      "unlink /no/such/file",
+      "umount /no/such/mount",
+      "rmdir /no/such/dir",
     ];
     writeFileSync(join(at.bundle, "trimaran.undo"), lines.map((line) => `${line}\n`).join(""));
     const gone = [once(victim, "exit"), once(member, "exit")];
@@ -93,8 +111,26 @@ for (const build of BUILDS) {
     const file = join(at.root, "canary");
     writeFileSync(file, "");
     const bad = [
-      "unlink relative", `unlink ${at.root}/../x`, `unlink ${at.root}/./x`, "unlink", "unlink ", " unlink /x", "rm /x", "pid 0", "pid -1", "pid 1x", "pid 99999999999",
-      "kill-pid 1", "kill-pid 1 ", "kill-pid 1 2 3", "kill-pid 1 0", "", "pid 12 ", "umount x", `unlink /${"x".repeat(4096)}`, "unlink /x\0y",
+      "unlink relative",
+      `unlink ${at.root}/../x`,
+      `unlink ${at.root}/./x`,
+      "unlink",
+      "unlink ",
+      " unlink /x",
+      "rm /x",
+      "pid 0",
+      "pid -1",
+      "pid 1x",
+      "pid 99999999999",
+      "kill-pid 1",
+      "kill-pid 1 ",
+      "kill-pid 1 2 3",
+      "kill-pid 1 0",
+      "",
+      "pid 12 ",
+      "umount x",
+      `unlink /${"x".repeat(4096)}`,
+      "unlink /x\0y",
     ];
     for (const line of bad) {
       writeFileSync(join(at.bundle, "trimaran.undo"), `unlink ${file}\n${line}\n`);
@@ -118,7 +154,7 @@ for (const build of BUILDS) {
     chmodSync(undo, 0o600);
     renameSync(undo, join(at.root, "elsewhere"));
     symlinkSync(join(at.root, "elsewhere"), undo);
-    assert.match((await at.run(DELETE)).stderr, /symbolic/);
+    assert.match((await at.run(DELETE)).stderr, /symbolic/i);
     assert.ok(existsSync(file));
   });
 
@@ -127,7 +163,10 @@ for (const build of BUILDS) {
     const folder = join(at.root, "tree");
     mkdirSync(join(folder, "a/b"), { recursive: true });
     writeFileSync(join(folder, "a/file"), "");
-    writeFileSync(join(at.bundle, "trimaran.undo"), `rmdir ${folder}\nunlink ${join(folder, "a/file")}\nrmdir ${folder}\n`);
+    writeFileSync(
+      join(at.bundle, "trimaran.undo"),
+      `rmdir ${folder}\nunlink ${join(folder, "a/file")}\nrmdir ${folder}\n`,
+    );
     const startedAt = Date.now();
     const result = await at.run(DELETE);
     assert.match(result.stderr, /undo: rmdir .*not empty/i);

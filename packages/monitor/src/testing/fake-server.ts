@@ -6,11 +6,11 @@ import { closeSync, existsSync, openSync, readFileSync, writeFileSync } from "no
 import { join } from "node:path";
 import type { MonitorLink } from "../monitor-link.ts";
 import { serveMonitors } from "../server.ts";
-import { data, imm, Program, reg, nr, serveProgram } from "./program.ts";
+import { data, imm, nr, Program, reg, serveProgram } from "./program.ts";
 import { parseRequest, response } from "./ttrpc.ts";
 
-const root = process.env["TRIMARAN_TEST"] ?? "";
-const dir = process.env["TRIMARAN_DIR"] ?? "";
+const root = process.env.TRIMARAN_TEST ?? "";
+const dir = process.env.TRIMARAN_DIR ?? "";
 
 if (process.argv[2] !== "--serve") {
   console.log(`script: ${process.argv.slice(2).join(" ")}`);
@@ -28,8 +28,21 @@ function die(point: string, wanted: string): void {
 }
 
 function environment(): string[] {
-  const names = ["TRIMARAN_STATE", "TRIMARAN_DIR", "TRIMARAN_CMD", "TRIMARAN_SHIM", "TRIMARAN_ADDRESS", "TRIMARAN_NAMESPACE", "TRIMARAN_TEST", "PATH"];
-  return ["TRIMARAN_MONITOR=pod-1", "ASAN_OPTIONS=detect_leaks=0", ...names.map((name) => `${name}=${process.env[name] ?? ""}`)];
+  const names = [
+    "TRIMARAN_STATE",
+    "TRIMARAN_DIR",
+    "TRIMARAN_CMD",
+    "TRIMARAN_SHIM",
+    "TRIMARAN_ADDRESS",
+    "TRIMARAN_NAMESPACE",
+    "TRIMARAN_TEST",
+    "PATH",
+  ];
+  return [
+    "TRIMARAN_MONITOR=pod-1",
+    "ASAN_OPTIONS=detect_leaks=0",
+    ...names.map((name) => `${name}=${process.env[name] ?? ""}`),
+  ];
 }
 
 /** Appends one byte to ROOT/count: done twice, it would show. */
@@ -84,9 +97,14 @@ const server = serveMonitors(
     async start(request) {
       const id = request.argv[request.argv.indexOf("-id") + 1] ?? "";
       if (existsSync(join(root, "slow"))) await new Promise((resolve) => setTimeout(resolve, 6000));
-      if (id === "pid") return { kind: "print", code: 0, stdout: Buffer.from(`${process.pid}`), stderr: new Uint8Array() };
+      if (id === "pid")
+        return { kind: "print", code: 0, stdout: Buffer.from(`${process.pid}`), stderr: new Uint8Array() };
       if (id === "boom") throw new Error("boom");
-      return { kind: "serve", stdout: Buffer.from("unix:///pod"), program: serveProgram(join(root, "pod.sock"), environment(), join(root, "monitor.log")) };
+      return {
+        kind: "serve",
+        stdout: Buffer.from("unix:///pod"),
+        program: serveProgram(join(root, "pod.sock"), environment(), join(root, "monitor.log")),
+      };
     },
     monitor(link) {
       link.onProcess = (report) => watchers.get(report.key)?.();

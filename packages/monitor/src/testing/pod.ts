@@ -2,7 +2,16 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, execFile, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { MonitorLink, ProcessReport } from "../monitor-link.ts";
@@ -11,7 +20,7 @@ import { serveProgram } from "./program.ts";
 import { Client } from "./ttrpc.ts";
 
 const ROOT = join(import.meta.dirname, "../../../..");
-export const OUT = process.env["MONITOR_OUT"] ?? join(ROOT, "build/monitor");
+export const OUT = process.env.MONITOR_OUT ?? join(ROOT, "build/monitor");
 export const BUILDS = ["monitor", "monitor-asan"] as const;
 export type Build = (typeof BUILDS)[number];
 export const SHIM = "containerd-shim-test-v2";
@@ -19,7 +28,11 @@ export const NODE = process.execPath;
 
 /** `make` of the targets, once for each test file. */
 export function makeMonitor(...targets: readonly string[]): void {
-  execFileSync("make", ["-s", "-C", join(import.meta.dirname, "../../c"), `OUT=${OUT}`, ...targets.map((t) => join(OUT, t))], { stdio: ["ignore", "inherit", "inherit"] });
+  execFileSync(
+    "make",
+    ["-s", "-C", join(import.meta.dirname, "../../c"), `OUT=${OUT}`, ...targets.map((t) => join(OUT, t))],
+    { stdio: ["ignore", "inherit", "inherit"] },
+  );
 }
 
 export interface StarterResult {
@@ -42,7 +55,8 @@ export class Installation implements AsyncDisposable {
 
   constructor(build: Build, command: readonly string[] = ["/bin/false"]) {
     let hash = 0xcbf29ce484222325n;
-    for (const byte of Buffer.from(`${SHIM}\0addr\0ns`)) hash = ((hash ^ BigInt(byte)) * 0x100000001b3n) & 0xffffffffffffffffn;
+    for (const byte of Buffer.from(`${SHIM}\0addr\0ns`))
+      hash = ((hash ^ BigInt(byte)) * 0x100000001b3n) & 0xffffffffffffffffn;
     this.dir = join(this.state, hash.toString(16).padStart(16, "0"));
     for (const folder of ["bin", "lib/trimaran", "bundle"]) mkdirSync(join(this.root, folder), { recursive: true });
     mkdirSync(this.dir, { recursive: true, mode: 0o700 });
@@ -53,20 +67,42 @@ export class Installation implements AsyncDisposable {
 
   get environment(): string[] {
     return [
-      `TRIMARAN_MONITOR=pod-1`, `TRIMARAN_STATE=${this.state}`, `TRIMARAN_DIR=${this.dir}`, `TRIMARAN_CMD=${this.cmd}`, `TRIMARAN_SHIM=${SHIM}`,
-      "TRIMARAN_ADDRESS=addr", "TRIMARAN_NAMESPACE=ns", `TRIMARAN_TEST=${this.root}`, "ASAN_OPTIONS=detect_leaks=0", "PATH=/usr/bin:/bin",
+      `TRIMARAN_MONITOR=pod-1`,
+      `TRIMARAN_STATE=${this.state}`,
+      `TRIMARAN_DIR=${this.dir}`,
+      `TRIMARAN_CMD=${this.cmd}`,
+      `TRIMARAN_SHIM=${SHIM}`,
+      "TRIMARAN_ADDRESS=addr",
+      "TRIMARAN_NAMESPACE=ns",
+      `TRIMARAN_TEST=${this.root}`,
+      "ASAN_OPTIONS=detect_leaks=0",
+      "PATH=/usr/bin:/bin",
     ];
   }
   serveAnswer(): StartAnswer {
-    return { kind: "serve", stdout: Buffer.from(`unix://${this.socket}`), program: serveProgram(this.socket, this.environment, this.log) };
+    return {
+      kind: "serve",
+      stdout: Buffer.from(`unix://${this.socket}`),
+      program: serveProgram(this.socket, this.environment, this.log),
+    };
   }
   /** Run the shim as containerd does. */
   run(args: readonly string[], stdin?: Uint8Array): Promise<StarterResult> {
     const words = ["-namespace", "ns", "-address", "addr", "-publish-binary", "containerd", ...args];
     return new Promise((resolve) => {
       const child = execFile(
-        this.exe, words,
-        { env: { TRIMARAN_STATE: this.state, TRIMARAN_TEST: this.root, ASAN_OPTIONS: "detect_leaks=0", PATH: "/usr/bin:/bin" }, cwd: this.bundle, encoding: "buffer" },
+        this.exe,
+        words,
+        {
+          env: {
+            TRIMARAN_STATE: this.state,
+            TRIMARAN_TEST: this.root,
+            ASAN_OPTIONS: "detect_leaks=0",
+            PATH: "/usr/bin:/bin",
+          },
+          cwd: this.bundle,
+          encoding: "buffer",
+        },
         (_error, stdout, stderr) => resolve({ code: child.exitCode, stdout, stderr: stderr.toString() }),
       );
       child.stdin?.on("error", () => {});
@@ -122,7 +158,10 @@ export class Pod implements AsyncDisposable {
     const pod = new Pod(build);
     pod.serve(start);
     const result = await pod.at.run(["-id", "x", "start"]);
-    assert.deepEqual({ code: result.code, stderr: result.stderr, stdout: result.stdout.toString() }, { code: 0, stderr: "", stdout: `unix://${pod.at.socket}` });
+    assert.deepEqual(
+      { code: result.code, stderr: result.stderr, stdout: result.stdout.toString() },
+      { code: 0, stderr: "", stdout: `unix://${pod.at.socket}` },
+    );
     await pod.until(() => pod.links === 1);
     return pod;
   }
@@ -130,12 +169,17 @@ export class Pod implements AsyncDisposable {
     rmSync(join(this.at.dir, "server.sock"), { force: true });
     const lock = this.#lock;
     this.#lock = undefined;
-    this.#server = serveMonitors({ path: join(this.at.dir, "server.sock") }, { start, monitor: (link) => this.#joined(link) });
+    this.#server = serveMonitors(
+      { path: join(this.at.dir, "server.sock") },
+      { start, monitor: (link) => this.#joined(link) },
+    );
     lock?.kill("SIGKILL");
   }
   /** The task server goes away in good order, with BYE. Until `serve`, the monitor can't start another: the lock is taken. */
   async sleep(): Promise<void> {
-    this.#lock = spawn("flock", ["-F", join(this.at.dir, "server.lock"), "sh", "-c", "echo locked; exec sleep 1000"], { stdio: ["ignore", "pipe", "ignore"] });
+    this.#lock = spawn("flock", ["-F", join(this.at.dir, "server.lock"), "sh", "-c", "echo locked; exec sleep 1000"], {
+      stdio: ["ignore", "pipe", "ignore"],
+    });
     await once(this.#lock.stdout ?? this.#lock, "data");
     await this.#server?.close();
     this.#server = undefined;

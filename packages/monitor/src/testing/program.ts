@@ -2,14 +2,87 @@
 import { ByteWriter } from "../bytes.ts";
 
 export const Op = {
-  Sys: 1, Clone: 2, Sync: 3, Gate: 4, Path: 5, Check: 6, Caps: 7, Cwd: 8, Find: 9, Close: 10, Store: 11, Exec: 12, Keep: 13, Drop: 14, Field: 15,
-  Pump: 16, Exit: 17, Branch: 18, Load: 19,
+  Sys: 1,
+  Clone: 2,
+  Sync: 3,
+  Gate: 4,
+  Path: 5,
+  Check: 6,
+  Caps: 7,
+  Cwd: 8,
+  Find: 9,
+  Close: 10,
+  Store: 11,
+  Exec: 12,
+  Keep: 13,
+  Drop: 14,
+  Field: 15,
+  Pump: 16,
+  Exit: 17,
+  Branch: 18,
+  Load: 19,
 } as const;
 
 /** x86_64 and arm64 numbers of what tests call. */
 const numbers = {
-  x64: { read: 0, write: 1, close: 3, ioctl: 16, nanosleep: 35, getpid: 39, socket: 41, bind: 49, listen: 50, fcntl: 72, setsid: 112, openat: 257, unlinkat: 263, setns: 308, eventfd2: 290, dup3: 292, pipe2: 293, pidfd_send_signal: 424, pidfd_open: 434, unshare: 272, exit_group: 231, kill: 62, umask: 95, getppid: 110, prlimit64: 302, mkdirat: 258, chdir: 80 },
-  arm64: { read: 63, write: 64, close: 57, ioctl: 29, nanosleep: 101, getpid: 172, socket: 198, bind: 200, listen: 201, fcntl: 25, setsid: 157, openat: 56, unlinkat: 35, setns: 268, eventfd2: 19, dup3: 24, pipe2: 59, pidfd_send_signal: 424, pidfd_open: 434, unshare: 97, exit_group: 94, kill: 129, umask: 166, getppid: 173, prlimit64: 261, mkdirat: 34, chdir: 49 },
+  x64: {
+    read: 0,
+    write: 1,
+    close: 3,
+    ioctl: 16,
+    nanosleep: 35,
+    getpid: 39,
+    socket: 41,
+    bind: 49,
+    listen: 50,
+    fcntl: 72,
+    setsid: 112,
+    openat: 257,
+    unlinkat: 263,
+    setns: 308,
+    eventfd2: 290,
+    dup3: 292,
+    pipe2: 293,
+    pidfd_send_signal: 424,
+    pidfd_open: 434,
+    unshare: 272,
+    exit_group: 231,
+    kill: 62,
+    umask: 95,
+    getppid: 110,
+    prlimit64: 302,
+    mkdirat: 258,
+    chdir: 80,
+  },
+  arm64: {
+    read: 63,
+    write: 64,
+    close: 57,
+    ioctl: 29,
+    nanosleep: 101,
+    getpid: 172,
+    socket: 198,
+    bind: 200,
+    listen: 201,
+    fcntl: 25,
+    setsid: 157,
+    openat: 56,
+    unlinkat: 35,
+    setns: 268,
+    eventfd2: 19,
+    dup3: 24,
+    pipe2: 59,
+    pidfd_send_signal: 424,
+    pidfd_open: 434,
+    unshare: 97,
+    exit_group: 94,
+    kill: 129,
+    umask: 166,
+    getppid: 173,
+    prlimit64: 261,
+    mkdirat: 34,
+    chdir: 49,
+  },
 };
 export const nr = process.arch === "arm64" ? numbers.arm64 : numbers.x64;
 
@@ -62,8 +135,15 @@ export class Program {
   /** The index of the step. */
   step(op: number, args: readonly Arg[], options: StepOptions & { nr?: number } = {}): number {
     const kinds = args.reduce((all, arg, i) => all | (arg.kind << (4 * i)), 0);
-    this.#steps.u16(op).u16(options.dst ?? 0xffff).u16(options.nr ?? 0).u16(options.skip ?? 0);
-    this.#steps.u16(options.tolerate?.[0] ?? 0).u16(options.tolerate?.[1] ?? 0).u32(kinds);
+    this.#steps
+      .u16(op)
+      .u16(options.dst ?? 0xffff)
+      .u16(options.nr ?? 0)
+      .u16(options.skip ?? 0);
+    this.#steps
+      .u16(options.tolerate?.[0] ?? 0)
+      .u16(options.tolerate?.[1] ?? 0)
+      .u32(kinds);
     for (let i = 0; i < 6; i++) this.#steps.u64(args[i]?.value ?? 0n);
     return this.#count++;
   }
@@ -73,7 +153,11 @@ export class Program {
   clone(options: { flags?: number; closeSlots?: number; stageExits?: boolean; raw?: Uint8Array } = {}): number {
     const args = Buffer.alloc(88);
     args.writeBigUInt64LE(BigInt(options.flags ?? 0), 0);
-    return this.step(Op.Clone, [data(this.bytes(options.raw ?? args)), imm(options.stageExits ? 1 : 0), imm(options.closeSlots ?? 0)]);
+    return this.step(Op.Clone, [
+      data(this.bytes(options.raw ?? args)),
+      imm(options.stageExits ? 1 : 0),
+      imm(options.closeSlots ?? 0),
+    ]);
   }
   gate(): number {
     return this.step(Op.Gate, []);
@@ -82,7 +166,14 @@ export class Program {
     const bytes = options.data ?? Buffer.alloc(1);
     return this.step(
       Op.Sync,
-      [imm(code), value, options.fd ?? imm(-1), imm(options.slot ?? 255), data(this.bytes(bytes)), imm(options.data?.length ?? 0)],
+      [
+        imm(code),
+        value,
+        options.fd ?? imm(-1),
+        imm(options.slot ?? 255),
+        data(this.bytes(bytes)),
+        imm(options.data?.length ?? 0),
+      ],
       options,
     );
   }
@@ -114,14 +205,22 @@ export class Program {
     return this.sys(nr.dup3, [from, imm(to), imm(0)]);
   }
   exec(argv: readonly string[], env: readonly string[] = ["PATH=/usr/bin:/bin"], options: StepOptions = {}): number {
-    return this.step(Op.Exec, [data(this.text(argv[0] ?? "")), data(this.strings(argv)), data(this.strings(env)), imm(AT_FDCWD), imm(0)], options);
+    return this.step(
+      Op.Exec,
+      [data(this.text(argv[0] ?? "")), data(this.strings(argv)), data(this.strings(env)), imm(AT_FDCWD), imm(0)],
+      options,
+    );
   }
   encode(): Uint8Array {
     const steps = this.#steps.finish();
     const dataOffset = 32 + steps.length;
     const relocOffset = dataOffset + this.#data.length;
     const out = new ByteWriter(relocOffset + 8 * this.#relocs.length);
-    out.u32(0x31504c54).u32(relocOffset + 8 * this.#relocs.length).u16(this.#count).u16(this.regs);
+    out
+      .u32(0x31504c54)
+      .u32(relocOffset + 8 * this.#relocs.length)
+      .u16(this.#count)
+      .u16(this.regs);
     out.u32(dataOffset).u32(this.#relocs.length).u32(relocOffset).u64(0n).raw(steps).raw(this.#data);
     for (const [where, target] of this.#relocs) out.u32(where).u32(target);
     return out.finish();
@@ -136,7 +235,12 @@ function unixAddress(path: string): Buffer {
 }
 
 /** The program of a "serve" answer: bind, listen, clone, exec the monitor as the pod's daemon. */
-export function serveProgram(socketPath: string, env: readonly string[], log: string, exe = "/proc/self/exe"): Uint8Array {
+export function serveProgram(
+  socketPath: string,
+  env: readonly string[],
+  log: string,
+  exe = "/proc/self/exe",
+): Uint8Array {
   const p = new Program();
   p.sys(nr.socket, [imm(1), imm(1 | 0o2000000), imm(0)], { dst: 0 });
   p.sys(nr.bind, [reg(0), data(p.bytes(unixAddress(socketPath))), imm(110)]);

@@ -5,9 +5,9 @@ import { FakeMonitor } from "../testing/fake-link.ts";
 import { type Forward, Outbox, RetryableError } from "./outbox.ts";
 
 const bytes = (text: string): Uint8Array => Buffer.from(text);
+const text = (envelope: Uint8Array): string => Buffer.from(envelope).toString();
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
-const eventNotes = (monitor: FakeMonitor): string[] =>
-  [...monitor.notes.values()].map((note) => Buffer.from(note).toString());
+const eventNotes = (monitor: FakeMonitor): string[] => [...monitor.notes.values()].map(text);
 
 /** An outbox of a new monitor, or of one that is there. */
 function open(forward: Forward, monitor = new FakeMonitor()) {
@@ -20,7 +20,7 @@ test("events go out one at a time, in order; each is a note until it was taken",
   const sent: string[] = [];
   let taken: () => void = () => undefined;
   const { outbox, monitor } = open((envelope) => {
-    sent.push(String(envelope));
+    sent.push(text(envelope));
     return new Promise((resolve) => {
       taken = resolve;
     });
@@ -51,7 +51,7 @@ test("while the daemon is away the first is tried again, after ever longer pause
   const { outbox, monitor } = open(async (envelope) => {
     tries++;
     if (away) throw new RetryableError("away");
-    sent.push(String(envelope));
+    sent.push(text(envelope));
   });
   outbox.add(bytes("a"));
   outbox.add(bytes("b"));
@@ -75,8 +75,8 @@ test("while the daemon is away the first is tried again, after ever longer pause
 test("an event that the daemon refuses is dropped with a line in the log; the next one goes", async () => {
   const sent: string[] = [];
   const { outbox, monitor, logged } = open(async (envelope) => {
-    if (String(envelope) === "bad") throw new Error("topic: must start with /");
-    sent.push(String(envelope));
+    if (text(envelope) === "bad") throw new Error("topic: must start with /");
+    sent.push(text(envelope));
   });
   outbox.add(bytes("bad"));
   outbox.add(bytes("good"));
@@ -104,7 +104,7 @@ test("the next task server goes on where the last one was killed", async () => {
   const sent: string[] = [];
   const first = open(() => new Promise(() => undefined));
   for (const text of ["a", "b"]) first.outbox.add(bytes(text));
-  const second = open(async (envelope) => void sent.push(String(envelope)), first.monitor);
+  const second = open(async (envelope) => void sent.push(text(envelope)), first.monitor);
   second.outbox.add(bytes("c"));
   await second.outbox.flushed(1000);
   assert.deepEqual([sent, eventNotes(second.monitor)], [["a", "b", "c"], []]);

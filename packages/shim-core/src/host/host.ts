@@ -64,7 +64,9 @@ export class Host {
 
   /** Run a program under a key. A key that the monitor knows already gives its process; the program is not run again. */
   launch(key: string, launch: Launch): MonitoredProcess {
+    const isKnown = this.has(key);
     const process = this.find(key, launch);
+    if (isKnown) return process;
     const { program, stdio, watches } = launch;
     this.#link.spawn(key, {
       program,

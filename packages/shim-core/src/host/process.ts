@@ -74,6 +74,12 @@ export class MonitoredProcess {
     this.#link.openGate(this.key);
   }
 
+  /** Let it go on from the start gate. Resolves once execve has succeeded; rejects where it failed. */
+  async start(): Promise<void> {
+    this.openGate();
+    await this.execed();
+  }
+
   /** Run a small program on this process's slots; `once` makes a replay of the request give the same answer without doing it again. */
   async run(program: Uint8Array, once?: RequestKey): Promise<{ readonly errno: number; readonly value: bigint }> {
     return await this.#link.run(this.key, program, once ? { ...once, nth: 0 } : undefined);

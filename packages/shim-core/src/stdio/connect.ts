@@ -11,7 +11,6 @@ const O_NONBLOCK = 0o4000;
 const O_CLOEXEC = 0o2000000;
 const IN_OPEN = 0x20;
 const POLLERR = 8;
-const F_SETPIPE_SZ = 1031;
 const FIONREAD = 0x541b;
 const S_IFIFO = 0o010000;
 // Source of the next three: packages/monitor/PROTOCOL.md, section 5.
@@ -19,9 +18,6 @@ const CHECK_TYPE = 1;
 const BRANCH_EQUAL = 0;
 const BRANCH_AT_LEAST = 3;
 const STORE_DECIMAL_NUL = 11;
-
-/** Four times the default: fewer wake-ups for a container that writes much. What the kernel refuses stays as it was. */
-export const PIPE_BYTES: number = 256 * 1024;
 
 /** A slot that output goes to. */
 export type OutputSlot = typeof SLOT.stdoutTarget | typeof SLOT.stderrTarget;
@@ -78,7 +74,6 @@ function connectIfThere(builder: ProgramBuilder, slot: OutputSlot): void {
   const path = data.bytes(Buffer.from(`${prefix}${"0".repeat(12)}\0`), 1);
   builder.op("STORE", [waiting, path.offset + prefix.length, STORE_DECIMAL_NUL]);
   const reader = builder.call("openat", [AT_FDCWD, path, O_RDONLY | O_NONBLOCK | O_CLOEXEC, 0]);
-  builder.sys("fcntl", [reader, F_SETPIPE_SZ, PIPE_BYTES], { tolerate: "any" });
   keep(builder, reader, UNREAD[slot]);
   const writer = builder.call("openat", [AT_FDCWD, path, O_WRONLY | O_NONBLOCK | O_CLOEXEC, 0]);
   keep(builder, writer, slot);

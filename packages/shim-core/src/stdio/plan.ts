@@ -1,5 +1,5 @@
 import type { Data, ProgramBuilder, Register, StdioPlan } from "@trimaran/linux";
-import { keep, type OutputSlot, openFifo, openOutputFifo, PIPE_BYTES } from "./connect.ts";
+import { keep, type OutputSlot, openFifo, openOutputFifo } from "./connect.ts";
 import { SLOT } from "./slots.ts";
 import type { Stdio, StdioTarget } from "./uris.ts";
 
@@ -10,7 +10,6 @@ const O_CREAT = 0o100;
 const O_APPEND = 0o2000;
 const O_CLOEXEC = 0o2000000;
 const AT_FDCWD = -100;
-const F_SETPIPE_SZ = 1031;
 
 /** A copy that the monitor makes, by slots. */
 export interface Stream {
@@ -147,7 +146,6 @@ function output(
   }
   openTarget(builder, target, kept);
   const { readEnd, writeEnd } = pipe(builder);
-  builder.sys("fcntl", [readEnd, F_SETPIPE_SZ, PIPE_BYTES], { tolerate: "any" });
   chown(builder, writeEnd, owner);
   keep(builder, writeEnd, child);
   keep(builder, readEnd, source);

@@ -1,4 +1,4 @@
-// A child of device-program.test.ts: joins the cgroups named in argv, then answers every line of stdin with its verdicts.
+// A child of device-program.e2e.test.ts: joins the cgroups named in argv, then answers every line of stdin with its verdicts.
 import { closeSync, openSync, writeFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { lazyNative } from "../../syscall/native.ts";

@@ -1,0 +1,62 @@
+import { globSync, readFileSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+
+/** One part of the suite: a command that exits with 0 if all is well. */
+export interface Part {
+  /** What `--only` takes; `--only=e2e` takes `e2e:cli`, too. */
+  readonly name: string;
+  readonly command: readonly string[];
+  /** Relative to the root. Default: the root. */
+  readonly directory?: string;
+  /** A part that hangs is ended and has failed. About four times what it takes on two cores. */
+  readonly limitMs: number;
+}
+
+const MINUTE_MS = 60_000;
+const nx = (target: string) => ["nx", "run-many", "-t", target, "--outputStyle=static", "--parallel=2"];
+
+const STATIC: readonly Part[] = [
+  { name: "lint", command: ["biome", "check", "."], limitMs: MINUTE_MS },
+  { name: "boundaries", command: ["node", "tools/lint-boundaries.ts"], limitMs: MINUTE_MS },
+  { name: "generated", command: ["node", "packages/proto/generate.ts", "--check"], limitMs: MINUTE_MS },
+  { name: "typecheck", command: nx("typecheck"), limitMs: 2 * MINUTE_MS },
+  { name: "unit", command: nx("test"), limitMs: 4 * MINUTE_MS },
+];
+const CONTAINERD: Part = { name: "e2e", command: ["node", "e2e/run.ts"], limitMs: 15 * MINUTE_MS };
+
+/** All parts, the quick ones first: what packages offer as conformance, analyze, fuzz and e2e is found in their scripts. */
+export function listParts(root: string): Part[] {
+  const packages = globSync("packages/*/package.json", { cwd: root }).sort();
+  const fromScripts = (script: string): Part[] =>
+    packages
+      .filter((path) => scriptsOf(join(root, path)).has(script))
+      .map((path) => ({
+        name: `${script}:${basename(dirname(path))}`,
+        command: ["npm", "run", "--silent", script],
+        directory: dirname(path),
+        limitMs: 4 * MINUTE_MS,
+      }));
+  return [
+    ...STATIC,
+    ...fromScripts("analyze"),
+    ...fromScripts("conformance"),
+    ...fromScripts("fuzz"),
+    ...fromScripts("e2e"),
+    CONTAINERD,
+  ];
+}
+
+/** The parts that `--only=NAME[,NAME…]` means. Throws if a name means none. */
+export function chooseParts(parts: readonly Part[], only: string | undefined): readonly Part[] {
+  if (only === undefined) return parts;
+  const wanted = only.split(",");
+  const means = (name: string, part: Part) => part.name === name || part.name.startsWith(`${name}:`);
+  for (const name of wanted.filter((each) => !parts.some((part) => means(each, part))))
+    throw new Error(`--only=${name}: none of ${parts.map((part) => part.name).join(" ")}`);
+  return parts.filter((part) => wanted.some((name) => means(name, part)));
+}
+
+function scriptsOf(path: string): ReadonlySet<string> {
+  const json = JSON.parse(readFileSync(path, "utf8")) as { readonly scripts?: Readonly<Record<string, string>> };
+  return new Set(Object.keys(json.scripts ?? {}));
+}
