@@ -1,4 +1,5 @@
-// Ours against containerd-shim-runc-v2 + runc, in turn, with one client: node e2e/bench/run.ts [-n ROUNDS]. Writes build/bench.json.
+// Ours against containerd-shim-runc-v2 + runc, in turn, with one client: node e2e/bench/run.ts [-n ROUNDS] [--readme].
+// Writes build/bench.json; --readme writes the README's table, too.
 import { existsSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -10,10 +11,13 @@ import { buildImages, buildRootfs } from "../harness/images.ts";
 import { CONTROL, TRIMARAN } from "../harness/matrix.ts";
 import { type ShimKind, ShimYard, shimKinds, trimaranShim } from "../harness/shims.ts";
 import { oneContainer, oneExec } from "./latency.ts";
+import { renderReport, writeReadme } from "./markdown.ts";
 import { measure, type PodMemory, startPod } from "./memory.ts";
-import { machine, printReport, type Series } from "./report.ts";
+import { machine, type Report, type Series } from "./report.ts";
 
-const { values } = parseArgs({ options: { rounds: { type: "string", short: "n", default: "30" } } });
+const { values } = parseArgs({
+  options: { rounds: { type: "string", short: "n", default: "30" }, readme: { type: "boolean", default: false } },
+});
 const rounds = Number(values.rounds);
 if (!Number.isInteger(rounds) || rounds < 1) throw new Error(`-n ${values.rounds}: not a number of rounds`);
 
@@ -32,11 +36,12 @@ const series: Series[] = kinds.map(({ kind, series: samples }) => ({
   name: kind.name,
   samples: Object.fromEntries(samples),
 }));
-const report = { at: new Date().toISOString(), machine: await machine(), rounds, series, memory };
-printReport(report);
+const report: Report = { at: new Date().toISOString(), machine: await machine(), rounds, series, memory };
+console.log(renderReport(report));
 const file = join(import.meta.dirname, "../../build/bench.json");
 await mkdir(join(file, ".."), { recursive: true });
 await writeFile(file, `${JSON.stringify(report, null, 2)}\n`);
+if (values.readme) await writeReadme(join(import.meta.dirname, "../../README.md"), report);
 
 /** Ours first, then both rivals; each as the containerd of its time starts it. */
 async function candidates(): Promise<ShimKind[]> {

@@ -19,8 +19,10 @@ const READY_MS = 20_000;
 export interface EngineOptions extends Omit<ConfigOptions, "dir"> {
   /** Added to containerd's environment, which shims inherit. */
   readonly env?: Readonly<Record<string, string>>;
-  /** Folders put in front of containerd's PATH, where it looks for shims. build/bin is always there. */
+  /** Folders put in front of containerd's PATH, where it looks for shims. */
   readonly extraPath?: readonly string[];
+  /** build/bin before all of them. Default: true. */
+  readonly buildInPath?: boolean;
 }
 
 /** A containerd of our own: own root, state and address, killed and removed with all that belongs to it when disposed. */
@@ -50,7 +52,8 @@ export class Engine implements AsyncDisposable {
     this.logPath = join(dir, "containerd.log");
     this.trimaranState = join(dir, "t");
     this.#bin = bin;
-    const path = [BUILD_BIN, ...(options.extraPath ?? []), bin, "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+    const first = options.buildInPath === false ? [] : [BUILD_BIN];
+    const path = [...first, ...(options.extraPath ?? []), bin, "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
     this.#env = {
       ...process.env,
       PATH: path.join(":"),
@@ -122,7 +125,7 @@ export class Engine implements AsyncDisposable {
   /** Start containerd, on the same folders if it ran before. Returns when it accepts connections. */
   async start(): Promise<void> {
     const log = openSync(this.logPath, "a");
-    const daemon = spawn(join(this.#bin, "containerd"), ["--config", join(this.dir, "config.toml")], {
+    const daemon = spawn(join(this.#bin, "containerd"), ["--config", this.configPath], {
       env: this.#env,
       cwd: this.dir,
       stdio: ["ignore", log, log],
@@ -136,6 +139,16 @@ export class Engine implements AsyncDisposable {
   async restart(): Promise<void> {
     await this.kill("SIGKILL");
     await this.start();
+  }
+
+  /** containerd's configuration file. */
+  get configPath(): string {
+    return join(this.dir, "config.toml");
+  }
+
+  /** What containerd itself makes of its configuration file, defaults included. */
+  configDump(): Promise<Finished> {
+    return run([join(this.#bin, "containerd"), "--config", this.configPath, "config", "dump"], { env: this.#env });
   }
 
   /** Pids of the task servers that trimaran's shims have started for this engine. */
@@ -178,8 +191,8 @@ export async function startContainerd(options: EngineOptions): Promise<Engine> {
   const { oci } = await buildImages();
   const dir = await mkdtemp("/tmp/trm-");
   for (const name of ["tmp", "t", "opt", "cni/bin", "cni/conf"]) await mkdir(join(dir, name), { recursive: true });
-  await writeFile(join(dir, "config.toml"), configToml({ ...options, dir }));
   const engine = new Engine(dir, bin, options);
+  await writeFile(engine.configPath, configToml({ ...options, dir }));
   await using undo = new AsyncDisposableStack();
   undo.use(engine);
   await engine.start();

@@ -1,5 +1,5 @@
 import { Code, ManagerError } from "@trimaran/manager";
-import { editConfig, withoutRuntimes } from "../installation/containerd-config.ts";
+import { restoreConfig } from "../installation/containerd-config.ts";
 import { readManifest } from "../installation/manifest.ts";
 import { removeFiles } from "../installation/write-files.ts";
 import { command } from "../report-error.ts";
@@ -23,7 +23,7 @@ export const uninstall = command<UninstallFlags, []>(
       return 0;
     }
     for (const config of configs) {
-      if (await editConfig(config, withoutRuntimes)) stdout.write(`${config}: runtimes removed; restart containerd\n`);
+      if (await restoreConfig(config)) stdout.write(`${config}: runtimes removed; restart containerd\n`);
     }
     await removeFiles(prefix, files);
     stdout.write(`removed ${files.length} files below ${prefix}\n`);

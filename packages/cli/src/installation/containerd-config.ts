@@ -1,4 +1,4 @@
-import { copyFile, mkdir, readFile } from "node:fs/promises";
+import { copyFile, mkdir, readFile, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { Code, errnoOf, ManagerError, writeFileAtomic } from "@trimaran/manager";
 
@@ -63,6 +63,15 @@ export async function editConfig(path: string, change: (config: string) => strin
   if (before !== undefined) await keepCopy(path, `${path}.before-trimaran`);
   await writeFileAtomic(path, after, 0o644);
   return true;
+}
+
+/** Remove our block; the copy goes, too, if the file is again what it was. False if there was no block. */
+export async function restoreConfig(path: string): Promise<boolean> {
+  const changed = await editConfig(path, withoutRuntimes);
+  const copy = `${path}.before-trimaran`;
+  const [now, before] = await Promise.all([path, copy].map((file) => readFile(file, "utf8").catch(() => undefined)));
+  if (now !== undefined && now === before) await rm(copy, { force: true });
+  return changed;
 }
 
 async function keepCopy(path: string, copy: string): Promise<void> {

@@ -13,7 +13,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { editConfig, withoutRuntimes, withRuntimes } from "./containerd-config.ts";
+import { editConfig, restoreConfig, withoutRuntimes, withRuntimes } from "./containerd-config.ts";
 import { readManifest } from "./manifest.ts";
 import { planInstallation } from "./plan.ts";
 import { removeFiles, writePlannedFile } from "./write-files.ts";
@@ -96,6 +96,7 @@ test("a configuration file is changed whole, and its first state is kept", async
   assert.equal(await editConfig(path, (config) => withRuntimes(config, [SHIM])), true);
   assert.equal(await editConfig(path, (config) => withRuntimes(config, [SHIM])), false);
   assert.equal(readFileSync(`${path}.before-trimaran`, "utf8"), "version = 2\n");
-  await editConfig(path, withoutRuntimes);
+  assert.equal(await restoreConfig(path), true);
   assert.equal(readFileSync(path, "utf8"), "version = 2\n");
+  assert.equal(existsSync(`${path}.before-trimaran`), false, "nothing is lost with the copy");
 });

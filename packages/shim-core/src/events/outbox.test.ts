@@ -100,6 +100,19 @@ test("too many, or too large: the oldest are dropped, and the log says so", asyn
   assert.equal([...large.monitor.notes.values()].at(-1)?.[0], 39);
 });
 
+test("one that was dropped while it was on its way takes no other with it", async () => {
+  const sent: string[] = [];
+  const first = Promise.withResolvers<void>();
+  const { outbox } = open(async (envelope) => {
+    sent.push(text(envelope));
+    await first.promise;
+  });
+  for (let i = 0; i < 2049; i++) outbox.add(bytes(`${i}`));
+  first.resolve();
+  await outbox.flushed(5000);
+  assert.deepEqual([sent.length, sent[0], sent[1]], [2049, "0", "1"]);
+});
+
 test("the next task server goes on where the last one was killed", async () => {
   const sent: string[] = [];
   const first = open(() => new Promise(() => undefined));

@@ -30,7 +30,10 @@ async function life(pod: TestPod): Promise<void> {
   const { exitStatus, exitedAt } = await ended;
   assert.equal(exitStatus, 137);
   assert.deepEqual(await task.delete({ id }), { pid, exitStatus, exitedAt });
-  await assert.rejects(task.delete({ id }), { code: Code.NotFound });
+  await Promise.all([
+    assert.rejects(task.state({ id }), { code: Code.NotFound }),
+    assert.rejects(task.delete({ id }), { code: Code.NotFound }),
+  ]);
   await pod.told("delete web 137");
   await task.shutdown({ id });
   while (!monitor.hasExited) await new Promise(setImmediate);
@@ -115,6 +118,7 @@ for (const [name, live, expected] of [
             await live(pod);
             assert.equal(pod.restarts, 1);
             assert.deepEqual(distinct(pod.events), expected);
+            assert.ok(pod.events.length <= expected.length + 1, pod.events.join(", "));
             assert.deepEqual(pod.monitor.superfluousAnswers, []);
             assert.deepEqual([...pod.monitor.processes.keys()], [], "processes kept");
             assert.ok(pod.pod.isEmpty);

@@ -51,6 +51,7 @@ export class FakeMonitor {
   #link: FakeLink | undefined;
   #nextPid = 100;
   #nextConn = 1;
+  #posted: (() => void)[] = [];
   readonly #kept = new Map<string, Kept>();
   readonly #channels = new Map<number, ClientChannel>();
 
@@ -178,9 +179,15 @@ export class FakeMonitor {
   /** To the task server, in a later turn; nobody gets it if it is killed before. */
   post(job: (link: FakeLink) => void): void {
     const link = this.#link;
-    setImmediate(() => {
+    if (this.#posted.length === 0) setImmediate(() => this.#deliver());
+    this.#posted.push(() => {
       if (link && !link.isCut) job(link);
     });
+  }
+
+  /** All of a turn at once, as a socket's chunk: promises come after the last. */
+  #deliver(): void {
+    for (const job of this.#posted.splice(0)) job();
   }
 
   #run(key: string, program: Uint8Array): number {

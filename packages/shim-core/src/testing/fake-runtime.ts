@@ -58,8 +58,8 @@ class FakeContainer implements Container {
   }
 
   async start(): Promise<void> {
-    this.init.openGate();
-    await this.init.execed();
+    await this.init.start();
+    await new Promise(setImmediate); // a runtime may have more to do
   }
 
   async exec(request: ExecRequest): Promise<MonitoredProcess> {

@@ -1,0 +1,93 @@
+import { readFile, rename, writeFile } from "node:fs/promises";
+import type { PodMemory } from "./memory.ts";
+import type { Report, Series } from "./report.ts";
+import { ratioOf, short, summarize } from "./statistics.ts";
+
+const BEGIN = "<!-- bench:begin -->";
+const END = "<!-- bench:end -->";
+
+/** What a row of the memory table shows of a candidate's points, in KiB. */
+type MemoryRow = readonly [name: string, of: (points: readonly PodMemory[]) => number];
+
+const total = (key: "pssKb" | "privateKb") => (point: PodMemory | undefined) =>
+  point === undefined ? Number.NaN : point.shims[key] + point.servers[key];
+
+/** What one pod more costs: from the first point to the last. */
+function slope(points: readonly PodMemory[], of: (point: PodMemory | undefined) => number): number {
+  const [first, last] = [points[0], points.at(-1)];
+  return (of(last) - of(first)) / ((last?.pods ?? 0) - (first?.pods ?? 0));
+}
+
+const MEMORY_ROWS: readonly MemoryRow[] = [
+  ["20 pods, PSS", ([first]) => total("pssKb")(first)],
+  ["20 pods, private", ([first]) => total("privateKb")(first)],
+  ["of that task servers, PSS", ([first]) => first?.servers.pssKb ?? Number.NaN],
+  ["each further pod, PSS", (points) => slope(points, total("pssKb"))],
+  ["each further pod, private", (points) => slope(points, total("privateKb"))],
+];
+
+/** The whole report as Markdown: what it was measured on, a table of milliseconds, a table of KiB. */
+export function renderReport(report: Report): string {
+  const { machine: facts, at, rounds, series } = report;
+  const names = series.map(({ name }) => name);
+  const rivals = names.slice(1);
+  const head = (unit: string) => {
+    const columns = [unit, ...names, ...rivals.map((name) => `ratio to ${name}`)];
+    return `| ${columns.join(" | ")} |\n|${"---|".repeat(columns.length)}`;
+  };
+  return `${facts.cpu}, ${facts.memory}, ${facts.system}; Node ${facts.node}; ${at.slice(0, 10)}; ${rounds} rounds, all in turn.
+upstream 1.6: ${facts.containerd}, ${facts.runc}. upstream 2.x: ${facts["containerd 2.x"]}, ${facts["runc 2.x"]}.
+Steps are calls at the shim API, for a container or an exec of \`true\`; \`total\` is from bootstrap to delete. A ratio is upstream's over ours,
+median and quartiles of the pairs of a round: above 1 ours is better; a row that we lose says so.
+
+${head("ms, p50 / p99")}
+${latencyRows(series).join("\n")}
+
+${head("memory, KiB")}
+${memoryRows(report).join("\n")}`;
+}
+
+/** Write the report between the README's marks. Throws if they are not there. */
+export async function writeReadme(path: string, report: Report): Promise<void> {
+  const text = await readFile(path, "utf8");
+  const [begin, end] = [text.indexOf(BEGIN), text.indexOf(END)];
+  if (begin < 0 || end < begin) throw new Error(`${path}: no ${BEGIN} … ${END}`);
+  const whole = `${text.slice(0, begin + BEGIN.length)}\n${renderReport(report)}\n${text.slice(end)}`;
+  await writeFile(`${path}.new`, whole);
+  await rename(`${path}.new`, path);
+}
+
+function latencyRows(series: readonly Series[]): string[] {
+  const [ours, ...rivals] = series;
+  const steps = [...new Set(series.flatMap(({ samples }) => Object.keys(samples)))];
+  return steps.map((step) => {
+    const times = series.map(({ samples }) => {
+      const own = samples[step];
+      if (own === undefined) return "-";
+      const { p50, p99 } = summarize(own);
+      return `${short(p50)} / ${short(p99)}`;
+    });
+    const ratios = rivals.map(({ samples }) => {
+      const [own, other] = [ours?.samples[step], samples[step]];
+      if (own === undefined || other === undefined) return "-";
+      const { median, lower, upper } = ratioOf(own, other);
+      return `${short(median)} (${short(lower)} to ${short(upper)})${lost(median)}`;
+    });
+    return `| ${[step, ...times, ...ratios].join(" | ")} |`;
+  });
+}
+
+/** One measurement each, so no spread. A row that a candidate has none of has no ratio. */
+function memoryRows({ series, memory }: Report): string[] {
+  return MEMORY_ROWS.map(([name, of]) => {
+    const values = series.map((each) => of(memory[each.name] ?? []));
+    const [own = Number.NaN, ...others] = values;
+    const ratios = others.map((other) => (own > 0 && other > 0 ? `${short(other / own)}${lost(other / own)}` : "-"));
+    const cells = values.map((value) => (Number.isFinite(value) ? String(Math.round(value)) : "-"));
+    return `| ${[name, ...cells, ...ratios].join(" | ")} |`;
+  });
+}
+
+function lost(ratio: number): string {
+  return ratio < 1 ? " **lost**" : "";
+}
