@@ -32,15 +32,16 @@ matrix(
       assert.notEqual((await runTask({}, "true")).code, 0, "containerd has no shim of ours yet");
 
       const at = ["--prefix", prefix, "--containerd-config", engine.configPath];
+      await using undo = new AsyncDisposableStack();
+      undo.defer(() => run([join(BUILD_BIN, "trimaran"), "uninstall", "--prefix", prefix]).then(() => undefined));
       await ok(join(BUILD_BIN, "trimaran"), "install", ...at);
       const dump = await engine.configDump();
       assert.equal(dump.code, 0, dump.stderr);
       assert.match(dump.stdout, /runtimes\.trimaran-runc\]/);
       assert.match(dump.stdout, /runtime_type = ["']io\.containerd\.trimaran-runc\.v2["']/);
       await engine.restart();
-      const plugins = await engine.ctrOk("plugins", "ls");
-      const cri = plugins.split("\n").filter((line) => /\bcri\b|grpc\.v1 +cri|cri\.v1/.test(line));
-      assert.ok(cri.length > 0, plugins);
+      const cri = (await engine.ctrOk("plugins", "ls")).split("\n").filter((line) => /\bcri\b/.test(line));
+      assert.ok(cri.length > 0);
       for (const line of cri) assert.match(line, /\bok\b/, "CRI took the configuration");
 
       assert.deepEqual(await runTask({}, "sh", "-c", "echo hello; exit 3"), { code: 3, stdout: "hello\n", stderr: "" });

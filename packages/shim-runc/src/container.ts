@@ -16,7 +16,7 @@ import {
   type MonitoredProcess,
   type RequestKey,
 } from "@trimaran/shim-core";
-import { LaunchFailed, type Layout } from "./layout.ts";
+import { type Layout, launchFailed } from "./layout.ts";
 import type { SeccompFilters } from "./seccomp-filters.ts";
 
 const SIGKILL = 9;
@@ -75,7 +75,7 @@ export class RuncContainer implements Container {
     const launched = host.launch(key, {
       program: program.bytes,
       stdio,
-      describe: (step, errno) => new LaunchFailed(describeFailure(program, step, errno)),
+      describe: (step, errno) => launchFailed(describeFailure(program, step, errno)),
       onSync: () => 0n,
     });
     await launched.execed();

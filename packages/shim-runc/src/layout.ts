@@ -1,5 +1,6 @@
 import type { CgroupPlan, Spec } from "@trimaran/linux";
 import type { CreateRequest } from "@trimaran/shim-core";
+import { Code, StatusError } from "ttrpc-ts";
 import type { RuncOptions } from "./options.ts";
 
 /** Everything about a container that its bundle and request determine: a restarted task server works it out again. */
@@ -10,7 +11,7 @@ export interface Layout {
   readonly cgroupPlan: CgroupPlan;
 }
 
-/** A step of the launch program failed: the message names the field and the reason. */
-export class LaunchFailed extends Error {
-  override readonly name = "LaunchFailed";
+/** A step of the launch program failed: the message names the field and the reason. Upstream answers Unknown, too. */
+export function launchFailed(why: string): StatusError {
+  return new StatusError(Code.Unknown, why);
 }

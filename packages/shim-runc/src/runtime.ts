@@ -27,7 +27,7 @@ import { cgroupViews } from "./cgroup-views.ts";
 import { RuncContainer } from "./container.ts";
 import { features } from "./features.ts";
 import { Kernel } from "./kernel.ts";
-import { LaunchFailed, type Layout } from "./layout.ts";
+import { type Layout, launchFailed } from "./layout.ts";
 import { watchOom } from "./oom-watch.ts";
 import { parseOptions } from "./options.ts";
 import { SeccompFilters } from "./seccomp-filters.ts";
@@ -145,7 +145,7 @@ export class RuncRuntime implements Runtime {
   #handlers({ spec }: Layout, program: Program | undefined): Pick<Launch, "describe" | "onSync"> {
     return {
       describe: (step, errno) =>
-        new LaunchFailed(program ? describeFailure(program, step, errno) : `step ${step}: errno ${errno}`),
+        launchFailed(program ? describeFailure(program, step, errno) : `step ${step}: errno ${errno}`),
       onSync: (sync, process) => answerSync(sync, process, spec),
     };
   }

@@ -11,15 +11,26 @@ export type ConfigVersion = 2 | 3;
 
 const CRI_RUNTIME = { 2: "io.containerd.grpc.v1.cri", 3: "io.containerd.cri.v1.runtime" } as const;
 
+/** A runtime is in there somewhere, in whatever spelling TOML allows. */
+const HAS_RUNTIMES = /^[^#\n]*\bruntimes\b/m;
+
 /** The tables that make CRI know our runtimes. Shims are named `containerd-shim-NAME-VERSION`. */
 export function runtimeTables(version: ConfigVersion, shims: readonly string[]): string {
   return shims
     .map((shim) => {
       const [, name = "", shimVersion = ""] = /^containerd-shim-(.+)-(v\d+)$/.exec(shim) ?? [];
-      const table = `[plugins."${CRI_RUNTIME[version]}".containerd.runtimes.${name}]`;
-      return `${table}\n  runtime_type = "io.containerd.${name}.${shimVersion}"\n`;
+      return runtimeTable(version, name, `io.containerd.${name}.${shimVersion}`);
     })
     .join("\n");
+}
+
+/** containerd's own default, written out: the first runtime that is configured replaces it, and CRI does not load without it. */
+export function runcTable(version: ConfigVersion): string {
+  return runtimeTable(version, "runc", "io.containerd.runc.v2");
+}
+
+function runtimeTable(version: ConfigVersion, name: string, type: string): string {
+  return `[plugins."${CRI_RUNTIME[version]}".containerd.runtimes.${name}]\n  runtime_type = "${type}"\n`;
 }
 
 /**
@@ -31,12 +42,15 @@ export function withRuntimes(config: string, shims: readonly string[]): string {
   const rest = withoutRuntimes(config);
   const base = rest.trim() === "" ? "version = 2\n" : rest;
   const version = configVersion(base);
-  for (const line of runtimeTables(version, shims).split("\n")) {
+  const tables = HAS_RUNTIMES.test(base)
+    ? runtimeTables(version, shims)
+    : `${runcTable(version)}\n${runtimeTables(version, shims)}`;
+  for (const line of tables.split("\n")) {
     if (line.startsWith("[") && base.split("\n").some((other) => other.trim() === line)) {
       throw new ManagerError(Code.FailedPrecondition, `${line}: is there already`);
     }
   }
-  return `${base.endsWith("\n") ? base : `${base}\n`}\n${BEGIN}\n${runtimeTables(version, shims)}${END}\n`;
+  return `${base.endsWith("\n") ? base : `${base}\n`}\n${BEGIN}\n${tables}${END}\n`;
 }
 
 /** A configuration without our block. */
