@@ -86,7 +86,7 @@ restrict_oom_score_adj = true
 ${image}
 ${stream === plugin ? 'stream_server_address = "127.0.0.1"\nstream_server_port = "0"\n' : ""}
 [plugins."${plugin}".cni]
-bin_dir = "${join(dir, "cni/bin")}"
+${version === "1.6" ? `bin_dir = "${join(dir, "cni/bin")}"` : `bin_dirs = ["${join(dir, "cni/bin")}"]`}
 conf_dir = "${join(dir, "cni/conf")}"
 
 [plugins."${plugin}".containerd]

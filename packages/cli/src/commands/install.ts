@@ -1,7 +1,7 @@
 import { basename, dirname, join } from "node:path";
 import { Code, ManagerError, writeFileAtomic } from "@trimaran/manager";
 import type { CliContext } from "../cli-context.ts";
-import { editConfig, runcTable, runtimeTables, withRuntimes } from "../installation/containerd-config.ts";
+import { editConfig, RUNC_TABLE, runtimeTables, withRuntimes } from "../installation/containerd-config.ts";
 import { readManifest } from "../installation/manifest.ts";
 import { MANIFEST, type PlannedFile, planInstallation } from "../installation/plan.ts";
 import { removeFiles, writePlannedFile } from "../installation/write-files.ts";
@@ -52,11 +52,9 @@ async function writeAll(
 
 function printConfiguration({ process: { stdout } }: CliContext, flags: InstallFlags, shims: readonly string[]): void {
   if (flags.containerdConfig !== undefined && !flags.dryRun) return;
-  stdout.write(`\ncontainerd 1.x, /etc/containerd/config.toml with version = 2:\n\n${runtimeTables(2, shims)}`);
+  const hint = "keep runc beside it, or CRI does not load";
+  stdout.write(`\ncontainerd 1.x, /etc/containerd/config.toml with version = 2 (${hint}):\n\n`);
+  stdout.write(`${RUNC_TABLE}\n${runtimeTables(2, shims)}`);
   stdout.write(`\ncontainerd 2.x, with version = 3:\n\n${runtimeTables(3, shims)}`);
-  stdout.write(
-    `\nIf there is no other runtime in that file, keep runc beside it, or CRI does not load (version 2, 3):\n\n`,
-  );
-  stdout.write(`${runcTable(2)}\n${runcTable(3)}`);
   stdout.write("\nctr needs no configuration: ctr run --runtime io.containerd.trimaran-runc.v2 …\n");
 }

@@ -24,10 +24,8 @@ export function runtimeTables(version: ConfigVersion, shims: readonly string[]):
     .join("\n");
 }
 
-/** containerd's own default, written out: the first runtime that is configured replaces it, and CRI does not load without it. */
-export function runcTable(version: ConfigVersion): string {
-  return runtimeTable(version, "runc", "io.containerd.runc.v2");
-}
+/** The default of containerd 1.x, written out: the first runtime that is configured replaces it, and CRI does not load without it. */
+export const RUNC_TABLE = runtimeTable(2, "runc", "io.containerd.runc.v2");
 
 function runtimeTable(version: ConfigVersion, name: string, type: string): string {
   return `[plugins."${CRI_RUNTIME[version]}".containerd.runtimes.${name}]\n  runtime_type = "${type}"\n`;
@@ -42,9 +40,8 @@ export function withRuntimes(config: string, shims: readonly string[]): string {
   const rest = withoutRuntimes(config);
   const base = rest.trim() === "" ? "version = 2\n" : rest;
   const version = configVersion(base);
-  const tables = HAS_RUNTIMES.test(base)
-    ? runtimeTables(version, shims)
-    : `${runcTable(version)}\n${runtimeTables(version, shims)}`;
+  const ours = runtimeTables(version, shims);
+  const tables = version === 3 || HAS_RUNTIMES.test(base) ? ours : `${RUNC_TABLE}\n${ours}`;
   for (const line of tables.split("\n")) {
     if (line.startsWith("[") && base.split("\n").some((other) => other.trim() === line)) {
       throw new ManagerError(Code.FailedPrecondition, `${line}: is there already`);

@@ -90,7 +90,7 @@ test("containerd's configuration gets our block once, and loses it again", () =>
     withRuntimes("version = 2\n#  runtimes.x", [SHIM]).includes(runc),
     "the first runtime replaces the built-in",
   );
-  assert.ok(!withRuntimes("version = 3\n[plugins.x.containerd.runtimes.kata]\n", [SHIM]).includes(runc));
+  assert.ok(!withRuntimes("version = 2\n[plugins.x.containerd.runtimes.kata]\n", [SHIM]).includes(runc));
   assert.throws(() => withRuntimes("[debug]\nversion = 2\n", [SHIM]), /version = 1/);
   const taken = 'version = 2\n[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.trimaran-runc]\n';
   assert.throws(() => withRuntimes(taken, [SHIM]), /is there already/);

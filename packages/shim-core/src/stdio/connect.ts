@@ -84,12 +84,12 @@ function connectIfThere(builder: ProgramBuilder, slot: OutputSlot): void {
   builder.release(events);
 }
 
-/** Its result is the number of bytes that went to the client's FIFOs and were not read yet. */
+/** Its result is 0 if all that was written is with the client: nothing in the process's pipes, nothing unread in the FIFOs. */
 export function unreadProgram(): Uint8Array {
   const builder = newProgram("stdio");
   const { data } = builder;
   const total = builder.register(); // register 0: what RUN answers
-  for (const index of [SLOT.stdoutUnread, SLOT.stderrUnread]) {
+  for (const index of [SLOT.stdoutSource, SLOT.stderrSource, SLOT.stdoutUnread, SLOT.stderrUnread]) {
     const count = data.space(8);
     builder.sys("ioctl", [{ kind: "slot", index }, FIONREAD, count], { tolerate: ["EBADF"] });
     const bytes = builder.register();

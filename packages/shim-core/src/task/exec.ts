@@ -1,6 +1,7 @@
 import { Code, StatusError } from "ttrpc-ts";
 import type { MonitoredProcess } from "../host/process.ts";
 import { closeStdinProgram } from "../host/programs.ts";
+import { consumed } from "../stdio/consumed.ts";
 import { toStatus } from "../to-status.ts";
 import type { ExitRecord } from "./exit.ts";
 import { illegal, type ProcessState, pidOf, started, stopped } from "./lifecycle.ts";
@@ -89,7 +90,7 @@ export class Exec {
       if (this.#record.deletedBy === by) return state; // a replay
       if (this.isDeleted) throw new StatusError(Code.NotFound, `process does not exist ${this.id}: not found`);
       if (state.state === "running") throw illegal("delete", state);
-      if (this.process) await this.#task.drain(this.process, this.request.stdio);
+      if (this.process) await this.#task.drain(this.process);
       this.#task.forgetExec(this.request);
       this.save({ deletedBy: by });
       return state;
@@ -126,6 +127,7 @@ export class Exec {
 
   async #exited(process: MonitoredProcess, exit: ExitRecord): Promise<void> {
     if (this.state.state === "stopped") return;
+    await consumed(process, this.request.stdio);
     if (exit.exit.kind === "signaled" && exit.exit.signal === 9) this.#task.publishOom();
     this.#task.events.exited(this.#task.id, this.id, process.pid, exit);
     this.save({ state: stopped(this.state, process.pid, exit) });

@@ -4,8 +4,7 @@ import type { Host } from "../host/host.ts";
 import type { MonitoredProcess, RequestKey } from "../host/process.ts";
 import { closeStdinProgram } from "../host/programs.ts";
 import type { Container, Runtime } from "../runtime.ts";
-import { unreadProgram } from "../stdio/connect.ts";
-import { hasReader, type StdioUris } from "../stdio/uris.ts";
+import { consumed } from "../stdio/consumed.ts";
 import { toStatus } from "../to-status.ts";
 import { Exec } from "./exec.ts";
 import type { ExitRecord } from "./exit.ts";
@@ -17,11 +16,8 @@ import { Waiters } from "./waiters.ts";
 const SIGKILL = 9;
 /** How long Delete waits for output that somebody still holds open; after that end of file is forced. As containerd 1.6 has it. */
 const DRAIN_LIMIT_MS = 2000;
-/** How long Delete waits for a client to read what it was sent. A client that is gone costs its container's Delete this much, once. */
-const READ_LIMIT_MS = 250;
 /** When to look again for the kill that an OOM notice announces. */
 const OOM_LOOKS_MS = [2, 10, 50, 250, 1000];
-const UNREAD = unreadProgram();
 /** Execs die with init, or by its kill; this only bounds the wait for one that the kernel can't end. */
 const EXEC_EXIT_LIMIT_MS = 5000;
 
@@ -33,7 +29,7 @@ export interface TaskContext {
   assertCanExec(): void;
   launchExec(request: ExecRequest): Promise<MonitoredProcess>;
   forgetExec(request: ExecRequest): void;
-  drain(process: MonitoredProcess, stdio: StdioUris): Promise<void>;
+  drain(process: MonitoredProcess): Promise<void>;
   publishOom(): void;
 }
 
@@ -284,7 +280,7 @@ export class Task implements TaskContext {
     const container = this.#container ?? (await this.#remains());
     if (container) {
       if (this.state.state === "created") await this.#end(container);
-      await this.drain(container.init, this.#record.request.stdio);
+      await this.drain(container.init);
       await container.remove();
     }
     for (const exec of this.execs.values()) this.forgetExec(exec.request);
@@ -323,10 +319,9 @@ export class Task implements TaskContext {
   }
 
   /** Wait for the output of a process that has ended, within the bound. */
-  async drain(process: MonitoredProcess, stdio: StdioUris): Promise<void> {
+  async drain(process: MonitoredProcess): Promise<void> {
     if (!this.#host.has(process.key)) return; // a Delete that a crash cut short had come further
     await this.#within(DRAIN_LIMIT_MS, process.drained());
-    if (hasReader(stdio)) await this.#read(process);
   }
 
   async #within(limitMs: number, done: Promise<unknown>): Promise<void> {
@@ -336,19 +331,6 @@ export class Task implements TaskContext {
     });
     await Promise.race([done, over]);
     clearTimeout(timer);
-  }
-
-  /**
-   * A client that is told of the end may stop before it has begun to read: ctr cancels a FIFO that its own thread has not finished
-   * opening. So what was written is given a moment to be read. Upstream is too slow to need this.
-   */
-  async #read(process: MonitoredProcess): Promise<void> {
-    const until = performance.now() + READ_LIMIT_MS;
-    for (let pauseMs = 1; performance.now() < until; pauseMs *= 2) {
-      const { errno, value } = await process.run(UNREAD);
-      if (errno !== 0 || value === 0n) return;
-      await new Promise((resolve) => setTimeout(resolve, pauseMs));
-    }
   }
 
   /** Publish the OOM kills that were not published yet. Called before each exit by SIGKILL, and when the kernel tells of one. */
@@ -416,7 +398,7 @@ export class Task implements TaskContext {
         .catch((error: unknown) => this.#host.log.warning("kill on exit", { id: this.id, error }));
     else if (this.state.state === "paused" || this.state.state === "pausing")
       await container.resume?.().catch(() => undefined);
-    await this.#execsSettled();
+    await Promise.all([this.#execsSettled(), consumed(container.init, this.#record.request.stdio)]);
     this.publishOom();
     this.events.exited(this.id, this.id, container.init.pid, exit);
     this.#save({ state: stopped(this.state, container.init.pid, exit) });
