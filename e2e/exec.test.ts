@@ -62,9 +62,11 @@ matrix("exec", (scenario) => {
     await using container = await box.start({}, "sleep", "1000");
     const all = Array.from({ length: 20 }, (_, n) => container.exec({}, "sh", "-c", `echo ${n}; exit ${n}`));
     const done = await Promise.all(all);
+    // ctr closes its FIFOs as soon as it hears of the exit: with upstream's shim some output is lost when the machine is busy.
+    const seen = (code: number, stdout: string) => (box.isControl ? [code] : [code, stdout]);
     assert.deepEqual(
-      done.map(({ code, stdout }) => [code, stdout]),
-      done.map((_, n) => [n, `${n}\n`]),
+      done.map(({ code, stdout }) => seen(code, stdout)),
+      done.map((_, n) => seen(n, `${n}\n`)),
     );
   });
 

@@ -2,7 +2,7 @@
  * subreap COMMAND [ARG...]: run COMMAND under a child subreaper.
  *
  * Orphans of the tests (shims, task servers, containers) become our children instead of init's, so they are reaped at once and
- * are seen. At COMMAND's end each process that is left is named on stderr and killed. Exit status: COMMAND's (128+n for a
+ * are seen. At COMMAND's end each process that does not end by itself within 13 s is named on stderr and killed. Exit status: COMMAND's (128+n for a
  * signal); if that is 0 and there were processes left, 70.
  */
 #define _GNU_SOURCE
@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { STATUS_LEFTOVERS = 70, ROUNDS = 50, ROUND_US = 100000 };
+enum { STATUS_LEFTOVERS = 70, GRACE_ROUNDS = 130, ROUNDS = 50, ROUND_US = 100000 };
 
 static volatile sig_atomic_t main_pid;
 
@@ -83,6 +83,19 @@ static int reap_until_main_exits(void)
 	}
 }
 
+/* A task server without pods ends by itself after 10 s: nobody's leftover. True if all have ended. */
+static int all_end_by_themselves(void)
+{
+	for (int round = 0; round < GRACE_ROUNDS; round++) {
+		while (waitpid(-1, NULL, WNOHANG) > 0)
+			;
+		if (waitpid(-1, NULL, WNOHANG) < 0 && errno == ECHILD)
+			return 1;
+		usleep(ROUND_US);
+	}
+	return 0;
+}
+
 static int kill_leftovers(void)
 {
 	int found = 0;
@@ -124,5 +137,5 @@ int main(int argc, char **argv)
 	signal(SIGINT, forward);
 	signal(SIGHUP, forward);
 	code = reap_until_main_exits();
-	return kill_leftovers() && code == 0 ? STATUS_LEFTOVERS : code;
+	return !all_end_by_themselves() && kill_leftovers() && code == 0 ? STATUS_LEFTOVERS : code;
 }

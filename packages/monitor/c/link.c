@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 enum {
-	SILENCE_MS = 200, PATIENCE_MS = 1000, PATIENCE_MAX_MS = 30000, CALM_MS = 60000, WELCOME_MS = 5000, LOOK_MS = 300, DELAY_MS = 50, DELAY_MAX_MS = 2000,
+	SILENCE_MS = 200, PATIENCE_MS = 1000, PATIENCE_MAX_MS = 30000, CALM_MS = 60000, WELCOME_MS = 5000, LOOK_MS = 300, EXIT_SILENCE_MS = 500, WATCHED_MS = 3000, DELAY_MS = 50, DELAY_MAX_MS = 2000,
 	LOCKED_MS = 10, EXIT_MS = 1000, NOTES_MAX = 4 << 20, OUT_LIMIT = 256 << 20
 };
 
@@ -322,6 +322,8 @@ int64_t link_deadline(const struct monitor *m)
 		at = l->pinged_at + (l->looked ? l->patience : LOOK_MS);
 	else if (m->busy || l->owed_at)
 		at = (l->owed_at > l->heard_at ? l->owed_at : l->heard_at) + SILENCE_MS;
+	else if (m->exited_at && l->heard_at < m->exited_at + WATCHED_MS) /* a Wait is quiet, but its answer is due */
+		at = l->heard_at + EXIT_SILENCE_MS;
 	return at && at < l->retry_at ? l->retry_at : at;
 }
 

@@ -127,6 +127,7 @@ struct monitor {
 	size_t notes_bytes;
 	struct object *graves;
 	unsigned busy;        /* kept streams that are not quiet */
+	int64_t exited_at;    /* ms, CLOCK_MONOTONIC: when a process last ended */
 	uint32_t last_conn;
 	bool unsent;          /* a frame, watch or sync that waits for a server */
 	pid_t stuck;          /* an entry's dead process that proc_orphans left to its pidfd's event in the last turn */

@@ -341,6 +341,7 @@ static void process_ready(struct monitor *m, struct entry *e)
 	if (e->slot[SLOT_SYNC].source.fd >= 0)
 		sync_ended(m, e);
 	e->flags |= PROC_EXITED;
+	m->exited_at = now_ms();
 	source_arm(m, &e->slot[SLOT_PIDFD].source, 0);
 	streams_exited(m, e);
 	proc_changed(m, e);

@@ -119,10 +119,19 @@ export class Installation implements AsyncDisposable {
   }
   async [Symbol.asyncDispose](): Promise<void> {
     const server = this.serverPid();
-    for (const pid of [...this.pids, ...(server && server !== process.pid ? [server] : [])]) killQuietly(pid);
+    for (const pid of [...this.pids, ...(server && server !== process.pid ? [server] : [])]) killFamily(pid);
     this.checkLog();
     rmSync(this.root, { recursive: true, force: true });
   }
+}
+
+/** A process and its children: what a monitor ran outlives it otherwise. */
+function killFamily(pid: number): void {
+  let children: number[] = [];
+  try {
+    children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ").filter(Boolean).map(Number);
+  } catch {} // it is gone already
+  for (const each of [pid, ...children]) killQuietly(each);
 }
 
 function killQuietly(pid: number): void {
@@ -217,7 +226,7 @@ export class Pod implements AsyncDisposable {
     return Client.open(this.at.socket);
   }
   async [Symbol.asyncDispose](): Promise<void> {
-    killQuietly(this.link?.pid ?? 0x7fffffff);
+    if (this.link) killFamily(this.link.pid);
     this.#lock?.kill("SIGKILL");
     await this.#server?.close();
     await this.at[Symbol.asyncDispose]();
