@@ -171,7 +171,7 @@ void link_lost(struct monitor *m)
 	buf_free(&l->out);
 	inbox_free(&l->in);
 	l->pinged_at = l->owed_at = 0;
-	l->looked = false;
+	l->looked_at = 0;
 	conns_link_lost(m, bye);
 	proc_link_lost(m, bye);
 	schedule_retry(m);
@@ -191,7 +191,7 @@ static bool read_link(struct monitor *m)
 		m->scratch_used = m->scratch_used || n > 4096;
 		l->heard_at = now_ms();
 		l->pinged_at = l->owed_at = 0;
-		l->looked = false;
+		l->looked_at = 0;
 		if (inbox_feed(&l->in, m->scratch, (size_t)n, link_message, m) < 0)
 			return false;
 		if (n < SCRATCH)
@@ -263,7 +263,7 @@ static void reach(struct monitor *m)
 	l->source = (struct source) { link_ready, fd, 0 };
 	l->connected_at = l->heard_at = now_ms();
 	l->pinged_at = l->owed_at = 0;
-	l->looked = false;
+	l->looked_at = 0;
 	tell_all(m);
 }
 
@@ -306,6 +306,17 @@ static void ping(struct monitor *m, int64_t now)
 	l->pinged_at = now;
 }
 
+/* Since when an answer is waited for: the WELCOME, or a PONG. 0: none is. */
+static int64_t waits_since(const struct link *l)
+{
+	return l->welcomed ? l->pinged_at : l->connected_at;
+}
+
+static int64_t patience_ends(const struct link *l)
+{
+	return waits_since(l) + (l->welcomed ? l->patience : WELCOME_MS);
+}
+
 /* When the link's state wants attention next; 0: never. */
 int64_t link_deadline(const struct monitor *m)
 {
@@ -316,10 +327,10 @@ int64_t link_deadline(const struct monitor *m)
 		return 0;
 	if (!link_up(m))
 		return something_to_tell(m) ? l->retry_at ? l->retry_at : 1 : 0;
-	if (!l->welcomed)
-		at = l->connected_at + (l->looked ? WELCOME_MS : LOOK_MS);
-	else if (l->pinged_at)
-		at = l->pinged_at + (l->looked ? l->patience : LOOK_MS);
+	if (waits_since(l)) {
+		at = (l->looked_at ? l->looked_at : waits_since(l)) + LOOK_MS;
+		at = at < patience_ends(l) ? at : patience_ends(l);
+	}
 	else if (m->busy || l->owed_at)
 		at = (l->owed_at > l->heard_at ? l->owed_at : l->heard_at) + SILENCE_MS;
 	else if (m->exited_at && l->heard_at < m->exited_at + WATCHED_MS) /* a Wait is quiet, but its answer is due */
@@ -337,8 +348,8 @@ static void timers(struct monitor *m)
 		reach(m);
 	else if (m->link.welcomed && !m->link.pinged_at)
 		ping(m, now);
-	else if (!m->link.looked && !server_stopped(&m->place))
-		m->link.looked = true; /* slow is not dead: it gets the whole patience */
+	else if (now < patience_ends(&m->link) && !server_stopped(&m->place))
+		m->link.looked_at = now; /* slow is not dead: it gets the whole patience */
 	else
 		replace(m);
 }

@@ -111,7 +111,7 @@ struct link { /* to the task server */
 	uint64_t server_start;
 	int64_t connected_at, heard_at, pinged_at; /* ms, CLOCK_MONOTONIC; 0 = never */
 	int64_t owed_at; /* told something at this time, and heard nothing since */
-	bool looked;     /* whether it is stopped, since the last sign of life */
+	int64_t looked_at; /* when it was last seen not to be stopped, since the last sign of life */
 	int64_t retry_at, replaced_at;
 	int64_t delay, patience;
 	uint64_t token;

@@ -40,7 +40,18 @@ export function serveTasks(runtime: Runtime, options: ServerOptions): MonitorSer
     start: (request, signal) => bootstrap({ ...options, runtime, pods }, request, signal, log),
     monitor(link) {
       const identity = decodeIdentity(link.identity);
-      const pod = new Pod({ runtime, server, log, cacheDirectory: options.cacheDirectory, forward }, link, identity);
+      const pod = new Pod(
+        {
+          returns: !pods.isExpected(identity.group),
+          runtime,
+          server,
+          log,
+          cacheDirectory: options.cacheDirectory,
+          forward,
+        },
+        link,
+        identity,
+      );
       link.onClose = () => {
         pod.close();
         pods.remove(pod);

@@ -37,6 +37,10 @@ export class PodDirectory {
     return this.#find((pod) => pod.tasks.has(id)) ?? this.#find((pod) => pod.identity.id === id);
   }
 
+  isExpected(group: string): boolean {
+    return this.#expected.has(group);
+  }
+
   /** A starter was told to become this group's monitor. */
   expect(group: string): void {
     if (this.#expected.has(group)) return;

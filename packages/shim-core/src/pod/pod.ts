@@ -18,6 +18,8 @@ import type { PodIdentity } from "./identity.ts";
 
 /** A monitor that nobody connects to goes away: the daemon that started it died, or could not read the reply. */
 const FIRST_CONNECTION_LIMIT_MS = 30_000;
+/** The same for a monitor that comes back without a container: what was to end it went with an earlier task server. */
+const RETURN_LIMIT_MS = 3000;
 const FLUSH_LIMIT_MS = 5000;
 const SHUTDOWN_NOTE = "shutdown";
 
@@ -27,6 +29,8 @@ export interface PodEnvironment {
   readonly server: Server<Connection>;
   readonly log: Logger;
   readonly cacheDirectory: string;
+  /** The monitor was started by an earlier task server. */
+  readonly returns?: boolean;
   readonly forward: (identity: PodIdentity) => Forward;
 }
 
@@ -62,7 +66,11 @@ export class Pod {
     link.onWatch = (key, slot, data) => this.#watched(key, slot, data);
     this.#recover();
     if (link.notes.has(SHUTDOWN_NOTE)) setImmediate(() => void this.shutdown());
-    if (this.tasks.size === 0) this.#lonely = setTimeout(() => void this.shutdown(), FIRST_CONNECTION_LIMIT_MS).unref();
+    if (this.tasks.size === 0)
+      this.#lonely = setTimeout(
+        () => void this.shutdown(),
+        environment.returns ? RETURN_LIMIT_MS : FIRST_CONNECTION_LIMIT_MS,
+      ).unref();
   }
 
   get runtimeVersion(): string {
