@@ -317,6 +317,14 @@ static int64_t patience_ends(const struct link *l)
 	return waits_since(l) + (l->welcomed ? l->patience : WELCOME_MS);
 }
 
+static bool something_kept(const struct monitor *m)
+{
+	for (const struct conn *c = m->conns; c; c = (const struct conn *)c->object.next)
+		if (c->kept)
+			return true;
+	return false;
+}
+
 /* When the link's state wants attention next; 0: never. */
 int64_t link_deadline(const struct monitor *m)
 {
@@ -333,7 +341,7 @@ int64_t link_deadline(const struct monitor *m)
 	}
 	else if (m->busy || l->owed_at)
 		at = (l->owed_at > l->heard_at ? l->owed_at : l->heard_at) + SILENCE_MS;
-	else if (m->exited_at && l->heard_at < m->exited_at + WATCHED_MS) /* a Wait is quiet, but its answer is due */
+	else if (m->exited_at && l->heard_at < m->exited_at + WATCHED_MS && something_kept(m)) /* a Wait is quiet, but its answer is due */
 		at = l->heard_at + EXIT_SILENCE_MS;
 	return at && at < l->retry_at ? l->retry_at : at;
 }
