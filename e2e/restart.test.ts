@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
+import { setTimeout as delay } from "node:timers/promises";
 import { processesOf, socketPath } from "./harness/belongings.ts";
 import type { Container } from "./harness/container.ts";
 import { matrix } from "./harness/matrix.ts";
@@ -9,6 +11,11 @@ const WAIT_FOR_TERM = "trap 'exit 23' TERM; echo up; while :; do sleep 0.02; don
 /** Until the shell as PID 1 has its trap for SIGTERM. */
 function trapped(container: Container) {
   return container.exec({}, "sh", "-c", "until grep -q 'SigCgt:.*[4-7c-f]...$' /proc/1/status; do sleep 0.02; done");
+}
+
+/** Until its parent, the shim, has reaped it. */
+async function ended(pid: number): Promise<void> {
+  while (existsSync(`/proc/${pid}`)) await delay(5);
 }
 
 matrix("containerd is killed and started again", (scenario) => {
@@ -33,6 +40,7 @@ matrix("containerd is killed and started again", (scenario) => {
     assert.ok(pid);
     await box.engine.kill("SIGKILL");
     process.kill(pid, "SIGTERM");
+    await ended(pid);
     await box.engine.start();
     const listed = await container.listed();
     if (box.engine.version === "1.6") {

@@ -4,7 +4,7 @@ import { closeStdinProgram } from "../host/programs.ts";
 import { consumed } from "../stdio/consumed.ts";
 import { toStatus } from "../to-status.ts";
 import type { ExitRecord } from "./exit.ts";
-import { illegal, type ProcessState, pidOf, started, stopped } from "./lifecycle.ts";
+import { illegal, outcomeOf, type ProcessState, pidOf, started, stopped } from "./lifecycle.ts";
 import { SerialQueue } from "./queue.ts";
 import { type ExecRecord, type ExecRequest, encodeRecord } from "./record.ts";
 import type { TaskContext } from "./task.ts";
@@ -17,6 +17,8 @@ export class Exec {
   settled: Promise<void> = Promise.resolve();
   process: MonitoredProcess | undefined;
   #record: ExecRecord;
+  /** Its exit, known and not told yet. */
+  #exit: ExitRecord | undefined;
   readonly #task: TaskContext;
   readonly #queue = new SerialQueue();
 
@@ -33,8 +35,15 @@ export class Exec {
     return this.#record.request;
   }
 
+  /** As State reports it: stopped from the moment in which the exit is known. */
   get state(): ProcessState {
-    return this.#record.state;
+    const { state } = this.#record;
+    return this.#exit ? stopped(state, pidOf(state), this.#exit) : state;
+  }
+
+  /** What Wait answers, once the exit has been told or Start has failed. */
+  get outcome(): ProcessState | undefined {
+    return outcomeOf(this.#record.state);
   }
 
   get addedBy(): string {
@@ -90,6 +99,7 @@ export class Exec {
       if (this.#record.deletedBy === by) return state; // a replay
       if (this.isDeleted) throw new StatusError(Code.NotFound, `process does not exist ${this.id}: not found`);
       if (state.state === "running") throw illegal("delete", state);
+      await this.settled;
       if (this.process) await this.#task.drain(this.process);
       this.#task.forgetExec(this.request);
       this.save({ deletedBy: by });
@@ -126,11 +136,12 @@ export class Exec {
   }
 
   async #exited(process: MonitoredProcess, exit: ExitRecord): Promise<void> {
-    if (this.state.state === "stopped") return;
+    if (this.outcome) return;
+    this.#exit = exit;
     await consumed(process, this.request.stdio);
     if (exit.exit.kind === "signaled" && exit.exit.signal === 9) this.#task.publishOom();
     this.#task.events.exited(this.#task.id, this.id, process.pid, exit);
-    this.save({ state: stopped(this.state, process.pid, exit) });
+    this.save({ state: this.state });
     this.waiters.settle(this.state);
   }
 }

@@ -72,6 +72,11 @@ export function stopped(process: ProcessState, pid: number, exit: ExitRecord): P
   return process.state === "stopped" ? process : { state: "stopped", pid, exit };
 }
 
+/** The state, if it is one that a process ends in. */
+export function outcomeOf(process: ProcessState): ProcessState | undefined {
+  return process.state === "stopped" || process.state === "failed" ? process : undefined;
+}
+
 /** exit_status as State, Wait and Delete report it: 0 before the exit. */
 export function reportedStatus(process: ProcessState): number {
   return process.state === "stopped" ? exitStatus(process.exit.exit) : 0;

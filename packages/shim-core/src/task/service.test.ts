@@ -35,6 +35,47 @@ test("create, start, exit, delete: pids, times and statuses agree, events in ord
   assert.deepEqual([...pod.monitor.processes.keys()], []);
 });
 
+test("output that was not read holds back the news of an exit, not the knowledge of it", async () => {
+  const pod = new TestPod();
+  const { task, monitor } = pod;
+  await task.create({ id, bundle, stdout: "/fifo" });
+  await task.start({ id });
+  await task.exec({ id, execId: "one", stdout: "/fifo" });
+  await task.start({ id, execId: "one" });
+  monitor.unread = 7n;
+  monitor.exit("init/web", exitedWith(5));
+  await turns();
+  const waits = [task.wait({ id }), task.wait({ id, execId: "one" })];
+  for (const execId of ["", "one"]) {
+    assert.equal((await task.state({ id, execId })).status, TaskStatus.stopped);
+    await assert.rejects(task.kill({ id, execId, signal: 15 }), { code: Code.NotFound });
+  }
+  assert.deepEqual((await task.pids({ id })).processes, [], "containerd deletes a task without any");
+  const deleted = [task.delete({ id, execId: "one" }), task.delete({ id })];
+  await turns();
+  assert.deepEqual(
+    pod.events.filter((event) => /^(exit|delete)/.test(event)),
+    [],
+  );
+  monitor.unread = 0n;
+  assert.deepEqual(
+    (await Promise.all([...waits, ...deleted])).map(({ exitStatus }) => exitStatus),
+    [5, 137, 137, 5],
+  );
+  await pod.told("delete web 5");
+  assert.deepEqual(pod.events.slice(-3), ["exit web one 137", "exit web web 5", "delete web 5"]);
+});
+
+test("Pids is not empty before the exit is known", async () => {
+  const pod = new TestPod();
+  await pod.run(); // the runtime shows no process, as a cgroup whose last one has just died
+  const pids = pod.task.pids({ id });
+  await turns();
+  pod.monitor.exit("init/web", 9);
+  assert.deepEqual((await pids).processes, []);
+  assert.equal((await pod.task.delete({ id })).exitStatus, 137);
+});
+
 test("a process that ends while Start is on its way: start, then exit", async () => {
   const pod = new TestPod();
   await pod.task.create({ id, bundle });

@@ -118,16 +118,13 @@ export const taskService: Implementation<TaskService, Connection> = {
 
   async pids({ id }, { data: { pod } }) {
     const task = await pod.readyTask(id);
-    if (task.state.state === "stopped" || task.state.state === "creating") return { processes: [] };
+    const pids = await task.pids();
     const execs = new Map([...task.execs.values()].map((exec) => [pidOf(exec.state), exec.id]));
-    const processes = task
-      .container()
-      .pids()
-      .map((pid) => {
-        const execId = execs.get(pid);
-        if (execId === undefined) return { pid };
-        return { pid, info: packAny(ANY.runcProcessDetails, containerd.runc.v1.ProcessDetails.encode({ execId })) };
-      });
+    const processes = pids.map((pid) => {
+      const execId = execs.get(pid);
+      if (execId === undefined) return { pid };
+      return { pid, info: packAny(ANY.runcProcessDetails, containerd.runc.v1.ProcessDetails.encode({ execId })) };
+    });
     return { processes };
   },
 
@@ -178,9 +175,7 @@ export const taskService: Implementation<TaskService, Connection> = {
   async wait({ id, execId }, context) {
     const task = context.data.pod.task(id);
     const process = execId === "" ? task : task.exec(execId);
-    const now = process.state;
-    const ended = now.state === "stopped" || now.state === "failed" ? now : await process.waiters.wait(context.signal);
-    return reportedExit(ended);
+    return reportedExit(process.outcome ?? (await process.waiters.wait(context.signal)));
   },
 
   async stats({ id }, { data: { pod } }) {

@@ -8,7 +8,17 @@ import { consumed } from "../stdio/consumed.ts";
 import { toStatus } from "../to-status.ts";
 import { Exec } from "./exec.ts";
 import type { ExitRecord } from "./exit.ts";
-import { illegal, type ProcessState, paused, pausing, pidOf, resumed, started, stopped } from "./lifecycle.ts";
+import {
+  illegal,
+  outcomeOf,
+  type ProcessState,
+  paused,
+  pausing,
+  pidOf,
+  resumed,
+  started,
+  stopped,
+} from "./lifecycle.ts";
 import { SerialQueue } from "./queue.ts";
 import { type ExecRecord, type ExecRequest, encodeRecord, type TaskRecord } from "./record.ts";
 import { Waiters } from "./waiters.ts";
@@ -18,8 +28,8 @@ const SIGKILL = 9;
 const DRAIN_LIMIT_MS = 2000;
 /** When to look again for the kill that an OOM notice announces. */
 const OOM_LOOKS_MS = [2, 10, 50, 250, 1000];
-/** Execs die with init, or by its kill; this only bounds the wait for one that the kernel can't end. */
-const EXEC_EXIT_LIMIT_MS = 5000;
+/** A killed process ends at once, and execs die with init; this only bounds the wait for one that the kernel can't end. */
+const EXIT_LIMIT_MS = 5000;
 
 /** What an exec needs of its task. */
 export interface TaskContext {
@@ -45,6 +55,8 @@ export class Task implements TaskContext {
   #container: Container | undefined;
   #creation: Promise<number> | undefined;
   #recovery: Promise<void> = Promise.resolve();
+  /** Init's exit, known and not told yet: its client may still be reading. */
+  #exit: ExitRecord | undefined;
   /** Settles when the Start that is on its way has ended, well or not. */
   #starting: Promise<void> = Promise.resolve();
 
@@ -63,8 +75,15 @@ export class Task implements TaskContext {
     return this.#record;
   }
 
+  /** As State reports it: stopped from the moment in which init's exit is known. */
   get state(): ProcessState {
-    return this.#record.state;
+    const { state } = this.#record;
+    return this.#exit ? stopped(state, pidOf(state), this.#exit) : state;
+  }
+
+  /** What Wait answers, once the exit has been told. */
+  get outcome(): ProcessState | undefined {
+    return outcomeOf(this.#record.state);
   }
 
   get init(): MonitoredProcess | undefined {
@@ -247,6 +266,18 @@ export class Task implements TaskContext {
   }
 
   /**
+   * Every process in the container. The kernel empties it a moment before the monitor tells of the exit: none is only said of a task
+   * that is known to have stopped, because containerd deletes such a one.
+   */
+  async pids(): Promise<readonly number[]> {
+    if (this.state.state === "creating" || this.state.state === "stopped") return [];
+    const container = this.#live();
+    const pids = container.pids();
+    if (pids.length === 0) await this.#within(EXIT_LIMIT_MS, container.init.exited());
+    return pids;
+  }
+
+  /**
    * Delete init and everything of the container. Resolves with pid and exit. Afterwards the caller forgets the task; a replay finds
    * `deletedBy`. Throws FailedPrecondition while it runs.
    */
@@ -269,17 +300,14 @@ export class Task implements TaskContext {
 
   /** End it whatever its state is: for `delete` after a shim's or a connection's death. */
   destroy(by: string): Promise<{ readonly pid: number; readonly exit: ExitRecord }> {
-    return this.#queue.run(async () => {
-      if (this.isDeleted) return this.#ended();
-      if (this.#container && this.state.state !== "stopped") await this.#end(this.#container);
-      return await this.#remove(by);
-    });
+    return this.#queue.run(async () => (this.isDeleted ? this.#ended() : await this.#remove(by)));
   }
 
   async #remove(by: string): Promise<{ readonly pid: number; readonly exit: ExitRecord }> {
     const container = this.#container ?? (await this.#remains());
     if (container) {
-      if (this.state.state === "created") await this.#end(container);
+      if (this.state.state !== "stopped") await this.#kill(container);
+      await this.#told();
       await this.drain(container.init);
       await container.remove();
     }
@@ -297,7 +325,7 @@ export class Task implements TaskContext {
     if (this.state.state !== "creating" || !this.#host.has(initKey(this.id))) return undefined;
     const container = await this.#runtime.recover(this.#record.request, this.#host);
     await this.#kill(container);
-    await this.#within(EXEC_EXIT_LIMIT_MS, container.init.exited());
+    await this.#within(EXIT_LIMIT_MS, container.init.exited());
     return container;
   }
 
@@ -307,10 +335,10 @@ export class Task implements TaskContext {
     await this.#host.signal(container.init, SIGKILL).catch(() => undefined); // ESRCH: it is gone, as wanted
   }
 
-  async #end(container: Container): Promise<void> {
-    await this.#kill(container);
-    if (this.state.state === "stopped") return; // told while we signalled
-    await this.waiters.wait(AbortSignal.timeout(EXEC_EXIT_LIMIT_MS * 2)).catch(() => undefined);
+  /** Wait until init's exit has been told, within a bound. */
+  async #told(): Promise<void> {
+    if (this.outcome || this.state.state === "creating") return;
+    await this.waiters.wait(AbortSignal.timeout(EXIT_LIMIT_MS * 2)).catch(() => undefined);
   }
 
   /** No more input for init will come. */
@@ -391,23 +419,24 @@ export class Task implements TaskContext {
   }
 
   async #initExited(container: Container, exit: ExitRecord): Promise<void> {
-    if (this.state.state === "stopped") return;
+    if (this.outcome) return;
+    const wasFrozen = this.state.state === "paused" || this.state.state === "pausing";
+    this.#exit = exit;
     if (!container.endsWithInit)
       await container
         .killAll(SIGKILL)
         .catch((error: unknown) => this.#host.log.warning("kill on exit", { id: this.id, error }));
-    else if (this.state.state === "paused" || this.state.state === "pausing")
-      await container.resume?.().catch(() => undefined);
+    else if (wasFrozen) await container.resume?.().catch(() => undefined);
     await Promise.all([this.#execsSettled(), consumed(container.init, this.#record.request.stdio)]);
     this.publishOom();
     this.events.exited(this.id, this.id, container.init.pid, exit);
-    this.#save({ state: stopped(this.state, container.init.pid, exit) });
+    this.#save({ state: this.state });
     this.waiters.settle(this.state);
   }
 
   async #execsSettled(): Promise<void> {
     const open = [...this.execs.values()].map((exec) => exec.settled);
-    if (open.length > 0) await this.#within(EXEC_EXIT_LIMIT_MS, Promise.all(open));
+    if (open.length > 0) await this.#within(EXIT_LIMIT_MS, Promise.all(open));
   }
 
   #ended(): { pid: number; exit: ExitRecord } {

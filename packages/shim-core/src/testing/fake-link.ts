@@ -2,6 +2,7 @@ import { ProgramBuilder, SYSCALL, toArchitecture } from "@trimaran/linux";
 import type { Launch, MonitorLink, ProcessReport, RunResult } from "@trimaran/monitor";
 import { type Frame, type FrameChannel, FrameReader, FrameType } from "ttrpc-ts";
 import { streamIdOf } from "../pod/channel.ts";
+import { unreadProgram } from "../stdio/connect.ts";
 
 /** One message of a task server, in the order in which the monitor got them. */
 export interface SentMessage {
@@ -21,6 +22,7 @@ interface Kept {
   readonly results: Map<number, RunResult>;
 }
 
+const UNREAD = Buffer.from(unreadProgram());
 const ENOENT = 2;
 const ESRCH = 3;
 const NOTHING = {
@@ -44,6 +46,8 @@ export class FakeMonitor {
   /** Streams that got more than one answer, or one too late: none, if all is well. */
   readonly superfluousAnswers: string[] = [];
   hasExited = false;
+  /** Bytes of output that a client with FIFOs has not read. */
+  unread = 0n;
   behave: (key: string) => Behaviour = (key) => (key.startsWith("init/") ? "gate" : "exec");
   /** Called when the task server has been killed. */
   onCrash: () => void = () => undefined;
@@ -167,7 +171,7 @@ export class FakeMonitor {
     const kept = once && this.#kept.get(`${once.conn}:${once.stream}`);
     const known = kept?.results.get(once?.nth ?? 0);
     if (known) return known;
-    const result = { step: 0, errno: this.#run(key, program), value: 0n };
+    const result = { step: 0, errno: this.#run(key, program), value: UNREAD.equals(program) ? this.unread : 0n };
     kept?.results.set(once?.nth ?? 0, result);
     return result;
   }
