@@ -168,20 +168,35 @@ int link_message(void *monitor, struct message_in *message);
 void link_lost(struct monitor *m);
 bool link_up(const struct monitor *m);
 
-/* proc.c */
-int proc_spawn(struct monitor *m, struct message_in *message);
-int proc_run(struct monitor *m, struct message_in *message);
-int proc_gate(struct monitor *m, struct message_in *message);
-int proc_sync_reply(struct monitor *m, struct message_in *message);
-int proc_forget(struct monitor *m, struct message_in *message);
+/* entries.c */
+struct entry *entry_new(struct monitor *m, struct view key, unsigned n_streams);
+struct entry *entry_find(const struct monitor *m, struct view key);
+struct entry *entry_find_pid(const struct monitor *m, pid_t pid);
+void entry_remove(struct monitor *m, struct entry *e);
 void proc_tell(struct monitor *m, struct entry *e);
 void proc_changed(struct monitor *m, struct entry *e);
 void proc_tell_sync(struct monitor *m, struct entry *e);
 void proc_link_lost(struct monitor *m, bool bye);
 void proc_link_ready(struct monitor *m);
+
+/* sync.c */
+int sync_open_successor(const struct monitor *m, pid_t pid);
+void sync_follow_clones(struct monitor *m, struct entry *e);
+void sync_ready(struct monitor *m, struct entry *e);
+void sync_ended(struct monitor *m, struct entry *e);
+void sync_open_gate(struct entry *e);
+
+/* proc.c */
 void proc_orphans(struct monitor *m);
 struct entry *entry_of(struct slot *slot);
 void slot_ready(struct monitor *m, struct source *source, uint32_t events);
+
+/* requests.c */
+int proc_spawn(struct monitor *m, struct message_in *message);
+int proc_run(struct monitor *m, struct message_in *message);
+int proc_gate(struct monitor *m, struct message_in *message);
+int proc_sync_reply(struct monitor *m, struct message_in *message);
+int proc_forget(struct monitor *m, struct message_in *message);
 
 /* slots.c: slots and streams of an entry */
 void slot_put(struct monitor *m, struct entry *e, unsigned index, int fd);

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { constants } from "node:os";
+import { setTimeout } from "node:timers/promises";
 import type { Task } from "@trimaran/manager";
 import type { SignalSource } from "../cli-context.ts";
 
@@ -15,6 +16,10 @@ const FORWARDED: readonly NodeJS.Signals[] = [
 ];
 const ENDING = new Set<NodeJS.Signals>(["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"]);
 const SIGKILL = 9;
+const LOOK_AGAIN_MS = 100;
+
+/** The part of a task that takes signals. */
+export type SignalTarget = Pick<Task, "kill">;
 
 /**
  * Our signals, kept from the moment this is made and passed on once there is a process to take them: a Ctrl-C while a container is
@@ -36,11 +41,12 @@ export class SignalForwarding implements Disposable {
    * The kernel does not deliver a signal to the first process of a pid namespace that has no handler for it, so Ctrl-C would do
    * nothing to most of them: one that asks for the end and has no handler becomes SIGKILL.
    */
-  passTo(task: Task, execId: string, pid: number): void {
+  passTo(task: SignalTarget, execId: string, pid: number): void {
     this.#forward = (name) => {
-      const deaf = ENDING.has(name) && execId === "" && !hasHandler(pid, constants.signals[name]);
-      const signal = deaf ? SIGKILL : constants.signals[name];
-      task.kill(signal, { execId }).catch(() => {}); // it has just exited
+      const signal = constants.signals[name];
+      const ends = ENDING.has(name) && execId === "";
+      const sent = ends ? endInit(task, pid, signal) : task.kill(signal, { execId });
+      sent.catch(() => {}); // it has just exited
     };
     for (const name of this.#early.splice(0)) this.#forward(name);
   }
@@ -48,6 +54,15 @@ export class SignalForwarding implements Disposable {
   [Symbol.dispose](): void {
     this.#listening[Symbol.dispose]();
   }
+}
+
+/** A shell that has a handler may exec a command that has none before the signal arrives, hence the second look. */
+async function endInit(task: SignalTarget, pid: number, signal: number): Promise<void> {
+  if (hasHandler(pid, signal)) {
+    await task.kill(signal, { execId: "" });
+    await setTimeout(LOOK_AGAIN_MS, undefined, { ref: false });
+  }
+  if (!hasHandler(pid, signal)) await task.kill(SIGKILL, { execId: "" });
 }
 
 /** Whether the process catches or ignores the signal, by the masks in /proc/PID/status. */
