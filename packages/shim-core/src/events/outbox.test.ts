@@ -43,6 +43,28 @@ test("events go out one at a time, in order; each is a note until it was taken",
   assert.deepEqual([sent, eventNotes(monitor)], [["a", "b", "c"], []]);
 });
 
+test("a new event, and who waits for all to be sent, do not wait for the end of a pause", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] }); // no pause ends by itself
+  let away = true;
+  const sent: string[] = [];
+  const { outbox } = open(async (envelope) => {
+    if (away) throw new RetryableError("away");
+    sent.push(text(envelope));
+  });
+  outbox.add(bytes("a"));
+  await turn();
+  away = false;
+  outbox.add(bytes("b"));
+  await turn();
+  assert.deepEqual(sent, ["a", "b"]);
+  away = true;
+  outbox.add(bytes("c"));
+  await turn();
+  away = false;
+  await outbox.flushed(1000);
+  assert.deepEqual(sent, ["a", "b", "c"]);
+});
+
 test("while the daemon is away the first is tried again, after ever longer pauses, and none is lost", async (t) => {
   t.mock.timers.enable({ apis: ["setTimeout"] });
   let away = true;

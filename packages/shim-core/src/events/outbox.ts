@@ -25,6 +25,8 @@ export class Outbox {
   #next = 0;
   #sending: Promise<void> | undefined;
   #closed = false;
+  /** Cuts the pause before the next try short. */
+  #wake: () => void = () => undefined;
 
   constructor(link: MonitorLink, forward: Forward, log: Logger) {
     this.#link = link;
@@ -46,11 +48,13 @@ export class Outbox {
     while (this.#pending.length > LIMIT || (this.#pendingBytes > LIMIT_BYTES && this.#pending.length > 1))
       this.#drop("event dropped: too many undelivered");
     this.#pump();
+    this.#wake(); // something has happened, so the daemon may be back
   }
 
   /** Resolves when nothing is left to send, or the time is over. */
   async flushed(limitMs: number): Promise<void> {
     if (!this.#sending) return;
+    this.#wake();
     let timer: NodeJS.Timeout | undefined;
     const over = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, limitMs);
@@ -61,6 +65,7 @@ export class Outbox {
 
   close(): void {
     this.#closed = true;
+    this.#wake();
   }
 
   #pump(): void {
@@ -78,7 +83,7 @@ export class Outbox {
         await this.#forward(first.envelope);
       } catch (error) {
         if (error instanceof RetryableError) {
-          await new Promise((resolve) => setTimeout(resolve, pauseMs));
+          await this.#pause(pauseMs);
           pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS);
           continue;
         }
@@ -87,6 +92,16 @@ export class Outbox {
       pauseMs = FIRST_PAUSE_MS;
       if (this.#pending[0] === first) this.#shift();
     }
+  }
+
+  #pause(ms: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, ms);
+    this.#wake = () => {
+      clearTimeout(timer);
+      resolve();
+    };
+    return promise;
   }
 
   #drop(why: string): void {
