@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { APP_IMAGE } from "./harness/images.ts";
 import { matrix } from "./harness/matrix.ts";
@@ -65,7 +66,7 @@ matrix("output", (scenario) => {
   });
 
   scenario("--log-uri file:// gets both streams", async (box) => {
-    const log = `${box.engine.dir}/out.log`;
+    const log = `${box.engine.dir}/${randomUUID()}.log`; // the control may try again
     const done = await box.run({ flags: ["--log-uri", `file://${log}`] }, "sh", "-c", "echo out; echo err >&2");
     assert.equal(done.code, 0, done.stderr);
     assert.deepEqual((await readFile(log, "utf8")).trim().split("\n").sort(), ["err", "out"]);

@@ -41,10 +41,13 @@ export class Shim implements AsyncDisposable {
     }
   }
 
-  /** Delete the task, shut the shim down, close, run `delete`: the end of every container. */
-  async remove(): Promise<containerd.task.v2.DeleteResponse> {
+  /** Delete the task, shut the shim down, close, run `delete`: the end of every container. `beforeShutdown`: what to wait for in between. */
+  async remove(
+    beforeShutdown: () => Promise<unknown> = async () => undefined,
+  ): Promise<containerd.task.v2.DeleteResponse> {
     const { id } = this.options;
     const deleted = await this.task.delete({ id });
+    await beforeShutdown();
     await this.task.shutdown({ id }).catch((error: unknown) => {
       if (!(error instanceof Error && error.message === "ttrpc: closed")) throw error; // it may be gone before its answer
     });
