@@ -1,4 +1,5 @@
 export type { Cgroup, CgroupStats, Process, Spec } from "@trimaran/linux";
+export type { ContainerProcess } from "./host/container-process.ts";
 export { Host, type Launch, type SyncRequest } from "./host/host.ts";
 export { MonitoredProcess, type RequestKey } from "./host/process.ts";
 export { newProgram } from "./host/programs.ts";

@@ -1,6 +1,7 @@
 import type { CgroupStats } from "@trimaran/linux";
+import type { ContainerProcess } from "./host/container-process.ts";
 import type { Host } from "./host/host.ts";
-import type { MonitoredProcess, RequestKey } from "./host/process.ts";
+import type { RequestKey } from "./host/process.ts";
 import type { CreateRequest, ExecRequest } from "./task/record.ts";
 
 /**
@@ -28,13 +29,13 @@ export interface Runtime {
 
 /** One container. A verb that is left out answers Unimplemented. */
 export interface Container {
-  readonly init: MonitoredProcess;
+  readonly init: ContainerProcess;
   /** Whether the end of init ends every other process: a private pid namespace. If not, `killAll` is called on init's exit. */
   readonly endsWithInit: boolean;
   /** Let init go on from the start gate; resolves once its program runs. */
   start(): Promise<void>;
   /** Start another process in the container; resolves once its program runs. */
-  exec(request: ExecRequest): Promise<MonitoredProcess>;
+  exec(request: ExecRequest): Promise<ContainerProcess>;
   /** Signal every process of the container. */
   killAll(signal: number): Promise<void>;
   /** Take everything away that outlives init. Called after its exit; again after a crash. */
@@ -42,12 +43,12 @@ export interface Container {
   /** Pids of all its processes, as the host sees them. */
   pids(): readonly number[];
   /** Signal init or an exec. Default: through its pidfd. */
-  kill?(process: MonitoredProcess, signal: number, once?: RequestKey): Promise<void>;
+  kill?(process: ContainerProcess, signal: number, once?: RequestKey): Promise<void>;
   pause?(): Promise<void>;
   resume?(): Promise<void>;
   /** `resources`: OCI LinuxResources, untrusted JSON. */
   update?(resources: unknown): Promise<void>;
-  stats?(): CgroupStats;
+  stats?(): CgroupStats | Promise<CgroupStats>;
   /** OOM kills since the container was made. */
   oomKills?(): number;
 }

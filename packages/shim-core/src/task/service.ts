@@ -181,7 +181,7 @@ export const taskService: Implementation<TaskService, Connection> = {
   async stats({ id }, { data: { pod } }) {
     const container = (await pod.readyTask(id)).container();
     if (!container.stats) throw new StatusError(Code.Unimplemented, "this runtime has no stats: not implemented");
-    const stats = container.stats();
+    const stats = await container.stats();
     return { stats: packMetrics(stats) };
   },
 

@@ -1,7 +1,8 @@
 import { Code, StatusError } from "ttrpc-ts";
 import type { TaskEvents } from "../events/task-events.ts";
+import type { ContainerProcess } from "../host/container-process.ts";
 import type { Host } from "../host/host.ts";
-import type { MonitoredProcess, RequestKey } from "../host/process.ts";
+import type { RequestKey } from "../host/process.ts";
 import { closeStdinProgram } from "../host/programs.ts";
 import type { Container, Runtime } from "../runtime.ts";
 import { consumed } from "../stdio/consumed.ts";
@@ -37,9 +38,9 @@ export interface TaskContext {
   readonly events: TaskEvents;
   note(key: string, value: Uint8Array | undefined): void;
   assertCanExec(): void;
-  launchExec(request: ExecRequest): Promise<MonitoredProcess>;
+  launchExec(request: ExecRequest): Promise<ContainerProcess>;
   forgetExec(request: ExecRequest): void;
-  drain(process: MonitoredProcess): Promise<void>;
+  drain(process: ContainerProcess): Promise<void>;
   publishOom(): void;
 }
 
@@ -86,7 +87,7 @@ export class Task implements TaskContext {
     return outcomeOf(this.#record.state);
   }
 
-  get init(): MonitoredProcess | undefined {
+  get init(): ContainerProcess | undefined {
     return this.#container?.init;
   }
 
@@ -160,7 +161,7 @@ export class Task implements TaskContext {
     throw new StatusError(Code.FailedPrecondition, `cannot exec in a ${this.state.state} state`);
   }
 
-  launchExec(request: ExecRequest): Promise<MonitoredProcess> {
+  launchExec(request: ExecRequest): Promise<ContainerProcess> {
     return this.#live().exec(request);
   }
 
@@ -347,7 +348,7 @@ export class Task implements TaskContext {
   }
 
   /** Wait for the output of a process that has ended, within the bound. */
-  async drain(process: MonitoredProcess): Promise<void> {
+  async drain(process: ContainerProcess): Promise<void> {
     if (!this.#host.has(process.key)) return; // a Delete that a crash cut short had come further
     await this.#within(DRAIN_LIMIT_MS, process.drained());
   }

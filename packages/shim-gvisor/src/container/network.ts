@@ -1,0 +1,42 @@
+import { readlinkSync } from "node:fs";
+import type { ProgramBuilder } from "@trimaran/linux";
+import type { Layout } from "./layout.ts";
+
+// linux/sched.h, linux/mount.h
+const CLONE_NEWNS = 0x20000;
+const MS_REC = 0x4000;
+const MS_SLAVE = 0x80000;
+const HIDDEN = "/proc/sys/net";
+
+/**
+ * Steps before `runsc start` that let it set up the sandbox's network on kernels since 6.14; undefined where they are not wanted.
+ *
+ * Before runsc moves the addresses of a network namespace into its own stack, it makes sure that it is not about to disarm the host: it takes a
+ * namespace that shows `net/core/rmem_default` for the first one. Newer kernels show it in all, so that runsc (both of Debian's, and by
+ * whatever started) refuses every network but `none` and `host`. We make that sure ourselves, by the namespace's identity, and hide the
+ * file from this one command.
+ */
+export function hideNetworkMark(
+  { config }: Layout,
+  sandboxPid: number,
+): ((builder: ProgramBuilder) => void) | undefined {
+  const network = config.flags.get("network")?.value ?? "sandbox";
+  if (network !== "sandbox" || isHostNetwork(sandboxPid)) return undefined;
+  return (builder) => {
+    builder.field = "network";
+    const { data } = builder;
+    const none = data.string("none");
+    builder.sys("unshare", [CLONE_NEWNS]);
+    builder.sys("mount", [none, data.string("/"), 0, MS_REC | MS_SLAVE, 0], { action: "make / rslave" });
+    builder.sys("mount", [none, data.string(HIDDEN), data.string("tmpfs"), 0, 0], { action: `hide ${HIDDEN}` });
+  };
+}
+
+/** Whether it is ours; also where the sandbox has gone, which runsc will say. */
+function isHostNetwork(pid: number): boolean {
+  try {
+    return readlinkSync(`/proc/${pid}/ns/net`) === readlinkSync("/proc/self/ns/net");
+  } catch {
+    return true;
+  }
+}

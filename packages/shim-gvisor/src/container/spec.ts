@@ -1,0 +1,59 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { InvalidSpec } from "@trimaran/linux";
+
+/** The part of config.json that the shim itself needs; runsc reads, checks and refuses the rest. */
+export interface GvisorSpec {
+  readonly terminal: boolean;
+  readonly annotations: Readonly<Record<string, string>>;
+  readonly rootPath: string;
+  readonly cgroupsPath: string | undefined;
+  /** `linux.resources`, untrusted. */
+  readonly resources: unknown;
+}
+
+const MAX_BYTES = 4 << 20;
+
+/** Read config.json of a bundle. Throws InvalidSpec naming the field. */
+export function readSpec(bundle: string): GvisorSpec {
+  const spec = object(parse(bundle), "config.json");
+  const linux = object(spec.linux ?? {}, "linux");
+  const process = object(spec.process ?? {}, "process");
+  const annotations = object(spec.annotations ?? {}, "annotations");
+  return {
+    terminal: process.terminal === true,
+    annotations: Object.fromEntries(
+      Object.entries(annotations).map(([key, value]) => [key, text(value, `annotations ${JSON.stringify(key)}`)]),
+    ),
+    rootPath: text(object(spec.root ?? {}, "root").path ?? "rootfs", "root.path"),
+    cgroupsPath: linux.cgroupsPath === undefined ? undefined : text(linux.cgroupsPath, "linux.cgroupsPath"),
+    resources: linux.resources,
+  };
+}
+
+function parse(bundle: string): unknown {
+  let bytes: Buffer;
+  try {
+    bytes = readFileSync(join(bundle, "config.json"));
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new InvalidSpec("config.json", `can't be read from the bundle ${bundle} (${why})`);
+  }
+  if (bytes.length > MAX_BYTES) throw new InvalidSpec("config.json", `more than ${MAX_BYTES} bytes`);
+  try {
+    return JSON.parse(bytes.toString());
+  } catch (error) {
+    throw new InvalidSpec("config.json", `not JSON: ${error instanceof Error ? error.message : error}`);
+  }
+}
+
+function object(value: unknown, field: string): Readonly<Record<string, unknown>> {
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw new InvalidSpec(field, "not an object", value);
+  return value as Record<string, unknown>;
+}
+
+function text(value: unknown, field: string): string {
+  if (typeof value !== "string" || value.includes("\0")) throw new InvalidSpec(field, "not a string", value);
+  return value;
+}
