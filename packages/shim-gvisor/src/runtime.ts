@@ -1,13 +1,23 @@
 import { Cgroup, parseResources, planCgroup } from "@trimaran/linux";
-import { type Container, type CreateRequest, type Host, initKey, type Runtime } from "@trimaran/shim-core";
+import {
+  type Container,
+  type CreateRequest,
+  type Host,
+  initKey,
+  type MonitoredProcess,
+  type Runtime,
+} from "@trimaran/shim-core";
 import { parseConfig } from "./config/config.ts";
+import { writeEffective } from "./config/effective.ts";
 import { checkFlags, runscFlags } from "./config/flags.ts";
-import { commandKey, deleteState } from "./container/commands.ts";
+import { commandKey } from "./container/commands.ts";
 import { GvisorContainer } from "./container/container.ts";
-import { findContainer, type Made, type Making, makeContainer } from "./container/create.ts";
+import { findContainer, isMade, type Made, makeContainer } from "./container/create.ts";
 import { FirstProcess, MemberProcess } from "./container/init-process.ts";
 import { type Layout, makeFolders, planLayout, undoSteps } from "./container/layout.ts";
+import type { Making } from "./container/making.ts";
 import { Sandboxes } from "./container/sandboxes.ts";
+import { UnfinishedContainer, unmake } from "./container/unfinished.ts";
 import { Machine } from "./machine.ts";
 import { findBinary } from "./runsc/binary.ts";
 import { Runsc } from "./runsc/runsc.ts";
@@ -45,8 +55,9 @@ export class GvisorRuntime implements Runtime {
       layout.membership.kind === "member"
         ? undefined // its sandbox has one
         : await this.#machine.platforms.choose(binary, wished?.toString(), host.cacheDirectory);
-    makeFolders(layout);
     host.recordUndo(request.bundle, undoSteps(layout));
+    makeFolders(layout);
+    writeEffective(layout, binary, platform);
     let making: Making | undefined;
     try {
       making = this.#making(layout, host, this.#openCgroup(layout, host));
@@ -62,9 +73,16 @@ export class GvisorRuntime implements Runtime {
     const layout = planLayout(request, host, this.#machine);
     const cgroup = Cgroup.open(this.#machine.cgroups, layout.cgroupPlan, this.#machine.tools);
     const making = this.#making(layout, host, cgroup);
+    if (!isMade(layout)) return new UnfinishedContainer(making, this.#begun(request.id, host));
     const { ioUid: uid, ioGid: gid } = layout.config;
     const stdio = await host.openStdio(initKey(request.id), request.stdio, { ...request, owner: { uid, gid } });
     return this.#container(making, findContainer(making, stdio));
+  }
+
+  /** The process that the cut short Create had come to. */
+  #begun(id: string, host: Host): MonitoredProcess {
+    const key = host.has(initKey(id)) ? initKey(id) : commandKey(id, "create");
+    return host.find(key, { describe: (step, errno) => new Error(`step ${step}: errno ${errno}`) });
   }
 
   async #adopt(making: Making, made: Made): Promise<Container> {
@@ -76,14 +94,11 @@ export class GvisorRuntime implements Runtime {
   }
 
   #container(making: Making, made: Made): GvisorContainer {
-    const { layout, host, cgroup, runsc } = making;
+    const { layout, host } = making;
     const isMember = layout.membership.kind === "member";
     const sandbox = this.#sandboxes.process(host, made.sandboxPid);
     return new GvisorContainer({
-      layout,
-      host,
-      cgroup,
-      runsc,
+      ...making,
       sandbox,
       init: isMember ? new MemberProcess(made.stdio, sandbox) : new FirstProcess(made.stdio, sandbox),
       gated: made.gated,
@@ -115,12 +130,7 @@ export class GvisorRuntime implements Runtime {
 
   async #unmake(layout: Layout, host: Host, making: Making | undefined): Promise<void> {
     const { id, bundle } = layout.request;
-    if (making) {
-      const { cgroup, runsc } = making;
-      await cgroup.kill();
-      await deleteState(runsc, layout, host);
-      await cgroup.remove();
-    }
+    if (making) await unmake(making);
     for (const key of [initKey(id), ...host.keys(commandKey(id, ""))]) host.forget(key);
     host.clearUndo(bundle);
   }

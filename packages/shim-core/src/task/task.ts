@@ -323,11 +323,17 @@ export class Task implements TaskContext {
 
   /** What a Create left that was cut short by a crash and not repeated: its init may wait at the gate. */
   async #remains(): Promise<Container | undefined> {
-    if (this.state.state !== "creating" || !this.#host.has(initKey(this.id))) return undefined;
+    if (this.state.state !== "creating" || !this.#hasBegun()) return undefined;
     const container = await this.#runtime.recover(this.#record.request, this.#host);
     await this.#kill(container);
     await this.#within(EXIT_LIMIT_MS, container.init.exited());
     return container;
+  }
+
+  /** Keys below init's are what the runtime ran for this container. */
+  #hasBegun(): boolean {
+    const key = initKey(this.id);
+    return this.#host.has(key) || this.#host.keys(`${key}/`).length > 0;
   }
 
   async #kill(container: Container): Promise<void> {
@@ -462,7 +468,7 @@ export function taskNote(id: string): string {
   return `task/${id}`;
 }
 
-/** The monitor's key of a container's init. */
+/** The monitor's key of a container's init. Below it, by `/`, are the keys of whatever else a runtime runs for the container. */
 export function initKey(id: string): string {
   return `init/${id}`;
 }

@@ -1,13 +1,14 @@
 import { rmSync } from "node:fs";
 import { mountPrivately, type ProgramBuilder } from "@trimaran/linux";
-import type { Host } from "@trimaran/shim-core";
+import { initKey } from "@trimaran/shim-core";
 import type { Machine } from "../machine.ts";
-import type { Runsc, RunscCommand } from "../runsc/runsc.ts";
+import type { RunscCommand } from "../runsc/runsc.ts";
 import { type Layout, stateFiles } from "./layout.ts";
+import type { Making } from "./making.ts";
 
 /** The monitor's key of a container's command; with an empty name, what the keys of all of them begin with. */
 export function commandKey(id: string, name: string): string {
-  return `runsc/${id}/${name}`;
+  return `${initKey(id)}/${name}`;
 }
 
 /** Let a sandbox's, or a prepared member's, program run. */
@@ -35,9 +36,11 @@ export function withRootfs({ request, spec }: Layout, machine: Machine): (builde
 }
 
 /** Make runsc forget a container that has ended, or end it. Whatever runsc says, its files are gone after this. */
-export async function deleteState(runsc: Runsc, layout: Layout, host: Host): Promise<void> {
+export async function deleteState({ runsc, layout, host, machine }: Making): Promise<void> {
   const { id } = layout.request;
-  const command = { key: commandKey(id, "delete"), name: "delete", args: ["delete", "--force", id] };
+  // newer runscs keep a file in the rootfs, and want to remove it there
+  const setup = withRootfs(layout, machine);
+  const command = { key: commandKey(id, "delete"), name: "delete", args: ["delete", "--force", id], setup };
   try {
     await runsc.run(command);
   } catch (error) {

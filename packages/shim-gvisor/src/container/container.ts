@@ -1,21 +1,20 @@
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
-import { type Cgroup, type CgroupStats, parseResources } from "@trimaran/linux";
+import { type CgroupStats, parseResources } from "@trimaran/linux";
 import {
   type Container,
   type ContainerProcess,
   type ExecRequest,
   execKey,
-  type Host,
   type MonitoredProcess,
   type RequestKey,
   SLOT,
 } from "@trimaran/shim-core";
 import { Code, StatusError } from "ttrpc-ts";
-import type { Runsc, RunscCommand } from "../runsc/runsc.ts";
+import type { RunscCommand } from "../runsc/runsc.ts";
 import { commandKey, deleteState, startCommand, waitCommand } from "./commands.ts";
 import { ExecProcess, watchPidFile } from "./exec-process.ts";
 import { type FirstProcess, MemberProcess } from "./init-process.ts";
-import type { Layout } from "./layout.ts";
+import type { Making } from "./making.ts";
 import { hideNetworkMark } from "./network.ts";
 import { parseEventStats } from "./stats.ts";
 
@@ -24,11 +23,7 @@ const SIGKILL = 9;
 const KILL_LIMIT_MS = 3000;
 
 /** What a container is made of. */
-export interface ContainerParts {
-  readonly layout: Layout;
-  readonly host: Host;
-  readonly runsc: Runsc;
-  readonly cgroup: Cgroup;
+export interface ContainerParts extends Making {
   readonly sandbox: MonitoredProcess;
   readonly init: FirstProcess | MemberProcess;
   /** Of a member without a terminal: its `runsc start` waits at the gate, with the container's stdio. */
@@ -207,8 +202,8 @@ export class GvisorContainer implements Container {
   }
 
   async remove(): Promise<void> {
-    const { layout, host, cgroup, runsc, release } = this.#parts;
-    await deleteState(runsc, layout, host);
+    const { host, cgroup, release } = this.#parts;
+    await deleteState(this.#parts);
     if (cgroup.processes().length > 0) await cgroup.kill();
     await cgroup.remove();
     for (const key of host.keys(commandKey(this.#id, ""))) host.forget(key);

@@ -1,26 +1,16 @@
-import { readFileSync } from "node:fs";
-import type { Cgroup } from "@trimaran/linux";
-import { type Host, initKey, type MonitoredProcess, SLOT, type StdioLaunch } from "@trimaran/shim-core";
+import { existsSync, readFileSync } from "node:fs";
+import { initKey, type MonitoredProcess, SLOT, type StdioLaunch } from "@trimaran/shim-core";
 import { Code, StatusError } from "ttrpc-ts";
-import type { Machine } from "../machine.ts";
-import type { Runsc, RunscCommand } from "../runsc/runsc.ts";
+import type { RunscCommand } from "../runsc/runsc.ts";
 import { commandKey, startCommand, withRootfs } from "./commands.ts";
 import { CONSOLE_SOCKET, launchReceiver, receiveConsole } from "./console.ts";
 import type { Layout } from "./layout.ts";
+import type { Making } from "./making.ts";
 import { watchOom } from "./oom-watch.ts";
 
 /** `runsc create` starts a sandbox and a gofer; on a busy machine that may take seconds. */
 const CREATE_LIMIT_MS = 60_000;
 const SIGKILL = 9;
-
-/** What `create` needs to know besides the layout. */
-export interface Making {
-  readonly layout: Layout;
-  readonly host: Host;
-  readonly machine: Machine;
-  readonly runsc: Runsc;
-  readonly cgroup: Cgroup;
-}
 
 /** The processes that `runsc create` leaves. */
 export interface Made {
@@ -63,6 +53,11 @@ export async function makeContainer(making: Making, platform: string | undefined
   const gated = holder === "start" ? runsc.launch(gatedStart(making, stdio)) : undefined;
   await gated?.reachedGate();
   return { stdio: console ?? gated ?? create, sandboxPid: readPid(layout), gated };
+}
+
+/** Whether `runsc create` has done its work: without, there is no sandbox to be found again. */
+export function isMade(layout: Layout): boolean {
+  return existsSync(pidFile(layout));
 }
 
 /** The same processes, after a restart of the task server. */

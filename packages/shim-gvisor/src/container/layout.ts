@@ -44,10 +44,13 @@ export function makeFolders({ root, work }: Layout): void {
 }
 
 /** runsc's files about a container: with its processes dead and these gone, runsc knows nothing of it. */
-export function stateFiles({ request: { id }, root, membership }: Layout): string[] {
+export function stateFiles({ request: { id, rootfs }, root, membership }: Layout): string[] {
   const name = `${id}_sandbox:${membership.kind === "member" ? membership.sandboxId : id}`;
   const socket = membership.kind === "member" ? [] : [`${root}/runsc-${id}.sock`];
-  return [`${root}/${name}.state`, `${root}/${name}.lock`, ...socket];
+  // what a container writes over its rootfs, where the flag overlay2 says `self`, lies in a file of that rootfs
+  const upper = rootfs.flatMap(({ options }) => options.filter((option) => option.startsWith("upperdir=")));
+  const stores = upper.map((option) => `${option.slice(9)}/.gvisor.filestore.${id}`);
+  return [`${root}/${name}.state`, `${root}/${name}.lock`, ...socket, ...stores];
 }
 
 /**
