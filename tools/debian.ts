@@ -15,6 +15,7 @@ export const TEST_PACKAGES = [
   "ca-certificates",
   "containerd",
   "golang-go",
+  "iproute2",
   "runc",
   "runsc",
   "util-linux",

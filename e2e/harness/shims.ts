@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
-import { join } from "node:path";
-import { ensureContainerd2, ensurePackages } from "../../tools/debian.ts";
+import { dirname, join } from "node:path";
+import { ensureContainerd2, ensurePackages, ensureRecentRunsc } from "../../tools/debian.ts";
 import { Bundle, type BundleOptions } from "./bundle.ts";
 import { cleanUp } from "./clean-up.ts";
 import { BUILD_BIN } from "./containerd.ts";
@@ -22,6 +22,7 @@ export interface ShimKind {
 export async function shimKinds(): Promise<ShimKind[]> {
   await ensurePackages();
   const wish = process.env.E2E_RUNTIMES ?? "all";
+  if (wish === "gvisor") return await gvisorKinds();
   const recent = join(await ensureContainerd2(), "bin");
   const rest = "/usr/sbin:/usr/bin:/sbin:/bin";
   const upstream = "containerd-shim-runc-v2";
@@ -43,9 +44,27 @@ export async function shimKinds(): Promise<ShimKind[]> {
   return wish === "trimaran" ? ours : [...control, ...ours];
 }
 
+/** Our shim over each runsc: Debian 12's, and that of its backports, which PATH decides. */
+export async function gvisorKinds(): Promise<ShimKind[]> {
+  await ensurePackages();
+  const recent = dirname(await ensureRecentRunsc());
+  const rest = "/usr/sbin:/usr/bin:/sbin:/bin";
+  const binary = gvisorShim();
+  if (!existsSync(binary)) throw new Error(`${binary}: not built; npm run build`);
+  return [
+    { name: "gvisor, runsc 2022", binary, style: "1.6", isControl: false, path: rest },
+    { name: "gvisor, runsc 2024", binary, style: "2.3", isControl: false, path: `${recent}:${rest}` },
+  ];
+}
+
 /** Our shim's binary. */
 export function trimaranShim(): string {
   return join(BUILD_BIN, "containerd-shim-trimaran-runc-v2");
+}
+
+/** Our shim for runsc. */
+export function gvisorShim(): string {
+  return join(BUILD_BIN, "containerd-shim-trimaran-gvisor-v2");
 }
 
 /** A place to start shims of one kind in: a fake containerd, a namespace, ids, and an environment. */

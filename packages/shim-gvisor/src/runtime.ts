@@ -8,7 +8,7 @@ import {
   type Runtime,
 } from "@trimaran/shim-core";
 import { parseConfig } from "./config/config.ts";
-import { writeEffective } from "./config/effective.ts";
+import { recordedBinary, writeEffective } from "./config/effective.ts";
 import { checkFlags, runscFlags } from "./config/flags.ts";
 import { commandKey } from "./container/commands.ts";
 import { GvisorContainer } from "./container/container.ts";
@@ -110,7 +110,7 @@ export class GvisorRuntime implements Runtime {
     const machine = this.#machine;
     const { config, root, work } = layout;
     const runsc = new Runsc(host, {
-      path: findBinary(config.binaryName, machine.searchPath),
+      path: recordedBinary(work) ?? findBinary(config.binaryName, machine.searchPath),
       root,
       work,
       flags: runscFlags(config, layout.request.id),

@@ -6,6 +6,7 @@ import { intoFiles } from "./output.ts";
 import { failureReason } from "./reason.ts";
 
 const SIGKILL = 9;
+const PR_SET_PDEATHSIG = 1;
 /** A command that only asks a sandbox answers in 30 ms; a sandbox that hangs must not hang its task. */
 const LIMIT_MS = 8000;
 
@@ -75,7 +76,11 @@ export class Runsc {
       },
       gate,
       ...(prelude && { prelude }),
-      ...(setup && { setup }),
+      setup(builder) {
+        // a wait or an exec must not outlive the monitor: it would go on with files that `delete` has removed
+        builder.sys("prctl", [PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0]);
+        setup?.(builder);
+      },
     });
     return this.#host.launch(key, {
       program: program.bytes,
