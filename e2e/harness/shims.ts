@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
+import type { google } from "@trimaran/proto";
 import { ensureContainerd2, ensurePackages, ensureRecentRunsc } from "../../tools/debian.ts";
 import { Bundle, type BundleOptions } from "./bundle.ts";
 import { cleanUp } from "./clean-up.ts";
@@ -16,6 +17,8 @@ export interface ShimKind {
   readonly isControl: boolean;
   /** The binary's PATH, which decides which runc is taken. */
   readonly path: string;
+  /** Runtime options for `start`. */
+  readonly options?: google.protobuf.Any;
 }
 
 /** Debian 12's shim, Debian's newest, and ours as each containerd starts it. A binary that is missing is an error. */
@@ -99,8 +102,9 @@ export class ShimYard implements AsyncDisposable {
     this.ids.push(id);
     const bundle = this.#opened.use(await Bundle.make(this.containerd.dir, { namespace: this.tag, id, args, ...more }));
     const env = { PATH: this.kind.path, TRIMARAN_STATE: this.trimaranState, TRIMARAN_E2E: this.tag };
-    const { binary, style } = this.kind;
-    const options = { binary, style, containerd: this.containerd, namespace: this.tag, id, bundle: bundle.path, env };
+    const { binary, style, options: own } = this.kind;
+    const place = { containerd: this.containerd, namespace: this.tag, id, bundle: bundle.path };
+    const options = { binary, style, ...place, env, ...(own && { options: own }) };
     return { bundle, options };
   }
 
