@@ -6,7 +6,15 @@ import { withMachineLock } from "./debian/lock.ts";
 import { RECENT_RUNSC, unpackRunsc } from "./debian/runsc.ts";
 
 /** Debian packages that the build and the demo use. */
-export const BUILD_PACKAGES = ["busybox-static", "gcc", "libc6-dev", "libseccomp2", "make", "musl-tools"] as const;
+export const BUILD_PACKAGES = [
+  "busybox-static",
+  "gcc",
+  "libc6-dev",
+  "libseccomp2",
+  "make",
+  "musl-tools",
+  "runsc",
+] as const;
 
 /** The same, and what the conformance tests and the end-to-end tests use: peers, and a script(1) for terminals. */
 export const TEST_PACKAGES = [
@@ -17,7 +25,6 @@ export const TEST_PACKAGES = [
   "golang-go",
   "iproute2",
   "runc",
-  "runsc",
   "util-linux",
 ] as const;
 
