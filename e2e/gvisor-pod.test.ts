@@ -3,6 +3,7 @@ import { createReadStream } from "node:fs";
 import { join } from "node:path";
 import { text as readText } from "node:stream/consumers";
 import { afterEach, beforeEach, describe, test } from "node:test";
+import { ANY, containerd, packAny } from "@trimaran/proto";
 import { cgroupsOf, filesOf, mountsOf, processesOf } from "./harness/belongings.ts";
 import { ociProcess } from "./harness/bundle.ts";
 import { run, runOk } from "./harness/process.ts";
@@ -108,6 +109,43 @@ for (const kind of await gvisorKinds()) {
       await creating;
     });
 
+    test("checkpoint, then restore in another container: it goes on", async () => {
+      const count = ["sh", "-c", "i=0; while :; do i=$((i+1)); echo $i; sleep 0.1; done"];
+      const first = await yard.start(count);
+      const { text } = await createWithOutput(yard, first);
+      await first.shim.task.start({ id: first.id });
+      await first.shim.task.exec({ id: first.id, execId: "e", spec: spec("sleep", "0.5") });
+      await first.shim.task.start({ id: first.id, execId: "e" });
+      await first.shim.task.wait({ id: first.id, execId: "e" });
+      const path = join(yard.containerd.dir, "checkpoint");
+      const leave = first.shim.task.checkpoint({ id: first.id, path });
+      if (kind.name.includes("2022")) await assert.rejects(leave, /can't leave the container running/);
+      else await leave;
+      await first.shim.task.checkpoint({ id: first.id, path: `${path}-2`, options: checkpointAndExit() });
+      await first.shim.task.wait({ id: first.id });
+      await first.shim.remove();
+      const counted = (await text).trim().split("\n").length;
+      assert.ok(counted >= 3, `${counted}`);
+      const second = await yard.start(count);
+      const restored = await createWithOutput(yard, second, `${path}-2`);
+      await killTaskServers(yard);
+      const { pid } = await second.shim.task.start({ id: second.id });
+      assert.ok(pid > 0);
+      await killTaskServers(yard);
+      await second.shim.task.exec({ id: second.id, execId: "e", spec: spec("sleep", "0.5") });
+      await second.shim.task.start({ id: second.id, execId: "e" });
+      await second.shim.task.wait({ id: second.id, execId: "e" });
+      await end(second);
+      const [goesOnAt = 0] = (await restored.text).split("\n").map(Number);
+      assert.ok(goesOnAt >= counted, `it began at ${goesOnAt}, the first had come to ${counted}`);
+      const third = await yard.start(["true"]);
+      const { id, bundle } = third;
+      const nothing = third.shim.task.create({ id, bundle: bundle.path, rootfs: bundle.mounts, checkpoint: "/none" });
+      await assert.rejects(nothing, /there is no checkpoint\.img of runsc in \/none/);
+      await third.shim.task.shutdown({ id }).catch(() => undefined);
+      await third.shim.close();
+    });
+
     test("a network namespace with an address: runsc takes it over", async () => {
       const ip = (...args: string[]) => runOk(["ip", ...args]);
       const name = yard.tag;
@@ -141,12 +179,20 @@ function spec(...args: string[]) {
   return { typeUrl: SPEC, value: Buffer.from(JSON.stringify(ociProcess(args))) };
 }
 
+function checkpointAndExit() {
+  return packAny(ANY.runcCheckpointOptions, containerd.runc.v1.CheckpointOptions.encode({ exit: true }));
+}
+
 /** Create with stdout into a FIFO that is read; `text` resolves at its end of file. */
-async function createWithOutput(yard: ShimYard, { shim, bundle, id }: StartedShim): Promise<{ text: Promise<string> }> {
+async function createWithOutput(
+  yard: ShimYard,
+  { shim, bundle, id }: StartedShim,
+  checkpoint = "",
+): Promise<{ text: Promise<string> }> {
   const path = join(yard.containerd.dir, `out-${id}`);
   await runOk(["mkfifo", path]);
   const text = readText(createReadStream(path));
-  await shim.task.create({ id, bundle: bundle.path, rootfs: bundle.mounts, stdout: path });
+  await shim.task.create({ id, bundle: bundle.path, rootfs: bundle.mounts, stdout: path, checkpoint });
   return { text };
 }
 

@@ -19,12 +19,22 @@ export interface Runtime {
   create(request: CreateRequest, host: Host): Promise<Container>;
   /** The container of an earlier `create`, after the task server was restarted. Makes nothing. */
   recover(request: CreateRequest, host: Host): Promise<Container> | Container;
+  /** Whether Create may ask for a restore from a checkpoint: `request.checkpoint`. The container's pid may be 0 until it is started. */
+  readonly restores?: boolean;
   /** Check that these options are understood, as early as `start`. Throws InvalidArgument. */
   checkOptions?(options: CreateRequest["options"]): void;
   /** Files into which the monitor writes `0` to join the cgroups that the options want it in. */
   monitorCgroup?(options: CreateRequest["options"]): readonly string[];
   /** The `features` document of the OCI runtime spec, for `-info`. */
   features?(): unknown;
+}
+
+/** Where a container's state is to be saved. */
+export interface CheckpointRequest {
+  /** A directory of the host, which exists or can be made. */
+  readonly directory: string;
+  /** End the container afterwards. */
+  readonly exit: boolean;
 }
 
 /** One container. A verb that is left out answers Unimplemented. */
@@ -48,6 +58,7 @@ export interface Container {
   resume?(): Promise<void>;
   /** `resources`: OCI LinuxResources, untrusted JSON. */
   update?(resources: unknown): Promise<void>;
+  checkpoint?(request: CheckpointRequest): Promise<void>;
   stats?(): CgroupStats | Promise<CgroupStats>;
   /** OOM kills since the container was made. */
   oomKills?(): number;

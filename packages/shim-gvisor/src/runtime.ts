@@ -12,10 +12,11 @@ import { recordedBinary, writeEffective } from "./config/effective.ts";
 import { checkFlags, runscFlags } from "./config/flags.ts";
 import { commandKey } from "./container/commands.ts";
 import { GvisorContainer } from "./container/container.ts";
-import { findContainer, isMade, type Made, makeContainer } from "./container/create.ts";
+import { findContainer, isMade, type Made, makeContainer, readPid } from "./container/create.ts";
 import { FirstProcess, MemberProcess } from "./container/init-process.ts";
 import { type Layout, makeFolders, planLayout, undoSteps } from "./container/layout.ts";
 import type { Making } from "./container/making.ts";
+import { prepareRestore } from "./container/restore.ts";
 import { Sandboxes } from "./container/sandboxes.ts";
 import { UnfinishedContainer, unmake } from "./container/unfinished.ts";
 import { Machine } from "./machine.ts";
@@ -26,6 +27,7 @@ import { Runsc } from "./runsc/runsc.ts";
 export class GvisorRuntime implements Runtime {
   readonly name = "io.containerd.trimaran-gvisor.v2";
   readonly version = "0.1.0";
+  readonly restores = true;
   readonly #machine: Machine;
   readonly #sandboxes = new Sandboxes();
 
@@ -61,6 +63,7 @@ export class GvisorRuntime implements Runtime {
     let making: Making | undefined;
     try {
       making = this.#making(layout, host, this.#openCgroup(layout, host));
+      if (request.checkpoint !== undefined) return await this.#prepareRestore(making, platform);
       const made = await makeContainer(making, platform);
       return await this.#adopt(making, made);
     } catch (error) {
@@ -73,10 +76,43 @@ export class GvisorRuntime implements Runtime {
     const layout = planLayout(request, host, this.#machine);
     const cgroup = Cgroup.open(this.#machine.cgroups, layout.cgroupPlan, this.#machine.tools);
     const making = this.#making(layout, host, cgroup);
+    if (request.checkpoint !== undefined && host.has(initKey(request.id)))
+      return await this.#prepareRestore(making, undefined);
     if (!isMade(layout)) return new UnfinishedContainer(making, this.#begun(request.id, host));
     const { ioUid: uid, ioGid: gid } = layout.config;
     const stdio = await host.openStdio(initKey(request.id), request.stdio, { ...request, owner: { uid, gid } });
     return this.#container(making, findContainer(making, stdio));
+  }
+
+  async #prepareRestore(making: Making, platform: string | undefined): Promise<Container> {
+    const { layout, host } = making;
+    const { request, config } = layout;
+    const owner = { uid: config.ioUid, gid: config.ioGid };
+    const stdio = await host.openStdio(initKey(request.id), request.stdio, { ...request, owner });
+    const { command, gated, stdio: holder } = await prepareRestore(making, stdio, platform);
+    let pid = 0; // until there is a sandbox
+    const adopt = async (): Promise<MonitoredProcess> => {
+      pid = readPid(layout);
+      const sandbox = this.#sandboxes.process(host, pid);
+      await sandbox.spawned();
+      host.recordProcess(request.bundle, sandbox);
+      return sandbox;
+    };
+    const sandbox = isMade(layout) ? await adopt() : undefined;
+    return new GvisorContainer({
+      ...making,
+      sandbox,
+      init: new FirstProcess(holder, sandbox),
+      gated,
+      restore: { command, adopt },
+      leavesRunning: () => this.#leavesRunning(making),
+      release: () => pid !== 0 && this.#sandboxes.forget(host, pid),
+    });
+  }
+
+  /** Older ones make another sandbox, and stay in the foreground with it. They are those without directfs. */
+  async #leavesRunning({ runsc }: Making): Promise<boolean> {
+    return (await this.#machine.runsc(runsc.place.path)).flags.has("directfs");
   }
 
   /** The process that the cut short Create had come to. */
@@ -102,6 +138,7 @@ export class GvisorRuntime implements Runtime {
       sandbox,
       init: isMember ? new MemberProcess(made.stdio, sandbox) : new FirstProcess(made.stdio, sandbox),
       gated: made.gated,
+      leavesRunning: () => this.#leavesRunning(making),
       release: () => !isMember && this.#sandboxes.forget(host, made.sandboxPid),
     });
   }

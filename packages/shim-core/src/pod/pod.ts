@@ -77,6 +77,10 @@ export class Pod {
     return this.#environment.runtime.version;
   }
 
+  get restores(): boolean {
+    return this.#environment.runtime.restores === true;
+  }
+
   /** Throws NotFound. */
   task(id: string): Task {
     const task = this.tasks.get(id);

@@ -4,7 +4,7 @@ import type { ContainerProcess } from "../host/container-process.ts";
 import type { Host } from "../host/host.ts";
 import type { RequestKey } from "../host/process.ts";
 import { closeStdinProgram } from "../host/programs.ts";
-import type { Container, Runtime } from "../runtime.ts";
+import type { CheckpointRequest, Container, Runtime } from "../runtime.ts";
 import { consumed } from "../stdio/consumed.ts";
 import { toStatus } from "../to-status.ts";
 import { Exec } from "./exec.ts";
@@ -137,7 +137,7 @@ export class Task implements TaskContext {
       this.#save({ startFailure: { by, code, why: message } });
       throw error;
     }
-    const running = started(this.state, pidOf(this.state));
+    const running = started(this.state, this.#live().init.pid); // of a restored one it is known only now
     this.events.started(this.id, pidOf(running));
     this.#save({ state: running });
   }
@@ -258,6 +258,15 @@ export class Task implements TaskContext {
       const container = this.#live();
       if (!container.update) throw unimplemented("update");
       await container.update(resources);
+    });
+  }
+
+  checkpoint(request: CheckpointRequest): Promise<void> {
+    return this.#queue.run(async () => {
+      const container = this.#live();
+      if (!container.checkpoint) throw unimplemented("checkpoint");
+      if (this.state.state !== "running" && this.state.state !== "paused") throw illegal("checkpoint", this.state);
+      await container.checkpoint(request);
     });
   }
 

@@ -1,6 +1,7 @@
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { type CgroupStats, parseResources } from "@trimaran/linux";
 import {
+  type CheckpointRequest,
   type Container,
   type ContainerProcess,
   type ExecRequest,
@@ -12,8 +13,9 @@ import {
 import { Code, StatusError } from "ttrpc-ts";
 import type { RunscCommand } from "../runsc/runsc.ts";
 import { commandKey, deleteState, startCommand, waitCommand } from "./commands.ts";
+import { CREATE_LIMIT_MS } from "./create.ts";
 import { ExecProcess, watchPidFile } from "./exec-process.ts";
-import { type FirstProcess, MemberProcess } from "./init-process.ts";
+import { FirstProcess, MemberProcess } from "./init-process.ts";
 import type { Making } from "./making.ts";
 import { hideNetworkMark } from "./network.ts";
 import { parseEventStats } from "./stats.ts";
@@ -21,13 +23,20 @@ import { parseEventStats } from "./stats.ts";
 const SIGKILL = 9;
 /** A sandbox that is asked to end its processes does so in this time, or is killed. */
 const KILL_LIMIT_MS = 3000;
+/** All of its memory is written. */
+const CHECKPOINT_LIMIT_MS = 120_000;
 
 /** What a container is made of. */
 export interface ContainerParts extends Making {
-  readonly sandbox: MonitoredProcess;
+  /** Undefined before a restore. */
+  readonly sandbox: MonitoredProcess | undefined;
   readonly init: FirstProcess | MemberProcess;
   /** Of a member without a terminal: its `runsc start` waits at the gate, with the container's stdio. */
   readonly gated: MonitoredProcess | undefined;
+  /** Of a container that Start is to restore: the command, and how its sandbox is adopted. */
+  readonly restore?: { readonly command: RunscCommand; readonly adopt: () => Promise<MonitoredProcess> };
+  /** Whether this runsc leaves a container running after a checkpoint. */
+  readonly leavesRunning: () => Promise<boolean>;
   /** Forget the sandbox's process. */
   readonly release: () => void;
 }
@@ -39,6 +48,7 @@ export class GvisorContainer implements Container {
   readonly endsWithInit = true;
   readonly #parts: ContainerParts;
   readonly #execs = new Set<ExecProcess>();
+  #sandbox: MonitoredProcess | undefined;
   #isStarted = false;
   #isPaused = false;
   #commands = 0;
@@ -46,8 +56,10 @@ export class GvisorContainer implements Container {
   constructor(parts: ContainerParts) {
     this.#parts = parts;
     this.init = parts.init;
+    this.#sandbox = parts.sandbox;
     if (parts.host.has(this.#key("wait"))) this.#waitForMember(); // found again
-    this.#isStarted = parts.host.has(this.#key("start")) || parts.host.has(this.#key("wait"));
+    const { host, restore, sandbox } = parts;
+    this.#isStarted = restore ? sandbox !== undefined : ["start", "wait"].some((name) => host.has(this.#key(name)));
   }
 
   get #id(): string {
@@ -55,8 +67,16 @@ export class GvisorContainer implements Container {
   }
 
   async start(): Promise<void> {
-    const { runsc, gated, layout, sandbox } = this.#parts;
-    const setup = layout.membership.kind === "member" ? undefined : hideNetworkMark(layout, sandbox.pid);
+    const { runsc, gated, layout, restore, init } = this.#parts;
+    if (restore && gated && init instanceof FirstProcess) {
+      gated.openGate();
+      await runsc.finish(restore.command, gated, CREATE_LIMIT_MS);
+      this.#sandbox = await restore.adopt();
+      init.attach(this.#sandbox);
+      this.#isStarted = true;
+      return;
+    }
+    const setup = layout.membership.kind === "member" ? undefined : hideNetworkMark(layout, this.init.pid);
     const command = { ...startCommand(this.#id), ...(setup && { setup }) };
     gated?.openGate();
     await runsc.finish(command, gated ?? runsc.launch(command));
@@ -118,9 +138,11 @@ export class GvisorContainer implements Container {
 
   /** runsc signals what runs; before that, and while it stands still or does not answer, the sandbox itself is killed. */
   async #signalInit(name: string, signal: number, flags: readonly string[]): Promise<void> {
-    const { host, sandbox, init } = this.#parts;
+    const { host, init, cgroup } = this.#parts;
+    const sandbox = this.#sandbox;
     const isMember = init instanceof MemberProcess;
-    if (isMember && !this.#isStarted) {
+    if (!sandbox || (isMember && !this.#isStarted)) {
+      if (!sandbox) await cgroup.kill(); // its `runsc restore`
       init.end(host.nowNs());
       return;
     }
@@ -168,6 +190,19 @@ export class GvisorContainer implements Container {
       const state = await runsc.run(this.#command(this.#next("state"), ["state", this.#id])).catch(() => "");
       if (parseState(state) !== wanted) throw error;
     }
+  }
+
+  async checkpoint({ directory, exit }: CheckpointRequest): Promise<void> {
+    this.#assertAlone("checkpoint");
+    if (!exit && !(await this.#parts.leavesRunning()))
+      throw new StatusError(
+        Code.FailedPrecondition,
+        "checkpoint: this runsc can't leave the container running; ask for its exit, or use one of 2023 or later",
+      );
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    const leave = exit ? [] : ["--leave-running"];
+    const args = ["checkpoint", `--image-path=${directory}`, ...leave, this.#id];
+    await this.#parts.runsc.run(this.#command(this.#next("checkpoint"), args), CHECKPOINT_LIMIT_MS);
   }
 
   #assertAlone(verb: string): void {

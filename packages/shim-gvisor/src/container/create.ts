@@ -8,8 +8,8 @@ import type { Layout } from "./layout.ts";
 import type { Making } from "./making.ts";
 import { watchOom } from "./oom-watch.ts";
 
-/** `runsc create` starts a sandbox and a gofer; on a busy machine that may take seconds. */
-const CREATE_LIMIT_MS = 60_000;
+/** `runsc create` (or `restore`) starts a sandbox and a gofer; on a busy machine that may take seconds. */
+export const CREATE_LIMIT_MS = 60_000;
 const SIGKILL = 9;
 
 /** The processes that `runsc create` leaves. */
@@ -103,11 +103,13 @@ function gatedStart({ layout, machine, cgroup }: Making, stdio: StdioLaunch): Ru
   return { ...startCommand(id), key: initKey(id), stdio, cgroup, setup: withRootfs(layout, machine), gate: true };
 }
 
-function pidFile({ work }: Layout): string {
+/** Where runsc writes the pid of the sandbox. */
+export function pidFile({ work }: Layout): string {
   return `${work}/pid`;
 }
 
-function readPid(layout: Layout): number {
+/** The sandbox that runsc has made. Throws Unknown where it has left no pid. */
+export function readPid(layout: Layout): number {
   const text = readFileSync(pidFile(layout), "utf8");
   const pid = Number.parseInt(text, 10);
   if (pid > 0) return pid;

@@ -5,12 +5,20 @@ const KILLED = { kind: "signaled", signal: 9 } as const;
 /** The first process of a sandbox's first container: it ends with the sandbox, whose exit status is its own. */
 export class FirstProcess implements ContainerProcess {
   readonly #stdio: MonitoredProcess;
-  readonly #sandbox: MonitoredProcess;
+  readonly #exit = Promise.withResolvers<ExitRecord>();
+  #sandbox: MonitoredProcess | undefined;
+  #hasEnded = false;
 
-  /** `stdio`: whose slots the container's streams are in. */
-  constructor(stdio: MonitoredProcess, sandbox: MonitoredProcess) {
+  /** `stdio`: whose slots the container's streams are in. `sandbox`: undefined before a restore. */
+  constructor(stdio: MonitoredProcess, sandbox: MonitoredProcess | undefined) {
     this.#stdio = stdio;
+    if (sandbox) this.attach(sandbox);
+  }
+
+  /** There is a sandbox now. */
+  attach(sandbox: MonitoredProcess): void {
     this.#sandbox = sandbox;
+    void sandbox.exited().then(this.#exit.resolve);
   }
 
   get key(): string {
@@ -18,15 +26,15 @@ export class FirstProcess implements ContainerProcess {
   }
 
   get pid(): number {
-    return this.#sandbox.pid;
+    return this.#sandbox?.pid ?? 0;
   }
 
   get hasExited(): boolean {
-    return this.#sandbox.hasExited;
+    return this.#hasEnded || this.#sandbox?.hasExited === true;
   }
 
   exited(): Promise<ExitRecord> {
-    return this.#sandbox.exited();
+    return this.#exit.promise;
   }
 
   drained(): Promise<void> {
@@ -35,6 +43,12 @@ export class FirstProcess implements ContainerProcess {
 
   run(program: Uint8Array, once?: RequestKey): Promise<{ readonly errno: number; readonly value: bigint }> {
     return this.#stdio.run(program, once);
+  }
+
+  /** It will never run. */
+  end(exitedAtNs: bigint): void {
+    this.#hasEnded = true;
+    this.#exit.resolve({ exit: KILLED, exitedAtNs });
   }
 }
 

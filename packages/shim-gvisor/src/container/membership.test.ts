@@ -4,7 +4,14 @@ import { InvalidSpec } from "@trimaran/linux";
 import { membershipOf } from "./membership.ts";
 
 const of = (annotations: Record<string, string>) =>
-  membershipOf({ annotations, terminal: false, rootPath: "rootfs", cgroupsPath: undefined, resources: undefined });
+  membershipOf({
+    annotations,
+    terminal: false,
+    rootPath: "rootfs",
+    cgroupsPath: undefined,
+    networkNamespace: undefined,
+    resources: undefined,
+  });
 const TYPE = "io.kubernetes.cri.container-type";
 const SANDBOX = "io.kubernetes.cri.sandbox-id";
 

@@ -1,4 +1,4 @@
-import { readlinkSync } from "node:fs";
+import { statSync } from "node:fs";
 import type { ProgramBuilder } from "@trimaran/linux";
 import type { Layout } from "./layout.ts";
 
@@ -16,12 +16,18 @@ const HIDDEN = "/proc/sys/net";
  * whatever started) refuses every network but `none` and `host`. We make that sure ourselves, by the namespace's identity, and hide the
  * file from this one command.
  */
-export function hideNetworkMark(
-  { config }: Layout,
-  sandboxPid: number,
-): ((builder: ProgramBuilder) => void) | undefined {
-  const network = config.flags.get("network")?.value ?? "sandbox";
-  if (network !== "sandbox" || isHostNetwork(sandboxPid)) return undefined;
+export function hideNetworkMark(layout: Layout, sandboxPid: number): ((builder: ProgramBuilder) => void) | undefined {
+  return isHostNetwork(`/proc/${sandboxPid}/ns/net`) ? undefined : hide(layout);
+}
+
+/** The same for a command that makes the sandbox, too: in the namespace that the spec names, else in a new one. */
+export function hideNetworkMarkForNew(layout: Layout): ((builder: ProgramBuilder) => void) | undefined {
+  const { networkNamespace } = layout.spec;
+  return networkNamespace !== undefined && isHostNetwork(networkNamespace) ? undefined : hide(layout);
+}
+
+function hide({ config }: Layout): ((builder: ProgramBuilder) => void) | undefined {
+  if ((config.flags.get("network")?.value ?? "sandbox") !== "sandbox") return undefined;
   return (builder) => {
     builder.field = "network";
     const { data } = builder;
@@ -32,10 +38,10 @@ export function hideNetworkMark(
   };
 }
 
-/** Whether it is ours; also where the sandbox has gone, which runsc will say. */
-function isHostNetwork(pid: number): boolean {
+/** Whether a namespace is ours; also where there is none, which runsc will say. By inode: a name may be a bind mount of it. */
+function isHostNetwork(path: string): boolean {
   try {
-    return readlinkSync(`/proc/${pid}/ns/net`) === readlinkSync("/proc/self/ns/net");
+    return statSync(path).ino === statSync("/proc/self/ns/net").ino;
   } catch {
     return true;
   }

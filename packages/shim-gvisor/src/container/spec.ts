@@ -8,6 +8,8 @@ export interface GvisorSpec {
   readonly annotations: Readonly<Record<string, string>>;
   readonly rootPath: string;
   readonly cgroupsPath: string | undefined;
+  /** Path of the network namespace to join; undefined: a new one. */
+  readonly networkNamespace: string | undefined;
   /** `linux.resources`, untrusted. */
   readonly resources: unknown;
 }
@@ -27,6 +29,7 @@ export function readSpec(bundle: string): GvisorSpec {
     ),
     rootPath: text(object(spec.root ?? {}, "root").path ?? "rootfs", "root.path"),
     cgroupsPath: linux.cgroupsPath === undefined ? undefined : text(linux.cgroupsPath, "linux.cgroupsPath"),
+    networkNamespace: networkNamespace(linux.namespaces),
     resources: linux.resources,
   };
 }
@@ -45,6 +48,12 @@ function parse(bundle: string): unknown {
   } catch (error) {
     throw new InvalidSpec("config.json", `not JSON: ${error instanceof Error ? error.message : error}`);
   }
+}
+
+function networkNamespace(list: unknown): string | undefined {
+  const all: unknown[] = Array.isArray(list) ? list : [];
+  const own = all.map((each, i) => object(each, `linux.namespaces[${i}]`)).find(({ type }) => type === "network");
+  return own?.path === undefined || own.path === "" ? undefined : text(own.path, "linux.namespaces network path");
 }
 
 function object(value: unknown, field: string): Readonly<Record<string, unknown>> {
