@@ -49,6 +49,7 @@ export async function shimKinds(): Promise<ShimKind[]> {
 
 /** Our shim over each runsc: Debian 12's, and that of its backports, which PATH decides. */
 export async function gvisorKinds(): Promise<ShimKind[]> {
+  if (!["all", "gvisor"].includes(process.env.E2E_RUNTIMES ?? "all")) return [];
   await ensurePackages();
   const recent = dirname(await ensureRecentRunsc());
   const rest = "/usr/sbin:/usr/bin:/sbin:/bin";

@@ -6,6 +6,7 @@ export { newProgram } from "./host/programs.ts";
 export type { UndoStep } from "./host/undo.ts";
 export { type BundleSpec, readBundle } from "./launch/bundle.ts";
 export { ContainerCgroups } from "./launch/cgroups.ts";
+export { watchOom } from "./launch/oom-watch.ts";
 export { findProcess, launchProcess, type ProcessLaunch } from "./launch/process.ts";
 export { type ProcessPlan, processProgram } from "./launch/process-program.ts";
 export { type LogFields, Logger } from "./log.ts";

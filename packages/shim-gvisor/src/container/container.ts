@@ -14,7 +14,7 @@ import { Code, StatusError } from "ttrpc-ts";
 import type { RunscCommand } from "../runsc/runsc.ts";
 import { commandKey, deleteState, startCommand, waitCommand } from "./commands.ts";
 import { CREATE_LIMIT_MS } from "./create.ts";
-import { ExecProcess, watchPidFile } from "./exec-process.ts";
+import { ExecProcess, removeExecFiles, watchPidFile } from "./exec-process.ts";
 import { FirstProcess, MemberProcess } from "./init-process.ts";
 import type { Making } from "./making.ts";
 import { hideNetworkMark } from "./network.ts";
@@ -97,6 +97,7 @@ export class GvisorContainer implements Container {
     const base = `exec-${request.id}`;
     const files = { spec: `${layout.work}/${base}.json`, pid: `${layout.work}/${base}.pid` };
     if (!host.has(key)) {
+      removeExecFiles(layout.work, (id) => host.has(execKey(this.#id, id)));
       mkdirSync(layout.work, { recursive: true, mode: 0o700 });
       writeFileSync(files.spec, withTerminal(request), { mode: 0o600 });
     }

@@ -1,12 +1,11 @@
 import { existsSync, readFileSync } from "node:fs";
-import { initKey, type MonitoredProcess, SLOT, type StdioLaunch } from "@trimaran/shim-core";
+import { initKey, type MonitoredProcess, SLOT, type StdioLaunch, watchOom } from "@trimaran/shim-core";
 import { Code, StatusError } from "ttrpc-ts";
 import type { RunscCommand } from "../runsc/runsc.ts";
 import { commandKey, startCommand, withRootfs } from "./commands.ts";
 import { CONSOLE_SOCKET, launchReceiver, receiveConsole } from "./console.ts";
 import type { Layout } from "./layout.ts";
 import type { Making } from "./making.ts";
-import { watchOom } from "./oom-watch.ts";
 
 /** `runsc create` (or `restore`) starts a sandbox and a gofer; on a busy machine that may take seconds. */
 export const CREATE_LIMIT_MS = 60_000;

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import type { ProgramBuilder } from "@trimaran/linux";
 import type { ContainerProcess, ExitRecord, MonitoredProcess, RequestKey } from "@trimaran/shim-core";
 import { SLOT } from "@trimaran/shim-core";
@@ -85,4 +85,16 @@ export function watchPidFile(builder: ProgramBuilder, path: string): void {
   builder.sys("inotify_add_watch", [watch, name, IN_CLOSE_WRITE]);
   builder.op("KEEP", [watch, SLOT.watch]);
   builder.release(watch);
+}
+
+/**
+ * Remove the files of execs that were deleted. They outlive the exec itself, because a restarted task server goes by them; so the next exec takes
+ * them away.
+ */
+export function removeExecFiles(work: string, isKnown: (execId: string) => boolean): void {
+  const names = existsSync(work) ? readdirSync(work) : [];
+  for (const name of names) {
+    const [, execId] = /^exec-(.+)\.(?:json|pid|log)$/.exec(name) ?? [];
+    if (execId !== undefined && !isKnown(execId)) rmSync(`${work}/${name}`, { force: true });
+  }
 }

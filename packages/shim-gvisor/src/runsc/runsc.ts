@@ -110,15 +110,20 @@ export class Runsc {
     throw new StatusError(Code.Unknown, `runsc ${verb}: ${this.reason(command.name, exit)}`);
   }
 
-  /** Run a command to its end and give its stdout. Nothing of it stays. Throws as `finish` does. */
+  /**
+   * Run a command to its end and give its stdout. Throws as `finish` does. Nothing of it stays, once the answer to the request that it was
+   * run for is on its way: a replay of that finds it done.
+   */
   async run(command: RunscCommand, limitMs = LIMIT_MS): Promise<string> {
     const process = this.launch(command);
     try {
       await this.finish(command, process, limitMs);
       return this.output(command.name);
     } finally {
-      this.#host.forget(command.key);
-      this.removeFiles(command.name);
+      setImmediate(() => {
+        this.#host.forget(command.key);
+        this.removeFiles(command.name);
+      });
     }
   }
 
