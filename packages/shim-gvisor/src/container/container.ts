@@ -12,7 +12,7 @@ import {
 } from "@trimaran/shim-core";
 import { Code, StatusError } from "ttrpc-ts";
 import type { RunscCommand } from "../runsc/runsc.ts";
-import { commandKey, deleteState, startCommand, waitCommand } from "./commands.ts";
+import { commandKey, deleteState, forgetState, startCommand, waitCommand } from "./commands.ts";
 import { CREATE_LIMIT_MS } from "./create.ts";
 import { ExecProcess, removeExecFiles, watchPidFile } from "./exec-process.ts";
 import { FirstProcess, MemberProcess } from "./init-process.ts";
@@ -239,7 +239,7 @@ export class GvisorContainer implements Container {
 
   async remove(): Promise<void> {
     const { host, cgroup, release } = this.#parts;
-    await deleteState(this.#parts);
+    await (this.init.hasExited ? forgetState(this.#parts) : deleteState(this.#parts));
     if (cgroup.processes().length > 0) await cgroup.kill();
     await cgroup.remove();
     for (const key of host.keys(commandKey(this.#id, ""))) host.forget(key);

@@ -9,6 +9,7 @@ const of = (annotations: Record<string, string>) =>
     terminal: false,
     rootPath: "rootfs",
     cgroupsPath: undefined,
+    hasPoststopHooks: false,
     networkNamespace: undefined,
     resources: undefined,
   });

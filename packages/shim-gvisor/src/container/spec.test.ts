@@ -22,6 +22,7 @@ test("the shim reads what it needs, and leaves the rest to runsc", () => {
     annotations: {},
     rootPath: "rootfs",
     cgroupsPath: "/a",
+    hasPoststopHooks: true,
     networkNamespace: undefined,
     resources: { x: 1 },
   });

@@ -8,6 +8,8 @@ export interface GvisorSpec {
   readonly annotations: Readonly<Record<string, string>>;
   readonly rootPath: string;
   readonly cgroupsPath: string | undefined;
+  /** Whether `runsc delete` has hooks to run. */
+  readonly hasPoststopHooks: boolean;
   /** Path of the network namespace to join; undefined: a new one. */
   readonly networkNamespace: string | undefined;
   /** `linux.resources`, untrusted. */
@@ -21,6 +23,7 @@ export function readSpec(bundle: string): GvisorSpec {
   const spec = object(parse(bundle), "config.json");
   const linux = object(spec.linux ?? {}, "linux");
   const process = object(spec.process ?? {}, "process");
+  const hooks = object(spec.hooks ?? {}, "hooks");
   const annotations = object(spec.annotations ?? {}, "annotations");
   return {
     terminal: process.terminal === true,
@@ -29,6 +32,7 @@ export function readSpec(bundle: string): GvisorSpec {
     ),
     rootPath: text(object(spec.root ?? {}, "root").path ?? "rootfs", "root.path"),
     cgroupsPath: linux.cgroupsPath === undefined ? undefined : text(linux.cgroupsPath, "linux.cgroupsPath"),
+    hasPoststopHooks: hooks.poststop !== undefined && hooks.poststop !== null,
     networkNamespace: networkNamespace(linux.namespaces),
     resources: linux.resources,
   };
