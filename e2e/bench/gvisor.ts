@@ -19,7 +19,7 @@ await buildRootfs();
 console.log("| ms, p50 / p99 | shim-gvisor | bare runsc | difference, p50 | ratio |\n|---|---|---|---|---|");
 for (const kind of await gvisorKinds()) await compare(kind);
 
-/** Without a network on both sides: bare runsc can't make one on kernels since 6.14. */
+/** Without a network on both sides: bare runsc can't make one on newer kernels (network.ts of shim-gvisor). */
 async function compare(kind: ShimKind): Promise<void> {
   const body = runtimeoptions.v1.Options.encode({ configBody: Buffer.from("[runsc_config]\nnetwork = 'none'\n") });
   await using yard = await ShimYard.open({ ...kind, options: packAny(ANY.runtimeOptions, body) });

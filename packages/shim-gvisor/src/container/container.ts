@@ -198,7 +198,7 @@ export class GvisorContainer implements Container {
     if (!exit && !(await this.#parts.leavesRunning()))
       throw new StatusError(
         Code.FailedPrecondition,
-        "checkpoint: this runsc can't leave the container running; ask for its exit, or use one of 2023 or later",
+        "checkpoint: this runsc can't leave the container running; ask for its exit, or use a newer runsc",
       );
     mkdirSync(directory, { recursive: true, mode: 0o700 });
     const leave = exit ? [] : ["--leave-running"];

@@ -9,10 +9,10 @@ const MS_SLAVE = 0x80000;
 const HIDDEN = "/proc/sys/net";
 
 /**
- * Steps before `runsc start` that let it set up the sandbox's network on kernels since 6.14; undefined where they are not wanted.
+ * Steps before `runsc start` that let it set up the sandbox's network on newer kernels (seen on 6.18); undefined where they are not wanted.
  *
  * Before runsc moves the addresses of a network namespace into its own stack, it makes sure that it is not about to disarm the host: it takes a
- * namespace that shows `net/core/rmem_default` for the first one. Newer kernels show it in all, so that runsc (both of Debian's, and by
+ * namespace that shows `net/core/rmem_default` for the first one. Such kernels show it in all, so that runsc (both of Debian's, and by
  * whatever started) refuses every network but `none` and `host`. We make that sure ourselves, by the namespace's identity, and hide the
  * file from this one command.
  */

@@ -5,7 +5,7 @@ const ADOPTED = "adopt/";
 
 /**
  * The sandbox processes of each pod. `runsc create` leaves its sandbox to the monitor, which is a subreaper and adopts it: its exit status
- * is that of its first container, so that nobody has to wait in a `runsc wait` of 15 MB.
+ * is that of its first container, so that no `runsc wait` has to stay for it.
  */
 export class Sandboxes {
   readonly #known = new WeakMap<Host, Map<number, MonitoredProcess>>();

@@ -1,10 +1,11 @@
 import { execFile } from "node:child_process";
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
-import { dirname } from "node:path";
+import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import { Code, StatusError } from "ttrpc-ts";
 import type { RunscBinary } from "./binary.ts";
 
-/** In this order, as gVisor recommends them. kvm is left to those who ask for it: where it is emulated it may hang for good. */
+/** In this order: newer runscs prefer systrap, older ones have none. kvm is left to those who ask for it: where it is emulated it may hang for good. */
 const CANDIDATES = ["systrap", "ptrace"] as const;
 /** A sandbox that works is there in a quarter of a second. */
 const PROBE_LIMIT_S = 8;
@@ -55,8 +56,11 @@ export class Platforms {
 async function startSandbox({ path }: RunscBinary, platform: string, searchPath: string): Promise<Outcome> {
   const flags = [`--platform=${platform}`, "--network=none", "--ignore-cgroups"];
   const argv = ["-k", "1", String(PROBE_LIMIT_S), path, ...flags, "do", "true"];
+  const scratch = mkdtempSync(join(tmpdir(), "trimaran-probe-")); // `runsc do` leaves its own there when it is killed
+  const env = { PATH: searchPath, TMPDIR: scratch };
   return await new Promise((resolve) => {
-    execFile("timeout", argv, { env: { PATH: searchPath }, cwd: "/" }, (error, _stdout, stderr) => {
+    execFile("timeout", argv, { env, cwd: "/" }, (error, _stdout, stderr) => {
+      rmSync(scratch, { recursive: true, force: true });
       if (error === null) resolve({ works: true });
       else if (error.code === "ENOENT") resolve({ works: false, why: "timeout(1) is missing; install coreutils" });
       else if (Number(error.code) === 124 || error.killed === true || error.signal === "SIGKILL")
