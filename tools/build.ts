@@ -1,7 +1,7 @@
 /**
  * Build what containerd and users start, into build/: the layout that `trimaran install` copies.
  *
- *     build/bin/containerd-shim-trimaran-runc-v2          the monitor (C, static)
+ *     build/bin/containerd-shim-trimaran-NAME-v2          the monitor (C, static), under each shim's name
  *     build/bin/trimaran                                  the command
  *     build/lib/trimaran/*.js                             one bundle per program
  *     build/lib/trimaran/containerd-shim-….cmd            the task server's argv, one argument a line
@@ -35,7 +35,10 @@ const NODE = join(ROOT, `node_modules/node-linux-${process.arch}/bin/node`);
 const NODE_FLAGS = ["--no-flush-bytecode", "--max-semi-space-size=1"];
 
 /** Programs that containerd starts: shim name and the entry of its task server. */
-const SHIMS = { "containerd-shim-trimaran-runc-v2": "packages/shim-runc/src/main.ts" };
+const SHIMS = {
+  "containerd-shim-trimaran-runc-v2": "packages/shim-runc/src/main.ts",
+  "containerd-shim-trimaran-gvisor-v2": "packages/shim-gvisor/src/main.ts",
+};
 
 /** Build everything that is out of date. Takes a few milliseconds when nothing is. */
 export async function build(): Promise<void> {

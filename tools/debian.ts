@@ -3,9 +3,18 @@ import { join } from "node:path";
 import { command } from "./debian/command.ts";
 import { CONTAINERD2_PREFIX, unpackContainerd2 } from "./debian/containerd2.ts";
 import { withMachineLock } from "./debian/lock.ts";
+import { RECENT_RUNSC, unpackRunsc } from "./debian/runsc.ts";
 
 /** Debian packages that the build and the demo use. */
-export const BUILD_PACKAGES = ["busybox-static", "gcc", "libc6-dev", "libseccomp2", "make", "musl-tools"] as const;
+export const BUILD_PACKAGES = [
+  "busybox-static",
+  "gcc",
+  "libc6-dev",
+  "libseccomp2",
+  "make",
+  "musl-tools",
+  "runsc",
+] as const;
 
 /** The same, and what the conformance tests and the end-to-end tests use: peers, and a script(1) for terminals. */
 export const TEST_PACKAGES = [
@@ -14,6 +23,7 @@ export const TEST_PACKAGES = [
   "ca-certificates",
   "containerd",
   "golang-go",
+  "iproute2",
   "runc",
   "util-linux",
 ] as const;
@@ -63,7 +73,18 @@ export async function ensureContainerd2(): Promise<string> {
   return CONTAINERD2_PREFIX;
 }
 
+/** runsc of Debian's backports next to Debian's own; the path of the program. One `access` when it is there. */
+export async function ensureRecentRunsc(): Promise<string> {
+  if (existsSync(RECENT_RUNSC)) return RECENT_RUNSC;
+  await ensurePackages(["debian-archive-keyring"]);
+  await withMachineLock("runsc", async () => {
+    if (!existsSync(RECENT_RUNSC)) await unpackRunsc();
+  });
+  return RECENT_RUNSC;
+}
+
 if (import.meta.main) {
   await ensurePackages();
+  console.log(await ensureRecentRunsc());
   console.log(await ensureContainerd2());
 }

@@ -9,6 +9,7 @@ import { makeBusyboxRootfs } from "./demo/busybox-rootfs.ts";
 import { printNextSteps } from "./demo/next-steps.ts";
 import { Printer } from "./demo/print.ts";
 import { showAgain, showContainer } from "./demo/show-container.ts";
+import { showGvisor } from "./demo/show-gvisor.ts";
 
 const checkout = dirname(import.meta.dirname);
 const OUR_RUNTIME = "io.containerd.trimaran-runc.v2";
@@ -41,6 +42,7 @@ async function main(): Promise<number> {
     print.line(`A busybox container through ${values.runtime}, run by Trimaran's own manager, without a daemon.`);
     await showContainer(manager, steps, rootfs, values.runtime, print);
     await showAgain(manager, steps, rootfs, values.runtime, print);
+    if (values.runtime === OUR_RUNTIME) await showGvisor(manager, steps, rootfs, print);
   } finally {
     await rm(directory, { recursive: true, force: true });
   }

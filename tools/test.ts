@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
 import { build } from "./build.ts";
-import { ensureContainerd2, ensurePackages } from "./debian.ts";
+import { ensureContainerd2, ensurePackages, ensureRecentRunsc } from "./debian.ts";
 import { chooseParts, listParts } from "./test/parts.ts";
 import { type Outcome, runPart } from "./test/run-part.ts";
 
@@ -21,6 +21,7 @@ async function main(): Promise<number> {
   await timed("set-up", async () => {
     await ensurePackages();
     await ensureContainerd2();
+    await ensureRecentRunsc();
     await build();
   });
   const logs = join(ROOT, "build/test");

@@ -78,6 +78,7 @@ export async function filesOf(scope: Scope): Promise<string[]> {
     join(scope.dir, "state", task, scope.namespace),
     join(scope.dir, "root", task, scope.namespace),
     join("/run/containerd/runc", scope.namespace),
+    join("/run/containerd/runsc", scope.namespace),
   ];
   const lists = folders.map(async (folder) =>
     (await readdir(folder).catch(() => [])).map((name) => join(folder, name)),

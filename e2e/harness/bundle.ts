@@ -12,6 +12,8 @@ export interface BundleOptions {
   readonly terminal?: boolean;
   /** Entries of `annotations`, `io.kubernetes.cri.sandbox-id` say. */
   readonly annotations?: Readonly<Record<string, string>>;
+  /** Path of one to join. Default: a new one. */
+  readonly networkNamespace?: string;
 }
 
 /** A bundle as containerd makes it: config.json, an empty rootfs, the log FIFO; and the rootfs mounts that go into Create. */
@@ -65,7 +67,7 @@ export function ociProcess(args: readonly string[], terminal = false) {
 }
 
 /** The spec that `ctr run` writes for an ordinary container: the same mounts, masks, device rules and namespaces. */
-function ociSpec({ namespace, id, args, terminal, annotations }: BundleOptions) {
+function ociSpec({ namespace, id, args, terminal, annotations, networkNamespace }: BundleOptions) {
   const secret = ["nosuid", "noexec", "nodev"];
   const mount = (destination: string, type: string, options: readonly string[]) => ({
     destination,
@@ -107,7 +109,10 @@ function ociSpec({ namespace, id, args, terminal, annotations }: BundleOptions) 
         cpu: { shares: 1024 },
       },
       cgroupsPath: `/${namespace}/${id}`,
-      namespaces: ["pid", "ipc", "uts", "mount", "network"].map((type) => ({ type })),
+      namespaces: [
+        ...["pid", "ipc", "uts", "mount"].map((type) => ({ type })),
+        { type: "network", ...(networkNamespace !== undefined && { path: networkNamespace }) },
+      ],
       maskedPaths: [
         "acpi",
         "asound",

@@ -21,7 +21,8 @@ export async function cleanUp(engine: Cleanable): Promise<void> {
   for (const path of (await mountsOf(engine)).reverse()) await run(["umount", "-l", path]);
   await removeCgroups(engine);
   for (const id of engine.ids) await rm(socketPath(engine.address, engine.namespace, id), { force: true });
-  await rm(join("/run/containerd/runc", engine.namespace), { recursive: true, force: true });
+  for (const runtime of ["runc", "runsc"])
+    await rm(join("/run/containerd", runtime, engine.namespace), { recursive: true, force: true });
   await removeFifos(engine.tag);
   await rm(engine.dir, { recursive: true, force: true });
 }

@@ -13,6 +13,8 @@ import type { Finished } from "./process.ts";
 export const CONTROL = "io.containerd.runc.v2";
 /** Ours. */
 export const TRIMARAN = "io.containerd.trimaran-runc.v2";
+/** Ours over runsc. Runs in files that name it, and in any file by E2E_RUNTIMES=gvisor: not all that holds for Linux holds for it. */
+export const GVISOR = "io.containerd.trimaran-gvisor.v2";
 
 /** What a scenario works with: one engine, one runtime. */
 export interface Box {
@@ -30,20 +32,21 @@ export type Scenarios = (scenario: (name: string, body: (box: Box, t: TestContex
 
 /** Where a file's scenarios make sense. */
 export interface MatrixOptions {
-  /** Default: both. */
+  /** Default: upstream's and ours for runc. */
   readonly runtimes?: readonly string[];
   readonly engine?: Partial<EngineOptions>;
 }
 
 /**
  * Run scenarios over containerd {1.6, 2.x} and runtime {upstream's, ours}, each pair with an engine of its own; after each scenario
- * nothing may be left of it. E2E_RUNTIMES=control|trimaran|all and E2E_ENGINES=1.6|2.x|all narrow the matrix.
+ * nothing may be left of it. E2E_RUNTIMES=control|trimaran|gvisor|all and E2E_ENGINES=1.6|2.x|all narrow the matrix.
  */
 export function matrix(name: string, scenarios: Scenarios, options: MatrixOptions = {}): void {
-  const runtimes = chosen("E2E_RUNTIMES", { control: CONTROL, trimaran: TRIMARAN });
+  const wanted = options.runtimes ?? (process.env.E2E_RUNTIMES === "gvisor" ? [GVISOR] : [CONTROL, TRIMARAN]);
+  const runtimes = chosen("E2E_RUNTIMES", { control: CONTROL, trimaran: TRIMARAN, gvisor: GVISOR });
   const engines = chosen<EngineVersion>("E2E_ENGINES", { "1.6": "1.6", "2.x": "2.x" });
   for (const version of engines) {
-    for (const runtime of runtimes.filter((each) => options.runtimes?.includes(each) ?? true)) {
+    for (const runtime of runtimes.filter((each) => wanted.includes(each))) {
       describe(`${name}: ${runtime} on containerd ${version}`, { timeout: 240_000 }, () => {
         suite({ ...options.engine, version }, runtime, scenarios);
       });
@@ -101,8 +104,10 @@ function openBox(engine: Engine, runtime: string): Box {
 
 /** A missing binary is an error, never a skip. */
 function mustExist(runtime: string): void {
-  const binary = join(BUILD_BIN, "containerd-shim-trimaran-runc-v2");
-  if (runtime === TRIMARAN && !existsSync(binary)) throw new Error(`${binary}: not built; npm run build`);
+  if (runtime === CONTROL) return;
+  const [name, version] = runtime.split(".").slice(-2);
+  const binary = join(BUILD_BIN, `containerd-shim-${name}-${version}`);
+  if (!existsSync(binary)) throw new Error(`${binary}: not built; npm run build`);
 }
 
 function chosen<T extends string>(variable: string, choices: Readonly<Record<string, T>>): T[] {

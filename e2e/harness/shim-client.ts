@@ -1,4 +1,4 @@
-import { constants, openSync } from "node:fs";
+import { constants, openSync, writeFileSync } from "node:fs";
 import { Socket } from "node:net";
 import { join } from "node:path";
 import { containerd as codecs, type containerd, taskV2, taskV3 } from "@trimaran/proto";
@@ -34,6 +34,7 @@ export class Shim implements AsyncDisposable {
     const log = openLog(options.bundle);
     try {
       const reply = readReply(await invoke(options, "start"));
+      if (reply.form !== "text") keepReply(options.bundle, reply);
       return new Shim(options, reply, new Client(await connectUnix(reply.address)), log);
     } catch (error) {
       log.destroy();
@@ -89,6 +90,11 @@ function readReply(done: Invocation): StartReply {
   const all = Buffer.concat([done.stdout, done.stderr]); // for containerd they are one pipe
   if (done.code !== 0) throw new Error(`start: exit status ${done.code}: ${all}`);
   return parseReply(all);
+}
+
+/** containerd 2.x writes down where the shim is; `delete` finds it there. */
+function keepReply(bundle: string, { version, address, protocol }: StartReply): void {
+  writeFileSync(join(bundle, "bootstrap.json"), JSON.stringify({ version, address, protocol }));
 }
 
 /** containerd opens the log FIFO before `start`, for reading and writing, without blocking; what comes is read away. */

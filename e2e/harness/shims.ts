@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
-import { join } from "node:path";
-import { ensureContainerd2, ensurePackages } from "../../tools/debian.ts";
+import { dirname, join } from "node:path";
+import type { google } from "@trimaran/proto";
+import { ensureContainerd2, ensurePackages, ensureRecentRunsc } from "../../tools/debian.ts";
 import { Bundle, type BundleOptions } from "./bundle.ts";
 import { cleanUp } from "./clean-up.ts";
 import { BUILD_BIN } from "./containerd.ts";
@@ -16,12 +17,15 @@ export interface ShimKind {
   readonly isControl: boolean;
   /** The binary's PATH, which decides which runc is taken. */
   readonly path: string;
+  /** Runtime options for `start`. */
+  readonly options?: google.protobuf.Any;
 }
 
 /** Debian 12's shim, Debian's newest, and ours as each containerd starts it. A binary that is missing is an error. */
 export async function shimKinds(): Promise<ShimKind[]> {
   await ensurePackages();
   const wish = process.env.E2E_RUNTIMES ?? "all";
+  if (wish === "gvisor") return await gvisorKinds();
   const recent = join(await ensureContainerd2(), "bin");
   const rest = "/usr/sbin:/usr/bin:/sbin:/bin";
   const upstream = "containerd-shim-runc-v2";
@@ -43,9 +47,28 @@ export async function shimKinds(): Promise<ShimKind[]> {
   return wish === "trimaran" ? ours : [...control, ...ours];
 }
 
+/** Our shim over each runsc: Debian 12's, and that of its backports, which PATH decides. */
+export async function gvisorKinds(): Promise<ShimKind[]> {
+  if (!["all", "gvisor"].includes(process.env.E2E_RUNTIMES ?? "all")) return [];
+  await ensurePackages();
+  const recent = dirname(await ensureRecentRunsc());
+  const rest = "/usr/sbin:/usr/bin:/sbin:/bin";
+  const binary = gvisorShim();
+  if (!existsSync(binary)) throw new Error(`${binary}: not built; npm run build`);
+  return [
+    { name: "gvisor, runsc 2022", binary, style: "1.6", isControl: false, path: rest },
+    { name: "gvisor, runsc 2024", binary, style: "2.3", isControl: false, path: `${recent}:${rest}` },
+  ];
+}
+
 /** Our shim's binary. */
 export function trimaranShim(): string {
   return join(BUILD_BIN, "containerd-shim-trimaran-runc-v2");
+}
+
+/** Our shim for runsc. */
+export function gvisorShim(): string {
+  return join(BUILD_BIN, "containerd-shim-trimaran-gvisor-v2");
 }
 
 /** A place to start shims of one kind in: a fake containerd, a namespace, ids, and an environment. */
@@ -80,8 +103,9 @@ export class ShimYard implements AsyncDisposable {
     this.ids.push(id);
     const bundle = this.#opened.use(await Bundle.make(this.containerd.dir, { namespace: this.tag, id, args, ...more }));
     const env = { PATH: this.kind.path, TRIMARAN_STATE: this.trimaranState, TRIMARAN_E2E: this.tag };
-    const { binary, style } = this.kind;
-    const options = { binary, style, containerd: this.containerd, namespace: this.tag, id, bundle: bundle.path, env };
+    const { binary, style, options: own } = this.kind;
+    const place = { containerd: this.containerd, namespace: this.tag, id, bundle: bundle.path };
+    const options = { binary, style, ...place, env, ...(own && { options: own }) };
     return { bundle, options };
   }
 

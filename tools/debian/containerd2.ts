@@ -1,6 +1,6 @@
-import { readFileSync } from "node:fs";
 import { chmod, mkdir, mkdtemp, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { type Apt, openApt } from "./apt.ts";
 import { command } from "./command.ts";
 
 /** Where containerd 2.x is unpacked. */
@@ -8,7 +8,6 @@ export const CONTAINERD2_PREFIX = "/var/cache/trimaran/containerd-2.x";
 
 /** Suites that may have a containerd 2.x; apt picks the highest version. One that has gone does not matter. */
 const SUITES = ["bookworm-backports", "trixie-backports", "forky", "sid"];
-const KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
 const BINARIES = ["containerd", "ctr", "containerd-shim-runc-v2"];
 
 /** Download and unpack containerd 2.x, its runc, and the libc that this runc needs. The prefix appears whole or not at all. */
@@ -16,7 +15,7 @@ export async function unpackContainerd2(): Promise<void> {
   await mkdir(dirname(CONTAINERD2_PREFIX), { recursive: true });
   const work = await mkdtemp(`${CONTAINERD2_PREFIX}.new-`);
   try {
-    const apt = await openApt(join(work, "apt"));
+    const apt = await openApt(join(work, "apt"), SUITES);
     let version = await newestContainerd(apt);
     if (!version.startsWith("2.")) {
       // A suite signed with keys that this machine does not have yet: Debian publishes them in its stable updates first.
@@ -35,48 +34,10 @@ export async function unpackContainerd2(): Promise<void> {
   }
 }
 
-interface Apt {
-  readonly get: readonly string[];
-  readonly cache: readonly string[];
-}
-
-/** An apt with sources, lists and cache of its own. Signatures are checked; proxies come from the machine's apt.conf.d. */
-async function openApt(root: string): Promise<Apt> {
-  for (const folder of ["lists/partial", "cache/archives/partial", "parts"])
-    await mkdir(join(root, folder), { recursive: true });
-  const mirror = machineMirror();
-  const lines = SUITES.map((suite) => `deb [signed-by=${KEYRING}] ${mirror} ${suite} main\n`);
-  await writeFile(join(root, "sources.list"), lines.join(""));
-  const options = {
-    "Dir::Etc::sourcelist": join(root, "sources.list"),
-    "Dir::Etc::sourceparts": join(root, "parts"),
-    "Dir::Etc::preferencesparts": join(root, "parts"),
-    "Dir::State::lists": join(root, "lists"),
-    "Dir::Cache": join(root, "cache"),
-    "APT::Default-Release": "",
-    "APT::Sandbox::User": "root", // the folder is root's alone
-  };
-  const flags = Object.entries(options).flatMap(([key, value]) => ["-o", `${key}=${value}`]);
-  return { get: ["apt-get", ...flags], cache: ["apt-cache", ...flags] };
-}
-
 async function newestContainerd(apt: Apt): Promise<string> {
   await command([...apt.get, "update", "-q"], { mayFail: true }); // a missing suite fails the whole update
   const versions = await command([...apt.cache, "madison", "containerd"]);
   return /^\s*containerd \| *(\S+) \|/m.exec(versions)?.[1] ?? ""; // highest first
-}
-
-/** The Debian mirror that this machine uses, else the public one. */
-function machineMirror(): string {
-  for (const file of ["/etc/apt/sources.list.d/debian.sources", "/etc/apt/sources.list"]) {
-    try {
-      const found = /(https?:\/\/[^\s]+\/debian)\/?\s/.exec(readFileSync(file, "utf8"))?.[1];
-      if (found !== undefined) return found;
-    } catch (error) {
-      if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error;
-    }
-  }
-  return "http://deb.debian.org/debian";
 }
 
 /**

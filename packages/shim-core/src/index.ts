@@ -1,15 +1,17 @@
 export type { Cgroup, CgroupStats, Process, Spec } from "@trimaran/linux";
+export type { ContainerProcess } from "./host/container-process.ts";
 export { Host, type Launch, type SyncRequest } from "./host/host.ts";
 export { MonitoredProcess, type RequestKey } from "./host/process.ts";
 export { newProgram } from "./host/programs.ts";
 export type { UndoStep } from "./host/undo.ts";
 export { type BundleSpec, readBundle } from "./launch/bundle.ts";
 export { ContainerCgroups } from "./launch/cgroups.ts";
+export { watchOom } from "./launch/oom-watch.ts";
 export { findProcess, launchProcess, type ProcessLaunch } from "./launch/process.ts";
 export { type ProcessPlan, processProgram } from "./launch/process-program.ts";
 export { type LogFields, Logger } from "./log.ts";
 export { runShim, type ShimProcess } from "./run-shim.ts";
-export type { Container, Runtime } from "./runtime.ts";
+export type { CheckpointRequest, Container, Runtime } from "./runtime.ts";
 export { planStdio, type StdioLaunch, type StdioOwner } from "./stdio/plan.ts";
 export { SLOT } from "./stdio/slots.ts";
 export { parseStdio, type Stdio, type StdioUris } from "./stdio/uris.ts";

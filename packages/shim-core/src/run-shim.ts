@@ -67,7 +67,9 @@ function serve(runtime: Runtime, process: ShimProcess): void {
   const cacheDirectory = join(stateDirectory, "cache");
   mkdirSync(cacheDirectory, { recursive: true, mode: 0o700 });
   const image = sealedCopy(lazyNative(), join(process.libraryDirectory, "../../bin", shimName), "trimaran");
-  const passed = ["TRIMARAN_ADDRESS", "TRIMARAN_NAMESPACE", "TRIMARAN_CMD"].map((name) => [name, env[name] ?? ""]);
+  // PATH, so that a task server that a monitor starts finds the programs that this one finds
+  const names = ["TRIMARAN_ADDRESS", "TRIMARAN_NAMESPACE", "TRIMARAN_CMD", ...(env.PATH === undefined ? [] : ["PATH"])];
+  const passed = names.map((name) => [name, env[name] ?? ""]);
   serveTasks(runtime, {
     listen: { fd: 3 },
     monitorImage: `/proc/${process.pid}/fd/${image}`,

@@ -1,6 +1,7 @@
 import type { CgroupStats } from "@trimaran/linux";
+import type { ContainerProcess } from "./host/container-process.ts";
 import type { Host } from "./host/host.ts";
-import type { MonitoredProcess, RequestKey } from "./host/process.ts";
+import type { RequestKey } from "./host/process.ts";
 import type { CreateRequest, ExecRequest } from "./task/record.ts";
 
 /**
@@ -18,6 +19,8 @@ export interface Runtime {
   create(request: CreateRequest, host: Host): Promise<Container>;
   /** The container of an earlier `create`, after the task server was restarted. Makes nothing. */
   recover(request: CreateRequest, host: Host): Promise<Container> | Container;
+  /** Whether Create may ask for a restore from a checkpoint: `request.checkpoint`. The container's pid may be 0 until it is started. */
+  readonly restores?: boolean;
   /** Check that these options are understood, as early as `start`. Throws InvalidArgument. */
   checkOptions?(options: CreateRequest["options"]): void;
   /** Files into which the monitor writes `0` to join the cgroups that the options want it in. */
@@ -26,15 +29,23 @@ export interface Runtime {
   features?(): unknown;
 }
 
+/** Where a container's state is to be saved. */
+export interface CheckpointRequest {
+  /** A directory of the host, which exists or can be made. */
+  readonly directory: string;
+  /** End the container afterwards. */
+  readonly exit: boolean;
+}
+
 /** One container. A verb that is left out answers Unimplemented. */
 export interface Container {
-  readonly init: MonitoredProcess;
+  readonly init: ContainerProcess;
   /** Whether the end of init ends every other process: a private pid namespace. If not, `killAll` is called on init's exit. */
   readonly endsWithInit: boolean;
   /** Let init go on from the start gate; resolves once its program runs. */
   start(): Promise<void>;
   /** Start another process in the container; resolves once its program runs. */
-  exec(request: ExecRequest): Promise<MonitoredProcess>;
+  exec(request: ExecRequest): Promise<ContainerProcess>;
   /** Signal every process of the container. */
   killAll(signal: number): Promise<void>;
   /** Take everything away that outlives init. Called after its exit; again after a crash. */
@@ -42,12 +53,13 @@ export interface Container {
   /** Pids of all its processes, as the host sees them. */
   pids(): readonly number[];
   /** Signal init or an exec. Default: through its pidfd. */
-  kill?(process: MonitoredProcess, signal: number, once?: RequestKey): Promise<void>;
+  kill?(process: ContainerProcess, signal: number, once?: RequestKey): Promise<void>;
   pause?(): Promise<void>;
   resume?(): Promise<void>;
   /** `resources`: OCI LinuxResources, untrusted JSON. */
   update?(resources: unknown): Promise<void>;
-  stats?(): CgroupStats;
+  checkpoint?(request: CheckpointRequest): Promise<void>;
+  stats?(): CgroupStats | Promise<CgroupStats>;
   /** OOM kills since the container was made. */
   oomKills?(): number;
 }

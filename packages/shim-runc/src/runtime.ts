@@ -22,13 +22,13 @@ import {
   type Runtime,
   SLOT,
   type UndoStep,
+  watchOom,
 } from "@trimaran/shim-core";
 import { cgroupViews } from "./cgroup-views.ts";
 import { RuncContainer } from "./container.ts";
 import { features } from "./features.ts";
 import { Kernel } from "./kernel.ts";
 import { type Layout, launchFailed } from "./layout.ts";
-import { watchOom } from "./oom-watch.ts";
 import { parseOptions } from "./options.ts";
 import { SeccompFilters } from "./seccomp-filters.ts";
 import { answerSync } from "./sync.ts";

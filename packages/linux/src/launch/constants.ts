@@ -29,7 +29,7 @@ export const MOUNT = {
 export const MS = { PRIVATE: 0x40000, SLAVE: 0x80000, SHARED: 0x100000 } as const;
 
 /** linux/sched.h */
-export const CLONE = { INTO_CGROUP: 0x2_0000_0000, NEWCGROUP: 0x2000000, NEWTIME: 0x80, NEWUSER: 0x10000000, NEWPID: 0x20000000, PARENT: 0x8000 } as const;
+export const CLONE = { INTO_CGROUP: 0x2_0000_0000, NEWNS: 0x20000, NEWCGROUP: 0x2000000, NEWTIME: 0x80, NEWUSER: 0x10000000, NEWPID: 0x20000000, PARENT: 0x8000 } as const;
 
 /** File types of st_mode. */
 export const S = { IFMT: 0o170000, IFREG: 0o100000, IFCHR: 0o020000, IFDIR: 0o040000, IFBLK: 0o060000, IFIFO: 0o010000 } as const;

@@ -5,10 +5,9 @@ import { type FsParameter, type MountOptions, parseMountOptions } from "../mount
 import { overlayParameters } from "../mount/overlay.ts";
 import { InvalidSpec } from "../spec/invalid-spec.ts";
 import type { Propagation } from "../spec/linux.ts";
-import { AT, MOUNT, MS, O, O_BY_ARCH, RESOLVE } from "./constants.ts";
+import { AT, CLONE, MOUNT, MS, O, O_BY_ARCH, RESOLVE } from "./constants.ts";
 import { type HostFeatures, kernelAtLeast } from "./host.ts";
 import { MISSING } from "./opcodes.ts";
-import type { InitPlan } from "./plan.ts";
 import type { ProgramBuilder, Register } from "./program.ts";
 import { attach, cloneTree, createFileSystem, openAt, resolve, setAttributes } from "./tree.ts";
 
@@ -17,6 +16,17 @@ export interface ExtraMount {
   readonly tree: Register;
   readonly target: string;
   readonly field: string;
+}
+
+/** What a rootfs is made of: Create's mounts, and where they are none the directory that the spec names. */
+export interface RootfsPlan {
+  readonly rootfs: readonly Mount[];
+  readonly bundle: string;
+  readonly host: HostFeatures;
+  readonly spec: {
+    readonly root: { readonly path: string };
+    readonly linux: { readonly rootfsPropagation: Propagation | undefined };
+  };
 }
 
 /** The rootfs as detached trees: nothing is attached yet, the host's mount table knows nothing of it. */
@@ -29,7 +39,7 @@ export interface PreparedRootfs {
  * Make the rootfs from Create's mounts, or clone `root.path`. Throws InvalidSpec for mounts that cannot be one.
  * Source: shim contract, section 7.
  */
-export function prepareRootfs(b: ProgramBuilder, plan: InitPlan): PreparedRootfs {
+export function prepareRootfs(b: ProgramBuilder, plan: RootfsPlan): PreparedRootfs {
   let root: Register | undefined;
   const extra: ExtraMount[] = [];
   plan.rootfs.forEach((mount, i) => {
@@ -55,7 +65,7 @@ export function prepareRootfs(b: ProgramBuilder, plan: InitPlan): PreparedRootfs
 }
 
 /** No symlink below the bundle: the path is checked and used as one fd. */
-function cloneRootPath(b: ProgramBuilder, { spec, bundle, host }: InitPlan): Register {
+function cloneRootPath(b: ProgramBuilder, { spec, bundle, host }: RootfsPlan): Register {
   b.field = `root.path ${JSON.stringify(spec.root.path)}`;
   const flags = O.PATH | O.CLOEXEC | O_BY_ARCH[host.architecture].DIRECTORY;
   const base = b.call("openat", [AT.FDCWD, b.data.string(bundle), flags], { action: "open bundle" });
@@ -136,6 +146,13 @@ export function pivot(b: ProgramBuilder, { root, extra }: PreparedRootfs, propag
   b.sys("fchdir", [root]);
   b.sys("pivot_root", [here, here]);
   b.sys("umount2", [here, MOUNT.MNT_DETACH]);
+  attachExtra(b, root, extra);
+  if (propagation === undefined || propagation.flag === MS.PRIVATE || propagation.flag === MS.SLAVE) return;
+  b.field = "linux.rootfsPropagation";
+  setAttributes(b, root, { set: 0, clear: 0, propagation: propagation.flag }, propagation.recursive);
+}
+
+function attachExtra(b: ProgramBuilder, root: Register, extra: readonly ExtraMount[]): void {
   for (const { tree, target, field } of extra) {
     b.field = field;
     const at = resolve(b, root, target, MISSING.fail);
@@ -143,9 +160,24 @@ export function pivot(b: ProgramBuilder, { root, extra }: PreparedRootfs, propag
     b.release(at);
     b.release(tree);
   }
-  if (propagation === undefined || propagation.flag === MS.PRIVATE || propagation.flag === MS.SLAVE) return;
-  b.field = "linux.rootfsPropagation";
-  setAttributes(b, root, { set: 0, clear: 0, propagation: propagation.flag }, propagation.recursive);
+}
+
+/**
+ * Give a process a mount namespace of its own, in which the rootfs is mounted at `target`; the host's mount table knows nothing of it,
+ * and what is mounted on the host later still arrives. For a program that wants to find its rootfs mounted, such as runsc.
+ */
+export function mountPrivately(b: ProgramBuilder, plan: RootfsPlan, target: string): void {
+  b.field = "root";
+  const none = b.data.string("");
+  const slave = b.data.words([0, 0, MS.SLAVE, 0]);
+  b.sys("unshare", [CLONE.NEWNS]);
+  b.sys("mount_setattr", [AT.FDCWD, b.data.string("/"), AT.RECURSIVE, slave, 32], { action: "make / rslave" });
+  const { root, extra } = prepareRootfs(b, plan);
+  b.field = "root";
+  const at = b.data.string(target);
+  b.sys("move_mount", [root, none, AT.FDCWD, at, MOUNT.MOVE_F_EMPTY_PATH], { action: "attach rootfs" });
+  attachExtra(b, root, extra);
+  b.release(root);
 }
 
 /** A path on the host: relative ones are relative to the bundle. */

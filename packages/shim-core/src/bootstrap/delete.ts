@@ -38,10 +38,11 @@ export async function deleteContainer(
 
 /** A monitor without work is not connected to us: a call on its socket makes it come. */
 async function wake(pods: PodDirectory, bundle: string, id: string): Promise<Pod | undefined> {
-  const address = readAddress(bundle);
-  if (address === undefined || !existsSync(address.replace(/^unix:\/\//, ""))) return undefined;
+  const socket = readAddress(bundle)?.replace(/^unix:\/\//, "");
+  if (socket === undefined || !existsSync(socket)) return undefined;
+  if (pods.ofSocket(socket)) return undefined; // it is awake, and has no such container: a pod's others live on
   try {
-    const client = new Client(await connectUnix(address.replace(/^unix:\/\//, "")));
+    const client = new Client(await connectUnix(socket));
     client
       .service(taskV2)
       .connect({ id }, { timeoutMs: WAKE_LIMIT_MS })

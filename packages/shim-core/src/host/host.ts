@@ -7,6 +7,7 @@ import { endLogger, type LoggedContainer, loggerKey, startLogger } from "../stdi
 import { planStdio, type StdioLaunch, type StdioOwner } from "../stdio/plan.ts";
 import { SLOT } from "../stdio/slots.ts";
 import { parseStdio, type StdioUris } from "../stdio/uris.ts";
+import type { ContainerProcess } from "./container-process.ts";
 import { type DescribeFailure, MonitoredProcess, type RequestKey } from "./process.ts";
 import { signalProgram } from "./programs.ts";
 import { appendUndo, readUndo, removeUndo, type UndoStep, writeUndo } from "./undo.ts";
@@ -88,6 +89,11 @@ export class Host {
     return this.#link.processes.has(key);
   }
 
+  /** The keys that the monitor knows and that begin so. */
+  keys(prefix: string): readonly string[] {
+    return [...this.#link.processes.keys()].filter((key) => key.startsWith(prefix));
+  }
+
   /** Drop what the monitor keeps of a key; its logger, if it has one, gets end of file and is told to end. */
   forget(key: string): void {
     this.#processes.delete(key);
@@ -108,7 +114,7 @@ export class Host {
   }
 
   /** Signal a process through its pidfd. Throws NotFound once it has exited: a reaped pid is never signalled. */
-  async signal(process: MonitoredProcess, signal: number, once?: RequestKey): Promise<void> {
+  async signal(process: ContainerProcess, signal: number, once?: RequestKey): Promise<void> {
     const { errno } = await process.run(signalProgram(signal), once);
     if (errno === ESRCH || (errno !== 0 && process.hasExited))
       throw new StatusError(Code.NotFound, "process already finished: not found");

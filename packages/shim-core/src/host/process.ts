@@ -1,5 +1,6 @@
 import type { MonitorLink, ProcessReport } from "@trimaran/monitor";
 import { type ExitRecord, fromWaitStatus } from "../task/exit.ts";
+import type { ContainerProcess } from "./container-process.ts";
 
 /** A request, as the monitor knows it: what it did is done once, however often its frame is replayed. */
 export interface RequestKey {
@@ -14,11 +15,11 @@ export type DescribeFailure = (step: number, errno: number) => Error;
  * One process that the monitor runs, or ran. Made by `Host.launch`, or found again by its key after a restart of the task server.
  * Its promises settle from the monitor's reports; none of them polls.
  */
-export class MonitoredProcess {
+export class MonitoredProcess implements ContainerProcess {
   readonly key: string;
   readonly #link: MonitorLink;
   readonly #describe: DescribeFailure;
-  readonly #settled = Promise.withResolvers<void>();
+  readonly #spawned = Promise.withResolvers<number>();
   readonly #ready = Promise.withResolvers<number>();
   readonly #execed = Promise.withResolvers<void>();
   readonly #exited = Promise.withResolvers<ExitRecord>();
@@ -30,8 +31,7 @@ export class MonitoredProcess {
     this.key = key;
     this.#describe = describe;
     // A caller may look at one of these only; the others must not count as unhandled.
-    for (const promise of [this.#ready.promise, this.#execed.promise]) promise.catch(() => undefined);
-    this.#settled.promise.catch(() => undefined);
+    for (const { promise } of [this.#spawned, this.#ready, this.#execed]) promise.catch(() => undefined);
     const known = link.processes.get(key);
     if (known) this.report(known);
   }
@@ -48,6 +48,11 @@ export class MonitoredProcess {
 
   get hasExited(): boolean {
     return this.#report?.exit !== undefined;
+  }
+
+  /** Resolves with the pid once there is a process. Rejects where a step before the clone failed, and where one can't be adopted. */
+  spawned(): Promise<number> {
+    return this.#spawned.promise;
   }
 
   /** Resolves with the pid once the program waits at its gate or has execed. Rejects where a step failed. */
@@ -95,10 +100,12 @@ export class MonitoredProcess {
     this.#report = report;
     if (report.failure) {
       const error = this.#describe(report.failure.step, report.failure.errno);
+      if (!report.spawned) this.#spawned.reject(error);
       this.#ready.reject(error);
       this.#execed.reject(error);
       if (!report.spawned) this.#exited.resolve({ exit: { kind: "lost", why: error.message }, exitedAtNs: 0n }); // there was never a process
     }
+    if (report.spawned) this.#spawned.resolve(report.pid);
     if (report.atGate || report.execed) this.#ready.resolve(report.pid);
     if (report.execed) this.#execed.resolve();
     if (report.exit) {
@@ -113,6 +120,7 @@ export class MonitoredProcess {
 
   /** The monitor is gone: what is not known by now will never be. */
   lost(error: Error): void {
+    this.#spawned.reject(error);
     this.#ready.reject(error);
     this.#execed.reject(error);
   }

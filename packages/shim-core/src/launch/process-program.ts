@@ -22,19 +22,23 @@ const CGROUP_SLOT = 13;
 
 /** A process of the host, without namespaces of its own. */
 export interface ProcessPlan {
-  /** Heeded: args, env, cwd, user, rlimits, noNewPrivileges. */
-  readonly process: Process;
+  readonly process: Pick<Process, "args" | "env" | "cwd" | "user" | "rlimits" | "noNewPrivileges">;
   readonly stdio: StdioPlan;
   /** Where it runs: a cgroup2 directory that it is cloned into, and files into which it writes `0`. */
   readonly cgroup: { readonly into?: string; readonly attachFiles: readonly string[] };
   /** Wait at the start gate before execve. */
   readonly gate: boolean;
+  /** Further steps that run in the monitor before the clone. */
+  readonly prelude?: (builder: ProgramBuilder) => void;
+  /** Further steps of the child, once it has its stdio and is in its cgroup. */
+  readonly setup?: (builder: ProgramBuilder) => void;
 }
 
 /** Compile a plain process: everything that can go wrong before execve goes wrong before the gate. */
-export function processProgram({ process, stdio, cgroup, gate }: ProcessPlan): Program {
+export function processProgram({ process, stdio, cgroup, gate, prelude, setup }: ProcessPlan): Program {
   const builder = newProgram("stdio");
   stdio.prelude(builder);
+  prelude?.(builder);
   clone(builder, stdio, cgroup.into);
   builder.sys("setsid", []);
   if (stdio.kind === "terminal") takeTerminal(builder, stdio.slot);
@@ -43,6 +47,7 @@ export function processProgram({ process, stdio, cgroup, gate }: ProcessPlan): P
       builder.sys("dup3", [{ kind: "slot", index }, fd, 0]);
     });
   joinCgroup(builder, cgroup.attachFiles);
+  setup?.(builder);
   becomeUser(builder, process);
   const program = findProgram(builder, process);
   builder.op("CLOSE", [builder.data.halves([]), 0]);
@@ -92,7 +97,7 @@ function joinCgroup(builder: ProgramBuilder, attachFiles: readonly string[]): vo
   }
 }
 
-function becomeUser(builder: ProgramBuilder, { rlimits, user, cwd, noNewPrivileges }: Process): void {
+function becomeUser(builder: ProgramBuilder, { rlimits, user, cwd, noNewPrivileges }: ProcessPlan["process"]): void {
   const { data } = builder;
   for (const { name, resource, soft, hard } of rlimits) {
     builder.field = `process.rlimits ${name}`;
@@ -111,7 +116,7 @@ function becomeUser(builder: ProgramBuilder, { rlimits, user, cwd, noNewPrivileg
 type Found = ReturnType<ProgramBuilder["data"]["space"]>;
 
 /** As execvp does, and as the user that it runs as. */
-function findProgram(builder: ProgramBuilder, { args, env }: Process): Found {
+function findProgram(builder: ProgramBuilder, { args, env }: ProcessPlan["process"]): Found {
   const [name = ""] = args;
   const folders = env.find((entry) => entry.startsWith("PATH="))?.slice(5) || "/usr/bin:/bin";
   const candidates = name.includes("/") ? [name] : folders.split(":").map((folder) => `${folder || "."}/${name}`);
@@ -122,7 +127,7 @@ function findProgram(builder: ProgramBuilder, { args, env }: Process): Found {
   return found;
 }
 
-function execute(builder: ProgramBuilder, { args, env }: Process, program: Found): void {
+function execute(builder: ProgramBuilder, { args, env }: ProcessPlan["process"], program: Found): void {
   const { data } = builder;
   const list = (words: readonly string[]) => data.pointers(words.map((word) => data.string(word)));
   builder.field = `process.args[0] ${JSON.stringify(args[0])}`;

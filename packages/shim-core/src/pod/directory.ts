@@ -37,6 +37,11 @@ export class PodDirectory {
     return this.#find((pod) => pod.tasks.has(id)) ?? this.#find((pod) => pod.identity.id === id);
   }
 
+  /** The pod whose monitor listens there, if it is connected. */
+  ofSocket(path: string): Pod | undefined {
+    return this.#find((pod) => pod.identity.socket === path);
+  }
+
   isExpected(group: string): boolean {
     return this.#expected.has(group);
   }

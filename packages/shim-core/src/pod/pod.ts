@@ -3,8 +3,8 @@ import type { MonitorLink } from "@trimaran/monitor";
 import { Code, type Server, StatusError } from "ttrpc-ts";
 import { type Forward, Outbox } from "../events/outbox.ts";
 import { TaskEvents } from "../events/task-events.ts";
+import type { ContainerProcess } from "../host/container-process.ts";
 import { Host } from "../host/host.ts";
-import type { MonitoredProcess } from "../host/process.ts";
 import { resizeProgram } from "../host/programs.ts";
 import type { Logger } from "../log.ts";
 import type { Runtime } from "../runtime.ts";
@@ -77,6 +77,10 @@ export class Pod {
     return this.#environment.runtime.version;
   }
 
+  get restores(): boolean {
+    return this.#environment.runtime.restores === true;
+  }
+
   /** Throws NotFound. */
   task(id: string): Task {
     const task = this.tasks.get(id);
@@ -132,7 +136,7 @@ export class Pod {
     return ended;
   }
 
-  async resize(process: MonitoredProcess, width: number, height: number): Promise<void> {
+  async resize(process: ContainerProcess, width: number, height: number): Promise<void> {
     await process.run(resizeProgram(width, height));
   }
 

@@ -1,4 +1,4 @@
-import type { MonitoredProcess } from "../host/process.ts";
+import type { ContainerProcess } from "../host/container-process.ts";
 import { unreadProgram } from "./connect.ts";
 import { hasReader, type StdioUris } from "./uris.ts";
 
@@ -11,7 +11,7 @@ const UNREAD = unreadProgram();
  * ctr closes its FIFOs as soon as it hears of the exit, read or not: on a busy machine we can be quicker with the news than it is with
  * opening them. Upstream is too slow to need this.
  */
-export async function consumed(process: MonitoredProcess, stdio: StdioUris): Promise<void> {
+export async function consumed(process: ContainerProcess, stdio: StdioUris): Promise<void> {
   if (!hasReader(stdio)) return;
   const until = performance.now() + LIMIT_MS;
   for (let pauseMs = 1; performance.now() < until; pauseMs *= 2) {

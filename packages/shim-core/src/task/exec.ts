@@ -1,5 +1,5 @@
 import { Code, StatusError } from "ttrpc-ts";
-import type { MonitoredProcess } from "../host/process.ts";
+import type { ContainerProcess } from "../host/container-process.ts";
 import { closeStdinProgram } from "../host/programs.ts";
 import { consumed } from "../stdio/consumed.ts";
 import { toStatus } from "../to-status.ts";
@@ -15,7 +15,7 @@ export class Exec {
   readonly waiters = new Waiters<ProcessState>();
   /** Settles when its exit was published, or at once if it never ran: init's exit goes out after it. */
   settled: Promise<void> = Promise.resolve();
-  process: MonitoredProcess | undefined;
+  process: ContainerProcess | undefined;
   #record: ExecRecord;
   /** Its exit, known and not told yet. */
   #exit: ExitRecord | undefined;
@@ -135,7 +135,7 @@ export class Exec {
     }
   }
 
-  async #exited(process: MonitoredProcess, exit: ExitRecord): Promise<void> {
+  async #exited(process: ContainerProcess, exit: ExitRecord): Promise<void> {
     if (this.outcome) return;
     this.#exit = exit;
     await consumed(process, this.request.stdio);

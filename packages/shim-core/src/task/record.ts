@@ -17,6 +17,8 @@ export interface CreateRequest {
   readonly bundle: string;
   readonly rootfs: readonly RootfsMount[];
   readonly stdio: StdioUris;
+  /** Directory of a checkpoint that Start is to restore. */
+  readonly checkpoint?: string;
   /** Runtime options, weakest first: those of `start`, then those of Create; a runtime merges them field by field. */
   readonly options: readonly { readonly typeUrl: string; readonly value: Uint8Array }[];
 }

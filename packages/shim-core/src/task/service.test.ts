@@ -387,7 +387,8 @@ test("what this runtime lacks is Unimplemented", async () => {
   const pod = new TestPod();
   await pod.run();
   await assert.rejects(pod.task.stats({ id }), { code: Code.Unimplemented });
-  await assert.rejects(pod.task.checkpoint({ id }), { code: Code.Unimplemented });
+  await assert.rejects(pod.task.checkpoint({ id, path: "c" }), { code: Code.InvalidArgument });
+  await assert.rejects(pod.task.checkpoint({ id, path: "/c" }), { code: Code.Unimplemented });
   await assert.rejects(pod.task.update({ id }), { code: Code.InvalidArgument });
 });
 

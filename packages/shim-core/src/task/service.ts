@@ -43,7 +43,7 @@ export const taskService: Implementation<TaskService, Connection> = {
   async create(request, context) {
     const { pod } = context.data;
     const id = parseIdentifier("id", request.id);
-    if (request.checkpoint !== "")
+    if (request.checkpoint !== "" && !pod.restores)
       throw new StatusError(Code.FailedPrecondition, "checkpoint: this shim does not restore from a checkpoint");
     const stdio: StdioUris = pick(request);
     parseStdio(stdio); // a bad URI fails before anything is made
@@ -59,6 +59,7 @@ export const taskService: Implementation<TaskService, Connection> = {
         bundle: request.bundle,
         rootfs,
         stdio,
+        ...(request.checkpoint === "" ? {} : { checkpoint: request.checkpoint }),
         options: [...pod.options, ...own],
       },
       requestId(context),
@@ -162,9 +163,13 @@ export const taskService: Implementation<TaskService, Connection> = {
     return {};
   },
 
-  checkpoint({ id }, { data: { pod } }) {
-    pod.task(id);
-    throw new StatusError(Code.Unimplemented, "checkpoint: this shim does not checkpoint: not implemented");
+  async checkpoint({ id, path, options }, { data: { pod } }) {
+    const { exit, imagePath } = parseCheckpointOptions(options);
+    const directory = imagePath || path;
+    if (!directory.startsWith("/"))
+      throw new StatusError(Code.InvalidArgument, `path: ${JSON.stringify(directory)} is no absolute path`);
+    await pod.task(id).checkpoint({ directory, exit });
+    return {};
   },
 
   async update({ id, resources }, { data: { pod } }) {
@@ -181,7 +186,7 @@ export const taskService: Implementation<TaskService, Connection> = {
   async stats({ id }, { data: { pod } }) {
     const container = (await pod.readyTask(id)).container();
     if (!container.stats) throw new StatusError(Code.Unimplemented, "this runtime has no stats: not implemented");
-    const stats = container.stats();
+    const stats = await container.stats();
     return { stats: packMetrics(stats) };
   },
 
@@ -230,6 +235,15 @@ function exitTime(state: ProcessState): bigint {
 
 function pick({ stdin, stdout, stderr, terminal }: StdioUris): StdioUris {
   return { stdin, stdout, stderr, terminal };
+}
+
+function parseCheckpointOptions(any: google.protobuf.Any | undefined): { exit: boolean; imagePath: string } {
+  if (!any || any.value.length === 0) return { exit: false, imagePath: "" };
+  if (anyTypeName(any) === ANY.runcCheckpointOptions) return containerd.runc.v1.CheckpointOptions.decode(any.value);
+  throw new StatusError(
+    Code.InvalidArgument,
+    `options: type ${JSON.stringify(any.typeUrl)}, not ${ANY.runcCheckpointOptions}`,
+  );
 }
 
 function parseResources(any: google.protobuf.Any | undefined): unknown {

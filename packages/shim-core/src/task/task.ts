@@ -1,9 +1,10 @@
 import { Code, StatusError } from "ttrpc-ts";
 import type { TaskEvents } from "../events/task-events.ts";
+import type { ContainerProcess } from "../host/container-process.ts";
 import type { Host } from "../host/host.ts";
-import type { MonitoredProcess, RequestKey } from "../host/process.ts";
+import type { RequestKey } from "../host/process.ts";
 import { closeStdinProgram } from "../host/programs.ts";
-import type { Container, Runtime } from "../runtime.ts";
+import type { CheckpointRequest, Container, Runtime } from "../runtime.ts";
 import { consumed } from "../stdio/consumed.ts";
 import { toStatus } from "../to-status.ts";
 import { Exec } from "./exec.ts";
@@ -37,9 +38,9 @@ export interface TaskContext {
   readonly events: TaskEvents;
   note(key: string, value: Uint8Array | undefined): void;
   assertCanExec(): void;
-  launchExec(request: ExecRequest): Promise<MonitoredProcess>;
+  launchExec(request: ExecRequest): Promise<ContainerProcess>;
   forgetExec(request: ExecRequest): void;
-  drain(process: MonitoredProcess): Promise<void>;
+  drain(process: ContainerProcess): Promise<void>;
   publishOom(): void;
 }
 
@@ -86,7 +87,7 @@ export class Task implements TaskContext {
     return outcomeOf(this.#record.state);
   }
 
-  get init(): MonitoredProcess | undefined {
+  get init(): ContainerProcess | undefined {
     return this.#container?.init;
   }
 
@@ -136,7 +137,7 @@ export class Task implements TaskContext {
       this.#save({ startFailure: { by, code, why: message } });
       throw error;
     }
-    const running = started(this.state, pidOf(this.state));
+    const running = started(this.state, this.#live().init.pid); // of a restored one it is known only now
     this.events.started(this.id, pidOf(running));
     this.#save({ state: running });
   }
@@ -160,7 +161,7 @@ export class Task implements TaskContext {
     throw new StatusError(Code.FailedPrecondition, `cannot exec in a ${this.state.state} state`);
   }
 
-  launchExec(request: ExecRequest): Promise<MonitoredProcess> {
+  launchExec(request: ExecRequest): Promise<ContainerProcess> {
     return this.#live().exec(request);
   }
 
@@ -260,6 +261,15 @@ export class Task implements TaskContext {
     });
   }
 
+  checkpoint(request: CheckpointRequest): Promise<void> {
+    return this.#queue.run(async () => {
+      const container = this.#live();
+      if (!container.checkpoint) throw unimplemented("checkpoint");
+      if (this.state.state !== "running" && this.state.state !== "paused") throw illegal("checkpoint", this.state);
+      await container.checkpoint(request);
+    });
+  }
+
   /** The container, for what reads it. Throws FailedPrecondition before Create has ended. */
   container(): Container {
     return this.#live();
@@ -322,11 +332,17 @@ export class Task implements TaskContext {
 
   /** What a Create left that was cut short by a crash and not repeated: its init may wait at the gate. */
   async #remains(): Promise<Container | undefined> {
-    if (this.state.state !== "creating" || !this.#host.has(initKey(this.id))) return undefined;
+    if (this.state.state !== "creating" || !this.#hasBegun()) return undefined;
     const container = await this.#runtime.recover(this.#record.request, this.#host);
     await this.#kill(container);
     await this.#within(EXIT_LIMIT_MS, container.init.exited());
     return container;
+  }
+
+  /** Keys below init's are what the runtime ran for this container. */
+  #hasBegun(): boolean {
+    const key = initKey(this.id);
+    return this.#host.has(key) || this.#host.keys(`${key}/`).length > 0;
   }
 
   async #kill(container: Container): Promise<void> {
@@ -347,7 +363,7 @@ export class Task implements TaskContext {
   }
 
   /** Wait for the output of a process that has ended, within the bound. */
-  async drain(process: MonitoredProcess): Promise<void> {
+  async drain(process: ContainerProcess): Promise<void> {
     if (!this.#host.has(process.key)) return; // a Delete that a crash cut short had come further
     await this.#within(DRAIN_LIMIT_MS, process.drained());
   }
@@ -461,7 +477,7 @@ export function taskNote(id: string): string {
   return `task/${id}`;
 }
 
-/** The monitor's key of a container's init. */
+/** The monitor's key of a container's init. Below it, by `/`, are the keys of whatever else a runtime runs for the container. */
 export function initKey(id: string): string {
   return `init/${id}`;
 }

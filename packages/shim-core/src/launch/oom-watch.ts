@@ -1,5 +1,5 @@
 import type { OomWatch, ProgramBuilder } from "@trimaran/linux";
-import { SLOT } from "@trimaran/shim-core";
+import { SLOT } from "../stdio/slots.ts";
 
 const AT_FDCWD = -100;
 const O_RDONLY = 0;

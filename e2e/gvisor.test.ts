@@ -1,0 +1,205 @@
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { readdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { ensureRecentRunsc } from "../tools/debian.ts";
+import { processesOf } from "./harness/belongings.ts";
+import type { ContainerOptions } from "./harness/container.ts";
+import { watchEvents } from "./harness/events.ts";
+import { type Box, GVISOR, matrix } from "./harness/matrix.ts";
+
+const FOREVER = "trap 'exit 23' TERM; echo up; while :; do sleep 0.05; done";
+
+/** Debian 12's runsc under containerd 1.6, the backports' under 2.x; `toml` is added to the shim's configuration. */
+async function runsc(box: Box, toml = ""): Promise<ContainerOptions> {
+  const path = box.engine.version === "1.6" ? "/usr/bin/runsc" : await ensureRecentRunsc();
+  return await configured(box, `binary_name = "${path}"\n${toml}`);
+}
+
+async function configured(box: Box, toml: string): Promise<ContainerOptions> {
+  const name = createHash("sha256").update(toml).digest("hex").slice(0, 12);
+  const file = join(box.engine.dir, `${name}.toml`);
+  await writeFile(file, toml);
+  return { flags: ["--runtime-config-path", file] };
+}
+
+matrix(
+  "gvisor",
+  (scenario) => {
+    scenario("it is gVisor: dmesg, /proc/version, both streams, exit status", async (box) => {
+      const script = "dmesg | head -1; cat /proc/version; echo e >&2; exit 5";
+      const done = await box.run(await runsc(box), "sh", "-c", script);
+      assert.match(done.stdout, /Starting gVisor\.\.\.\nLinux version 4\.4\.0 .*\n$/);
+      assert.deepEqual([done.code, done.stderr], [5, "e\n"]);
+      assert.equal((await box.run(await runsc(box), "sh", "-c", "kill -9 $$")).code, 137);
+    });
+
+    scenario("exec: the same sandbox; exit status, signal, stdin, a command that is missing", async (box) => {
+      await using container = await box.start(await runsc(box), "sh", "-c", "echo here > /tmp/mark; sleep 1000");
+      const script =
+        "until [ -s /tmp/mark ]; do sleep 0.02; done; cat /tmp/mark; tr '\\0' ' ' < /proc/1/cmdline; exit 9";
+      const inside = await container.exec({}, "sh", "-c", script);
+      assert.match(inside.stdout, /^here\nsleep 1000 $/);
+      assert.equal(inside.code, 9);
+      assert.equal((await container.exec({}, "sh", "-c", "kill -9 $$")).code, 137);
+      const input = "x".repeat(5 << 20);
+      assert.equal((await container.exec({ stdin: input }, "wc", "-c")).stdout.trim(), String(input.length));
+      const missing = await container.exec({}, "/nope");
+      assert.match(missing.stderr, /runsc exec: .*\/nope.*no such file/);
+      await box.engine.ctrOk("task", "exec", "-d", "--exec-id", "long", container.id, "sleep", "1000");
+      assert.match(await container.taskOk("ps"), /long/);
+      await container.taskOk("kill", "--exec-id", "long", "-s", "9");
+      assert.equal((await container.exec({}, "true")).code, 0);
+    });
+
+    scenario("terminals: size, what is typed, Ctrl-C; of run and of exec", async (box) => {
+      const script = "cat; trap 'echo interrupted; exit 9' INT; sleep 0.5; stty size; echo waiting; sleep 100 & wait";
+      const dialogue = [
+        { expect: /go\r\n/, send: "typed\n" },
+        { expect: /typed\r\ntyped\r\n/, send: "\x04" },
+        { expect: /waiting/, send: "\x03" },
+      ];
+      const done = await box.run({ ...(await runsc(box)), tty: true, dialogue }, "sh", "-c", `echo go; ${script}`);
+      assert.match(done.stdout, /typed\r\ntyped\r\n40 100\r\nwaiting\r\n[\s\S]*interrupted\r\n/);
+      assert.equal(done.code, 9);
+      await using container = await box.start(await runsc(box), "sleep", "1000");
+      const shown = await container.exec({ tty: true }, "sh", "-c", "test -t 0 && sleep 0.5; stty size; exit 3");
+      assert.deepEqual([shown.stdout, shown.code], ["40 100\r\n", 3]);
+    });
+
+    scenario("pause, resume, metrics, SIGTERM; what ran while paused is killed", async (box) => {
+      await using container = await box.start(await runsc(box), "sh", "-c", FOREVER);
+      await container.taskOk("pause");
+      assert.equal((await container.listed())?.status, "PAUSED");
+      await container.taskOk("resume");
+      assert.match(await container.taskOk("metrics"), /memory\.usage_in_bytes +[1-9]/);
+      const attached = container.attach();
+      assert.equal((await container.exec({}, "sleep", "0.2")).code, 0); // attach has no sign of being attached
+      await container.taskOk("kill", "-s", "TERM");
+      assert.equal((await attached).code, 23);
+      await using other = await box.start(await runsc(box), "sleep", "1000");
+      await other.taskOk("pause");
+      await other.taskOk("kill", "-s", "9");
+      await other.reached("STOPPED");
+    });
+
+    scenario("out of memory: the event, then 137", async (box) => {
+      await using events = await watchEvents(box.engine);
+      const id = box.engine.newId();
+      const { flags = [] } = await runsc(box);
+      const limit = ["--memory-limit", String(64 << 20)];
+      const eat = ["dd", "if=/dev/zero", "of=/dev/null", "bs=256M", "count=1"];
+      assert.equal((await box.run({ id, flags: [...flags, ...limit] }, ...eat)).code, 137);
+      await events.reached(id, "/tasks/delete");
+      const topics = events.of(id).map(({ topic }) => topic.slice("/tasks/".length));
+      assert.deepEqual(topics, ["create", "start", "oom", "exit", "delete"]);
+    });
+
+    scenario("the task server is killed between all verbs: nothing is lost", async (box) => {
+      const kill = async () => {
+        for (const pid of await box.engine.taskServerPids()) process.kill(pid, "SIGKILL");
+      };
+      await using container = await box.start(await runsc(box), "sh", "-c", FOREVER);
+      await kill();
+      assert.deepEqual(await container.exec({}, "sh", "-c", "echo hi; exit 4"), {
+        code: 4,
+        stdout: "hi\n",
+        stderr: "",
+      });
+      const long = container.exec({}, "sh", "-c", "sleep 0.6; exit 6");
+      await container.exec({}, "sleep", "0.2");
+      await kill();
+      assert.equal((await long).code, 6);
+      await container.taskOk("pause");
+      await kill();
+      await container.taskOk("resume");
+      await kill();
+      await container.taskOk("kill", "-s", "TERM");
+      await kill();
+      await container.reached("STOPPED");
+      assert.match((await container.task("rm")).stderr, /exit with non-zero exit code 23|^$/);
+      for (let round = 0; round < 6; round++) {
+        const running = box.run(await runsc(box), "sh", "-c", `echo ${round}; exit ${round}`);
+        await new Promise((resolve) => setTimeout(resolve, 30 + round * 45));
+        await kill();
+        assert.deepEqual(await running, { code: round, stdout: `${round}\n`, stderr: "" });
+      }
+    });
+
+    scenario("the shim, or runsc's sandbox, is killed: 137, and all is gone", async (box) => {
+      const options = await runsc(box);
+      await using first = await box.start(options, "sleep", "1000");
+      const sandbox = (await first.listed())?.pid ?? 0;
+      const { parent = 0 } = (await processesOf(box.engine)).find(({ pid }) => pid === sandbox) ?? {};
+      process.kill(parent, "SIGKILL");
+      await first.reached("absent");
+      await using second = await box.start(options, "sleep", "1000");
+      const attached = second.attach();
+      await second.exec({}, "sleep", "0.2");
+      process.kill((await second.listed())?.pid ?? 0, "SIGKILL");
+      assert.equal((await attached).code, 137);
+    });
+
+    scenario("containerd is killed: the container lives on", async (box) => {
+      await using container = await box.start(await runsc(box), "sleep", "1000");
+      const before = await container.listed();
+      await box.engine.restart();
+      assert.deepEqual(await container.listed(), before);
+      assert.equal((await container.exec({}, "true")).code, 0);
+    });
+
+    scenario("bad input: one line with the reason, nothing is left", async (box) => {
+      const cases: [ContainerOptions, string[], RegExp][] = [
+        [await configured(box, "binary_name = '/none/runsc'"), ["true"], /"\/none\/runsc": is no program; install it/],
+        [await configured(box, "binary_name = '/bin/true'"), ["true"], /\/bin\/true: does not answer as runsc does/],
+        [await configured(box, "binaryName = 'runsc'"), ["true"], /"binaryName" is unknown; "binary_name"\?/],
+        [await configured(box, "a = = b"), ["true"], /\.toml: no TOML/],
+        [{ flags: ["--runtime-config-path", "/none.toml"] }, ["true"], /ConfigPath \/none\.toml: can't be read/],
+        [await runsc(box, "[runsc_config]\nfile_access = 'shared'"), ["true"], /no such flag; "file-access"\?/],
+        [await runsc(box, "[runsc_config]\nnetwork = 'carrier-pigeon'"), ["true"], /carrier-pigeon/],
+        [
+          await runsc(box, "[runsc_config]\nplatform = 'abacus'"),
+          ["true"],
+          /platform: no sandbox starts here \(abacus: /,
+        ],
+      ];
+      for (const [options, command, message] of cases) {
+        const done = await box.run(options, ...command);
+        assert.notEqual(done.code, 0);
+        assert.match(done.stderr, message);
+      }
+      const bind = ["--mount", "type=bind,src=/does/not/exist,dst=/mnt,options=rbind"];
+      const { flags = [] } = await runsc(box);
+      assert.match((await box.run({ flags: [...flags, ...bind] }, "true")).stderr, /\/does\/not\/exist.*no such file/);
+      const id = box.engine.newId();
+      assert.match(
+        (await box.run({ ...(await runsc(box)), id }, "/nope")).stderr,
+        /runsc start: .*\/nope.*no such file/,
+      );
+      await box.engine.ctr("task", "rm", "--force", id); // ctr leaves a task that did not start
+      await box.engine.ctr("container", "rm", id);
+    });
+
+    scenario("flags and annotations reach runsc", async (box) => {
+      const logs = join(box.engine.dir, "logs");
+      const debug = `[runsc_config]\ndebug = true\ndebug-log = "${logs}/%ID%/"\nallow-flag-override = "true"`;
+      const id = box.engine.newId();
+      assert.equal((await box.run({ ...(await runsc(box, debug)), id }, "true")).code, 0);
+      assert.ok((await readdir(join(logs, id))).some((name) => name.includes("boot")));
+      const annotated = ["--annotation", "dev.gvisor.flag.file-access=shared"];
+      const { flags = [] } = await runsc(box);
+      assert.match((await box.run({ flags: [...flags, ...annotated] }, "true")).stderr, /flag override disabled/);
+    });
+
+    scenario("30 in a row, then 8 at once, leave nothing", async (box) => {
+      const options = await runsc(box);
+      for (let n = 0; n < 30; n++) assert.equal((await box.run(options, "sh", "-c", `exit ${n}`)).code, n);
+      const all = Array.from({ length: 8 }, (_, n) => box.run(options, "sh", "-c", `echo ${n}; exit ${n}`));
+      assert.deepEqual(
+        (await Promise.all(all)).map(({ code, stdout }) => [code, stdout]),
+        all.map((_, n) => [n, `${n}\n`]),
+      );
+    });
+  },
+  { runtimes: [GVISOR] },
+);

@@ -1,0 +1,66 @@
+import { rmSync } from "node:fs";
+import { mountPrivately, type ProgramBuilder } from "@trimaran/linux";
+import { initKey } from "@trimaran/shim-core";
+import type { Machine } from "../machine.ts";
+import type { RunscCommand } from "../runsc/runsc.ts";
+import { type Layout, stateFiles } from "./layout.ts";
+import type { Making } from "./making.ts";
+
+/** The monitor's key of a container's command; with an empty name, what the keys of all of them begin with. */
+export function commandKey(id: string, name: string): string {
+  return `${initKey(id)}/${name}`;
+}
+
+/** Let a sandbox's, or a prepared member's, program run. */
+export function startCommand(id: string): RunscCommand {
+  return { key: commandKey(id, "start"), name: "start", args: ["start", id] };
+}
+
+/** Wait for a member's exit. */
+export function waitCommand(id: string): RunscCommand {
+  return { key: commandKey(id, "wait"), name: "wait", args: ["wait", id] };
+}
+
+/** Steps that give a command the rootfs, where a gofer or runsc itself looks for it. */
+export function withRootfs({ request, spec }: Layout, machine: Machine): (builder: ProgramBuilder) => void {
+  return (builder) => {
+    if (request.rootfs.length === 0) return; // root.path is a directory of the host
+    const plan = {
+      rootfs: request.rootfs,
+      bundle: request.bundle,
+      host: machine.features,
+      spec: { root: { path: spec.rootPath }, linux: { rootfsPropagation: undefined } },
+    };
+    mountPrivately(builder, plan, `${request.bundle}/rootfs`);
+  };
+}
+
+/**
+ * Take away what runsc keeps of a container whose sandbox has ended. As a rule that is files only, and done without a start of runsc, which takes
+ * longer than all the rest of Delete.
+ */
+export async function forgetState(making: Making): Promise<void> {
+  const { layout } = making;
+  const isPlain = layout.membership.kind === "alone" && !layout.spec.hasPoststopHooks;
+  if (!isPlain || layout.request.rootfs.length === 0 || layout.config.flags.has("metric-server")) {
+    await deleteState(making);
+    return;
+  }
+  for (const path of stateFiles(layout)) rmSync(path, { force: true });
+  rmSync(layout.work, { recursive: true, force: true });
+}
+
+/** Make runsc forget a container that has ended, or end it. Whatever runsc says, its files are gone after this. */
+export async function deleteState({ runsc, layout, host, machine }: Making): Promise<void> {
+  const { id } = layout.request;
+  // newer runscs keep a file in the rootfs, and want to remove it there
+  const setup = withRootfs(layout, machine);
+  const command = { key: commandKey(id, "delete"), name: "delete", args: ["delete", "--force", id], setup };
+  try {
+    await runsc.run(command);
+  } catch (error) {
+    host.log.warning("runsc delete failed, its state is removed", { id, error });
+    for (const path of stateFiles(layout)) rmSync(path, { force: true });
+  }
+  rmSync(layout.work, { recursive: true, force: true });
+}

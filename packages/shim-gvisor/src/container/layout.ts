@@ -1,0 +1,68 @@
+import { mkdirSync } from "node:fs";
+import { type CgroupPlan, planCgroup } from "@trimaran/linux";
+import type { CreateRequest, Host, UndoStep } from "@trimaran/shim-core";
+import { type GvisorConfig, parseConfig } from "../config/config.ts";
+import type { Machine } from "../machine.ts";
+import { type Membership, membershipOf } from "./membership.ts";
+import { type GvisorSpec, readSpec } from "./spec.ts";
+
+/** Everything about a container that its bundle and request determine: a restarted task server works it out again. */
+export interface Layout {
+  readonly request: CreateRequest;
+  readonly spec: GvisorSpec;
+  readonly config: GvisorConfig;
+  readonly membership: Membership;
+  readonly cgroupPlan: CgroupPlan;
+  /** runsc's state directory, shared by the namespace: a pod's containers find their sandbox there. */
+  readonly root: string;
+  /** Folder of the bundle for what runsc writes. */
+  readonly work: string;
+}
+
+/** Work out a container's layout. Throws InvalidSpec, InvalidArgument or CgroupError naming the field. */
+export function planLayout(request: CreateRequest, host: Host, machine: Machine): Layout {
+  const config = parseConfig(request.options);
+  const spec = readSpec(request.bundle);
+  const planned = planCgroup(machine.cgroups, spec.cgroupsPath, request.id);
+  // Which parents are ours to remove was decided before they existed; an earlier task server wrote it down.
+  const recorded = host.recordedUndo(request.bundle).flatMap((step) => (step.verb === "rmdir" ? [step.path] : []));
+  return {
+    request,
+    spec,
+    config,
+    membership: membershipOf(spec),
+    cgroupPlan: recorded.length > 0 ? { ...planned, directories: recorded } : planned,
+    root: `${config.root}/${request.namespace}`,
+    work: `${request.bundle}/runsc`,
+  };
+}
+
+/** The folders that runsc writes to. */
+export function makeFolders({ root, work }: Layout): void {
+  mkdirSync(root, { recursive: true, mode: 0o711 });
+  mkdirSync(work, { recursive: true, mode: 0o700 });
+}
+
+/** runsc's files about a container: with its processes dead and these gone, runsc knows nothing of it. */
+export function stateFiles({ request: { id, rootfs }, root, membership }: Layout): string[] {
+  const name = `${id}_sandbox:${membership.kind === "member" ? membership.sandboxId : id}`;
+  const socket = membership.kind === "member" ? [] : [`${root}/runsc-${id}.sock`];
+  // what a container writes over its rootfs, where the flag overlay2 says `self`, lies in a file of that rootfs
+  const upper = rootfs.flatMap(({ options }) => options.filter((option) => option.startsWith("upperdir=")));
+  const stores = upper.map((option) => `${option.slice(9)}/.gvisor.filestore.${id}`);
+  return [`${root}/${name}.state`, `${root}/${name}.lock`, ...socket, ...stores];
+}
+
+/**
+ * What `delete` does where all else has failed. The cgroup holds a sandbox's every process; a member's holds its gofer. No mount is on
+ * the list: they die with the processes that see them.
+ */
+export function undoSteps(layout: Layout): UndoStep[] {
+  const { cgroupPlan } = layout;
+  const processes = cgroupPlan.unified ?? cgroupPlan.hierarchies[0]?.directory;
+  return [
+    ...(processes === undefined ? [] : [{ verb: "kill-cgroup", path: processes } as const]),
+    ...cgroupPlan.directories.map((path) => ({ verb: "rmdir", path }) as const),
+    ...stateFiles(layout).map((path) => ({ verb: "unlink", path }) as const),
+  ];
+}

@@ -1,0 +1,1 @@
+export { GvisorRuntime } from "./runtime.ts";

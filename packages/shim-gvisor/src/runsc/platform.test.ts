@@ -1,0 +1,44 @@
+import assert from "node:assert/strict";
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { Code } from "ttrpc-ts";
+import { Platforms } from "./platform.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "trimaran-"));
+after(() => rmSync(folder, { recursive: true }));
+const PATH = process.env.PATH ?? "";
+
+/** A runsc whose `do` knows one platform, and counts how often it was asked. */
+function runsc(name: string, works: string) {
+  const path = join(folder, name);
+  const script = `#!/bin/sh\necho "$*" >> ${path}.asked\ncase "$*" in *--platform=${works}*) exit 0;; esac\necho unknown platform >&2\nexit 128\n`;
+  writeFileSync(path, script);
+  chmodSync(path, 0o755);
+  const asked = () => readFileSync(`${path}.asked`, "utf8").trim().split("\n").length;
+  return { binary: { path, identity: path, version: "1", flags: new Map<string, string>() }, asked };
+}
+
+test("the first platform that starts a sandbox is taken, and remembered beyond this process", async () => {
+  const { binary, asked } = runsc("old", "ptrace");
+  const platforms = new Platforms(PATH);
+  const both = await Promise.all([
+    platforms.choose(binary, undefined, folder),
+    platforms.choose(binary, undefined, folder),
+  ]);
+  assert.deepEqual(both, ["ptrace", "ptrace"]);
+  assert.equal(asked(), 2, "systrap once, ptrace once");
+  assert.equal(await new Platforms(PATH).choose(binary, "ptrace", folder), "ptrace");
+  assert.equal(asked(), 2);
+});
+
+test("none: each one's reason, and the fix", async () => {
+  const { binary } = runsc("none", "abacus");
+  const platforms = new Platforms(PATH);
+  await assert.rejects(platforms.choose(binary, undefined, folder), {
+    code: Code.FailedPrecondition,
+    message: /no sandbox starts here \(systrap: unknown platform; ptrace: unknown platform\)$/,
+  });
+  await assert.rejects(platforms.choose(binary, "kvm", folder), { message: /kvm: unknown platform\); leave it out/ });
+});
