@@ -30,7 +30,7 @@ export function bundleAt(dirs: Directories, namespace: Identifier, id: Identifie
  * Make a bundle as containerd does: 0700, rootfs/ 0711, `work` to an emptied work directory, a `log` FIFO. `configJson` is
  * written as it is. Throws AlreadyExists if the id has a bundle; what a failure has made is removed again.
  */
-export async function createBundle(bundle: Bundle, configJson: string, syscalls: Syscalls): Promise<void> {
+export async function createBundle(bundle: Bundle, configJson: string | Uint8Array, syscalls: Syscalls): Promise<void> {
   await mkdir(join(bundle.path, ".."), { recursive: true, mode: 0o711 });
   await mkdir(bundle.path, { mode: 0o700 }).catch((error: unknown) => {
     if (errnoOf(error) !== "EEXIST") throw error;

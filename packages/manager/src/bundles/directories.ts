@@ -10,6 +10,9 @@ const TASK_PLUGIN = "io.containerd.runtime.v2.task";
 
 /** The layout below the two directories, in one place. containerd's names where containerd has one. */
 export const layout = {
+  /** One directory of bundles per namespace. */
+  allBundles: (dirs: Directories) => join(dirs.state, TASK_PLUGIN),
+  allBundleWorks: (dirs: Directories) => join(dirs.root, TASK_PLUGIN),
   bundles: (dirs: Directories, namespace: string) => join(dirs.state, TASK_PLUGIN, namespace),
   bundleWorks: (dirs: Directories, namespace: string) => join(dirs.root, TASK_PLUGIN, namespace),
   containers: (dirs: Directories, namespace: string) => join(dirs.root, "containers", namespace),

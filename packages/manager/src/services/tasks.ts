@@ -1,3 +1,4 @@
+import { appendFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Bundle, bundleAt, readBootstrap } from "../bundles/bundle.ts";
 import { parseIdentifier } from "../bundles/identifier.ts";
@@ -6,6 +7,7 @@ import { lockFile } from "../host/file-lock.ts";
 import { pathExists } from "../host/path-exists.ts";
 import type { ExitRecord } from "../shims/delete-shim.ts";
 import { ShimConnection } from "../shims/shim-connection.ts";
+import { rootfsMounts } from "../snapshots/rootfs-mounts.ts";
 import type { ContainerRecord, TaskIo } from "../stores/container-record.ts";
 import { createTask, shutDown } from "../tasks/create-task.ts";
 import { cleanUpShim, noteExit } from "../tasks/shim-process.ts";
@@ -31,7 +33,17 @@ export class Tasks {
   ): Promise<{ readonly task: Task; readonly pid: number }> {
     await using _lock = await this.#lock(record.id);
     await this.#host.store.write({ ...record, io });
-    const { bundle, connection, pid, log } = await createTask(this.#host, record, configJson, io);
+    const bundle = this.#bundle(record);
+    const folder = this.#host.store.folder(record.id);
+    const logPath = join(folder, "shim.log");
+    const { connection, pid, log } = await createTask(this.#host, {
+      bundle,
+      runtime: record.runtime,
+      configJson,
+      rootfs: await rootfsMounts(record.rootfs, folder),
+      io,
+      log: (chunk) => appendFileSync(logPath, chunk, { mode: 0o600 }),
+    });
     return { task: this.#task(record, bundle, connection, log), pid };
   }
 
@@ -54,7 +66,7 @@ export class Tasks {
     if (!(await pathExists(bundle.path))) return undefined; // or it was the one that cleaned up
     const connection = await this.#connect(bundle);
     if (connection !== undefined) return this.#task(record, bundle, connection);
-    await noteExit(this.#host, record.id, await cleanUpShim(this.#host, bundle, record));
+    await noteExit(this.#host, record.id, await cleanUpShim(this.#host, bundle, record.runtime));
     return undefined;
   }
 
@@ -83,7 +95,7 @@ export class Tasks {
       await this.#host.serveEvents();
       if (known === undefined) connection[Symbol.dispose]();
       else await traced(this.#host.trace, "shutdown", () => shutDown(connection, record.id));
-      const cleaned = await cleanUpShim(this.#host, bundle, record);
+      const cleaned = await cleanUpShim(this.#host, bundle, record.runtime);
       const exit = known ?? cleaned;
       log?.[Symbol.dispose]();
       await noteExit(this.#host, record.id, exit);

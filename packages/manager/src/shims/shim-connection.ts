@@ -13,11 +13,14 @@ function taskService(client: Client, version: 2 | 3) {
 export class ShimConnection implements Disposable {
   readonly endpoint: ShimEndpoint;
   readonly task: TaskService;
+  /** Resolves, never rejects, when the connection is gone, by whichever side. */
+  readonly closed: Promise<void>;
   readonly #client: Client;
 
   private constructor(endpoint: ShimEndpoint, client: Client) {
     this.endpoint = endpoint;
     this.#client = client;
+    this.closed = client.closed;
     this.task = taskService(client, endpoint.version);
   }
 

@@ -5,11 +5,9 @@ import type { ShimParent } from "../shims/start-shim.ts";
 import type { ContainerStore } from "../stores/container-store.ts";
 import type { StepListener } from "./trace.ts";
 
-/** What tasks stand on; made once by `openManager`. */
-export interface TaskHost {
+/** What shims are started and ended with. */
+export interface ShimHost {
   readonly dirs: Directories;
-  readonly namespace: Identifier;
-  readonly store: ContainerStore;
   readonly parent: ShimParent;
   /** Where shims are looked for, in this order. */
   readonly shimDirectories: readonly string[];
@@ -18,4 +16,10 @@ export interface TaskHost {
   /** See to it that some process serves the events socket. */
   readonly serveEvents: () => Promise<void>;
   readonly trace: StepListener;
+}
+
+/** What the tasks of one namespace stand on; made once by `openManager`. */
+export interface TaskHost extends ShimHost {
+  readonly namespace: Identifier;
+  readonly store: ContainerStore;
 }
