@@ -1,0 +1,149 @@
+import { unlinkSync } from "node:fs";
+import { chmod, constants, type FileHandle, mkdir, open, opendir, rename, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { Code, errnoOf, ManagerError } from "../errors/manager-error.ts";
+import { algorithmOf, DIGEST_ALGORITHMS, type Digest, hexOf, isDigest } from "./digest.ts";
+
+/** Bytes of one chunk of a read, at most: 1 MiB. */
+export const CHUNK_BYTES = 1 << 20;
+
+/** One blob, open for reading; it can be read to its end even if it is removed meanwhile. */
+export class Blob implements AsyncDisposable {
+  readonly sizeBytes: number;
+  readonly #file: FileHandle;
+
+  constructor(file: FileHandle, sizeBytes: number) {
+    this.#file = file;
+    this.sizeBytes = sizeBytes;
+  }
+
+  /** `lengthBytes` from `offsetBytes` on, in chunks of at most 1 MiB that the taker may keep. Ends early if the file does. */
+  async *chunks(offsetBytes: number, lengthBytes: number): AsyncGenerator<Buffer<ArrayBuffer>> {
+    for (let done = 0; done < lengthBytes; ) {
+      const buffer = Buffer.allocUnsafeSlow(Math.min(CHUNK_BYTES, lengthBytes - done));
+      const { bytesRead } = await this.#file.read(buffer, 0, buffer.length, offsetBytes + done);
+      if (bytesRead === 0) return;
+      done += bytesRead;
+      yield buffer.subarray(0, bytesRead);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#file.close();
+  }
+}
+
+/** The folder `blobs/<algorithm>/<hex>`: whole blobs only, mode 0444. */
+export class BlobFiles {
+  readonly #folder: string;
+  readonly #pins = new Map<Digest, number>();
+
+  private constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  /** Make the folders that are missing. */
+  static async open(folder: string): Promise<BlobFiles> {
+    for (const algorithm of DIGEST_ALGORITHMS) await mkdir(join(folder, algorithm), { recursive: true, mode: 0o755 });
+    await syncDirectory(folder);
+    return new BlobFiles(folder);
+  }
+
+  /** Where a blob is, or would be. */
+  path(digest: Digest): string {
+    return join(this.#folder, algorithmOf(digest), hexOf(digest));
+  }
+
+  /** Undefined if there is no such blob. */
+  async sizeBytes(digest: Digest): Promise<number | undefined> {
+    try {
+      return (await stat(this.path(digest))).size;
+    } catch (error) {
+      if (errnoOf(error) === "ENOENT") return undefined;
+      throw error;
+    }
+  }
+
+  /** Throws NotFound. */
+  async open(digest: Digest): Promise<Blob> {
+    const file = await this.#openFile(digest);
+    if (file === undefined) throw new ManagerError(Code.NotFound, `content digest ${digest}: not found`);
+    try {
+      return new Blob(file, (await file.stat()).size);
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
+  }
+
+  /**
+   * Move a verified, synced file to its place, which is durable when this returns. If the blob is there already the file stays
+   * where it is. The caller holds a pin.
+   */
+  async install(digest: Digest, dataPath: string): Promise<void> {
+    const path = this.path(digest);
+    if ((await this.sizeBytes(digest)) === undefined) await rename(dataPath, path);
+    await chmod(path, 0o444);
+    await syncDirectory(join(this.#folder, algorithmOf(digest)));
+  }
+
+  /** No sweep takes the blob until the result is disposed; it need not exist. */
+  pin(digest: Digest): Disposable {
+    this.#pins.set(digest, (this.#pins.get(digest) ?? 0) + 1);
+    let held = true;
+    return {
+      [Symbol.dispose]: () => {
+        if (held) this.#unpin(digest);
+        held = false;
+      },
+    };
+  }
+
+  /** Remove a blob unless it is pinned or `isGarbage` says no. Nothing happens between that answer and the removal. */
+  async sweep(digest: Digest, isGarbage: () => boolean): Promise<boolean> {
+    // The blocks of a big file are freed by the last close, on another thread; unlink alone takes no time.
+    const file = await this.#openFile(digest);
+    if (file === undefined) return false;
+    try {
+      if (this.#pins.has(digest) || !isGarbage()) return false;
+      unlinkSync(this.path(digest));
+      return true;
+    } finally {
+      await file.close();
+    }
+  }
+
+  /** All blobs, in no order; what comes or goes meanwhile may be in it or not. Other files in the folder are nobody's. */
+  async *walk(): AsyncGenerator<Digest> {
+    for (const algorithm of DIGEST_ALGORITHMS) {
+      for await (const { name } of await opendir(join(this.#folder, algorithm))) {
+        const digest = `${algorithm}:${name}`;
+        if (isDigest(digest)) yield digest;
+      }
+    }
+  }
+
+  #unpin(digest: Digest): void {
+    const count = (this.#pins.get(digest) ?? 1) - 1;
+    if (count > 0) this.#pins.set(digest, count);
+    else this.#pins.delete(digest);
+  }
+
+  async #openFile(digest: Digest): Promise<FileHandle | undefined> {
+    try {
+      return await open(this.path(digest), constants.O_RDONLY | constants.O_NOFOLLOW);
+    } catch (error) {
+      if (errnoOf(error) === "ENOENT") return undefined;
+      throw error;
+    }
+  }
+}
+
+async function syncDirectory(path: string): Promise<void> {
+  const directory = await open(path, constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    await directory.sync();
+  } finally {
+    await directory.close();
+  }
+}

@@ -1,0 +1,108 @@
+import { mkdir, readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { Code, ManagerError } from "../errors/manager-error.ts";
+import { BlobFiles } from "./blob-files.ts";
+import type { Digest, DigestAlgorithm } from "./digest.ts";
+import { IngestDirectory, type IngestStatus } from "./ingest-directory.ts";
+import { IngestWriter } from "./ingest-writer.ts";
+
+const INGEST_KEY = /^[0-9a-f]{64}$/;
+
+/** Which ingest to write. */
+export interface OpenIngest {
+  /** Unique among all namespaces and for all time; the name of its directory is made of it. */
+  readonly backendRef: string;
+  /** The client's name, for errors. */
+  readonly ref: string;
+  /** 0 if unknown. An ingest that was meant to become another size starts over. */
+  readonly totalBytes: number;
+  /** Of the digests that the writer reports. */
+  readonly algorithm: DigestAlgorithm;
+  /** Start with the bytes of this blob, which must exist, instead of what was received. */
+  readonly shared?: Digest | undefined;
+  /** Interrupts the hashing of what is there. */
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * The bytes of the content store under one root: blobs and ingests. Knows no namespaces, labels or leases. A kill at any moment
+ * leaves whole blobs and ingests that can be resumed. One process at a time.
+ */
+export class ContentFiles {
+  readonly blobs: BlobFiles;
+  readonly #ingests: string;
+  readonly #nowNs: () => bigint;
+  /** By backend ref; undefined while one opens. */
+  readonly #writers = new Map<string, IngestWriter | undefined>();
+
+  private constructor(blobs: BlobFiles, ingests: string, nowNs: () => bigint) {
+    this.blobs = blobs;
+    this.#ingests = ingests;
+    this.#nowNs = nowNs;
+  }
+
+  /** Make the folders that are missing. `nowNs` is the clock, in nanoseconds since 1970. */
+  static async open(root: string, nowNs: () => bigint): Promise<ContentFiles> {
+    await mkdir(root, { recursive: true, mode: 0o700 });
+    const ingests = join(root, "ingest");
+    await mkdir(ingests, { recursive: true, mode: 0o755 });
+    return new ContentFiles(await BlobFiles.open(join(root, "blobs")), ingests, nowNs);
+  }
+
+  /** Become the one writer, until the result is disposed. Unavailable if there is one; clients try again. */
+  async openIngest(request: OpenIngest): Promise<IngestWriter> {
+    const { backendRef, ref, totalBytes, algorithm, shared, signal } = request;
+    if (this.#writers.has(backendRef)) {
+      throw new ManagerError(Code.Unavailable, `ref ${JSON.stringify(ref)} locked by another writer: unavailable`);
+    }
+    this.#writers.set(backendRef, undefined);
+    const release = (): void => void this.#writers.delete(backendRef);
+    const place = {
+      ref,
+      directory: this.#directory(backendRef),
+      blobs: this.blobs,
+      algorithm,
+      nowNs: this.#nowNs,
+      signal,
+    };
+    try {
+      const writer =
+        shared === undefined
+          ? await IngestWriter.open(place, totalBytes, release)
+          : await IngestWriter.share(place, shared, release);
+      this.#writers.set(backendRef, writer);
+      return writer;
+    } catch (error) {
+      release();
+      throw error;
+    }
+  }
+
+  /** Whether somebody writes it, or is about to. */
+  isOpen(backendRef: string): boolean {
+    return this.#writers.has(backendRef);
+  }
+
+  /** Undefined if nothing was received, or all of it is gone. */
+  async ingestStatus(backendRef: string): Promise<IngestStatus | undefined> {
+    return this.#writers.get(backendRef)?.status ?? (await this.#directory(backendRef).read());
+  }
+
+  /** Remove an ingest, from under its writer too. Already gone is success. */
+  async abort(backendRef: string): Promise<void> {
+    await this.#writers.get(backendRef)?.revoke();
+    await this.#directory(backendRef).remove();
+  }
+
+  /** Remove the directories of all ingests but those; the number of them. An ingest that begins meanwhile must be known already. */
+  async sweepIngests(isKnown: (key: string) => boolean): Promise<number> {
+    const names = await readdir(this.#ingests);
+    const doomed = names.filter((name) => INGEST_KEY.test(name) && !isKnown(name));
+    for (const name of doomed) await rm(join(this.#ingests, name), { recursive: true, force: true });
+    return doomed.length;
+  }
+
+  #directory(backendRef: string): IngestDirectory {
+    return new IngestDirectory(this.#ingests, backendRef);
+  }
+}
