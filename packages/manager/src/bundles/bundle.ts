@@ -5,6 +5,7 @@ import { writeFileAtomic } from "../host/atomic-file.ts";
 import { mountPointsBelow } from "../host/mounts.ts";
 import type { Syscalls } from "../host/syscalls.ts";
 import { parseShimReply, type ShimEndpoint } from "../shims/shim-reply.ts";
+import { awaitStartOutput } from "../shims/start-output.ts";
 import { type Directories, layout } from "./directories.ts";
 import type { Identifier } from "./identifier.ts";
 
@@ -81,11 +82,17 @@ export async function writeBootstrap(bundle: Bundle, endpoint: ShimEndpoint, bin
   await writeFileAtomic(join(bundle.path, "bootstrap.json"), JSON.stringify(endpoint));
 }
 
-/** `bootstrap.json`, or the `address` file of an older shim; undefined if the shim never came up. */
-export async function readBootstrap(bundle: Bundle): Promise<ShimEndpoint | undefined> {
-  const content =
-    (await readIfThere(join(bundle.path, "bootstrap.json"))) ?? (await readIfThere(join(bundle.path, "address")));
-  return content === undefined ? undefined : parseShimReply(content);
+/**
+ * `bootstrap.json`, or what `start` has printed if it was not written any more, or the `address` file of an older shim. Undefined
+ * if the shim never came up.
+ */
+export async function readBootstrap(bundle: Bundle, syscalls: () => Syscalls): Promise<ShimEndpoint | undefined> {
+  const written = await readIfThere(join(bundle.path, "bootstrap.json"));
+  if (written !== undefined) return parseShimReply(written);
+  const printed = await awaitStartOutput(bundle, syscalls());
+  if (printed !== undefined && printed.length > 0) return parseShimReply(printed);
+  const address = await readIfThere(join(bundle.path, "address"));
+  return address === undefined ? undefined : parseShimReply(address);
 }
 
 /** The shim's binary as noted at its start. */

@@ -72,11 +72,11 @@ export class Tasks {
 
   /** Undefined if no shim is there (any more). */
   async #connect(bundle: Bundle): Promise<ShimConnection | undefined> {
-    const endpoint = await readBootstrap(bundle);
+    const endpoint = await readBootstrap(bundle, this.#host.syscalls);
     if (endpoint === undefined) return undefined;
     let connection: ShimConnection | undefined;
     try {
-      connection = await ShimConnection.open(endpoint);
+      connection = await ShimConnection.open(endpoint, bundle.namespace);
       await connection.task.connect({ id: bundle.id }, { timeoutMs: LOAD_TIMEOUT_MS });
       return connection;
     } catch (error) {

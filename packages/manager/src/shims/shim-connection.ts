@@ -25,8 +25,9 @@ export class ShimConnection implements Disposable {
   }
 
   /** Throws the socket's error (ECONNREFUSED, ENOENT) if nobody listens there: a shim is dialled once, without retries. */
-  static async open(endpoint: ShimEndpoint): Promise<ShimConnection> {
-    return new ShimConnection(endpoint, new Client(await connectUnix(socketPath(endpoint.address))));
+  static async open(endpoint: ShimEndpoint, namespace: string): Promise<ShimConnection> {
+    const metadata = { "containerd-namespace-ttrpc": namespace };
+    return new ShimConnection(endpoint, new Client(await connectUnix(socketPath(endpoint.address)), { metadata }));
   }
 
   /** The same connection, spoken to as task.v2: for a shim that announces 3 and serves only 2. */

@@ -73,7 +73,7 @@ async function openShim(host: ShimHost, { bundle, options, signal }: NewTask, bi
     }),
   );
   await writeBootstrap(bundle, endpoint, binary);
-  return traced(host.trace, "connect", () => ShimConnection.open(endpoint));
+  return traced(host.trace, "connect", () => ShimConnection.open(endpoint, bundle.namespace));
 }
 
 async function callCreate(connection: ShimConnection, task: NewTask) {

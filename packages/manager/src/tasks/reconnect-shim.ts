@@ -1,6 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { type Bundle, readBootstrap } from "../bundles/bundle.ts";
 import { Code, errnoOf, hasCode } from "../errors/manager-error.ts";
+import type { Syscalls } from "../host/syscalls.ts";
 import { ShimConnection } from "../shims/shim-connection.ts";
 import type { ShimEndpoint } from "../shims/shim-reply.ts";
 import { shutDown } from "./create-task.ts";
@@ -14,9 +15,9 @@ const DIAL_PAUSE_MS = 50;
  * Connect to the shim of a bundle. Undefined if there is none (any more), or if it lives without the task: then it is ended here.
  * A shim that takes the connection and does not answer in 5 s counts as there: its container may be well.
  */
-export async function reconnectShim(bundle: Bundle): Promise<ShimConnection | undefined> {
-  const endpoint = await readBootstrap(bundle).catch(() => undefined); // cut short, or not ours
-  const dialled = endpoint && (await dial(endpoint));
+export async function reconnectShim(bundle: Bundle, syscalls: () => Syscalls): Promise<ShimConnection | undefined> {
+  const endpoint = await readBootstrap(bundle, syscalls).catch(() => undefined); // cut short, or not ours
+  const dialled = endpoint && (await dial(endpoint, bundle.namespace));
   if (dialled === undefined) return undefined;
   try {
     return await askForTask(dialled, bundle.id);
@@ -40,10 +41,10 @@ async function askForTask(connection: ShimConnection, id: string): Promise<ShimC
 }
 
 /** EAGAIN is a full backlog: somebody listens. Any other error means that nobody does. */
-async function dial(endpoint: ShimEndpoint): Promise<ShimConnection | undefined> {
+async function dial(endpoint: ShimEndpoint, namespace: string): Promise<ShimConnection | undefined> {
   for (let tries = DIAL_TRIES; tries > 0; tries--) {
     try {
-      return await ShimConnection.open(endpoint);
+      return await ShimConnection.open(endpoint, namespace);
     } catch (error) {
       if (!(error instanceof Error) || errnoOf(error.cause) !== "EAGAIN") return undefined;
       await delay(DIAL_PAUSE_MS);

@@ -43,7 +43,7 @@ export async function recoverTasks(host: ShimHost, registry: TaskRegistry, recov
 
 async function recoverTask(host: ShimHost, registry: TaskRegistry, recovery: Recovery, bundle: Bundle): Promise<void> {
   if (await removedEmpty(bundle.path)) return;
-  const connection = await reconnectShim(bundle);
+  const connection = await reconnectShim(bundle, host.syscalls);
   if (connection !== undefined) {
     registry.adopt({ bundle, connection, log: openShimLog(bundle, recovery.logOf(bundle)) });
     return;

@@ -23,3 +23,14 @@ export async function inStep<T>(step: TaskStep, work: () => Promise<T>): Promise
     throw new StepError(step, error);
   }
 }
+
+/** Do what has steps; a failed one is told as containerd tells it: `failed to create shim task: …`. No shim at all is Unknown. */
+export async function namingStep<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof StepError)) throw error;
+    const code = error.step === "start shim" ? Code.Unknown : error.code;
+    throw new ManagerError(code, `failed to ${error.step}: ${error.message}`, { cause: error });
+  }
+}
