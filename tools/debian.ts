@@ -13,6 +13,7 @@ export const TEST_PACKAGES = [
   "bsdutils",
   "ca-certificates",
   "containerd",
+  "docker-registry",
   "golang-go",
   "runc",
   "util-linux",

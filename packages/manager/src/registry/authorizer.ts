@@ -65,7 +65,8 @@ export class Authorizer {
     const challenges = parseChallenges(challengeHeader);
     const bearer = challenges.find(({ scheme }) => scheme === "bearer");
     const basic = challenges.find(({ scheme }) => scheme === "basic");
-    if (bearer === undefined && basic === undefined) throw this.#refused("it offers no way to authenticate that we know");
+    if (bearer === undefined && basic === undefined)
+      throw this.#refused("it offers no way to authenticate that we know");
     const { host, reference } = this.#options;
     this.#credentials ??= this.#options.credentials({ host, reference, challenges: [challengeHeader] });
     const credentials = await this.#credentials;

@@ -58,7 +58,8 @@ async function parseMirror(url: string, rules: Table, path: string): Promise<End
   if (rules.skip_verify !== undefined && typeof rules.skip_verify !== "boolean") {
     throw invalid(`${where}.skip_verify: not true or false`);
   }
-  const files = rules.ca === undefined ? [] : texts(typeof rules.ca === "string" ? [rules.ca] : rules.ca, `${where}.ca`);
+  const files =
+    rules.ca === undefined ? [] : texts(typeof rules.ca === "string" ? [rules.ca] : rules.ca, `${where}.ca`);
   const ca: string[] = [];
   for (const file of files) ca.push(await readCertificate(resolve(dirname(path), file), `${where}.ca`));
   return {

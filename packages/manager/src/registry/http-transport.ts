@@ -3,7 +3,7 @@ import * as http from "node:http";
 import * as https from "node:https";
 import { rootCertificates } from "node:tls";
 import { Code, errnoOf, ManagerError } from "../errors/manager-error.ts";
-import { ConnectionError, shownUrl, StallError } from "./registry-error.ts";
+import { ConnectionError, StallError, shownUrl } from "./registry-error.ts";
 import { StallTimer } from "./stall-timer.ts";
 
 /** A body that can be sent again, after a redirect. */
@@ -156,7 +156,8 @@ function toResponse(
 ): HttpResponse {
   const discard = () => {
     // A short rest is cheaper to read than a new connection; anything else is cut off.
-    if (outgoing.writableFinished && Number(incoming.headers["content-length"] ?? Number.NaN) < 65536) incoming.resume();
+    if (outgoing.writableFinished && Number(incoming.headers["content-length"] ?? Number.NaN) < 65536)
+      incoming.resume();
     else outgoing.destroy();
   };
   const body = async function* (): AsyncGenerator<Uint8Array, void> {

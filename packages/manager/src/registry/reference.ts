@@ -1,5 +1,5 @@
-import { Code, ManagerError } from "../errors/manager-error.ts";
 import { isDigest } from "../content/digest.ts";
+import { Code, ManagerError } from "../errors/manager-error.ts";
 
 /** The name of an image in a registry, whole: host, repository and what of it. At least one of tag and digest is there. */
 export interface Reference {
@@ -15,7 +15,8 @@ const DEFAULT_HOST = "docker.io";
 const DEFAULT_NAMESPACE = "library";
 const DEFAULT_TAG = "latest";
 const LIMIT_BYTES = 4096;
-const HOST = /^(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?$/;
+const HOST =
+  /^(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?$/;
 const REPOSITORY = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$/;
 const TAG = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/;
 const REPOSITORY_LIMIT = 255;

@@ -2,8 +2,8 @@ import { Code, ManagerError } from "../errors/manager-error.ts";
 import type { Challenge } from "./challenge.ts";
 import type { Credentials } from "./credentials.ts";
 import type { HttpRequest, HttpTransport } from "./http-transport.ts";
-import { readSmallBody } from "./small-body.ts";
 import { RegistryError, shownUrl } from "./registry-error.ts";
+import { readSmallBody } from "./small-body.ts";
 
 /** A token and how long it is good for, from now. */
 export interface Token {
@@ -72,7 +72,12 @@ function refreshRequest(
     method: "POST",
     url: realm,
     headers: { "content-type": "application/x-www-form-urlencoded" },
-    body: { sizeBytes: bytes.length, chunks: async function* () { yield bytes; } },
+    body: {
+      sizeBytes: bytes.length,
+      chunks: async function* () {
+        yield bytes;
+      },
+    },
     keepBodyAtOrigin: true,
   };
 }
