@@ -3,6 +3,7 @@ import { chmod, constants, type FileHandle, mkdir, open, opendir, rename, stat }
 import { join } from "node:path";
 import { Code, errnoOf, ManagerError } from "../errors/manager-error.ts";
 import { algorithmOf, DIGEST_ALGORITHMS, type Digest, hexOf, isDigest } from "./digest.ts";
+import { storageStep } from "./storage-error.ts";
 
 /** Bytes of one chunk of a read, at most: 1 MiB. */
 export const CHUNK_BYTES = 1 << 20;
@@ -10,9 +11,11 @@ export const CHUNK_BYTES = 1 << 20;
 /** One blob, open for reading; it can be read to its end even if it is removed meanwhile. */
 export class Blob implements AsyncDisposable {
   readonly sizeBytes: number;
+  readonly #digest: Digest;
   readonly #file: FileHandle;
 
-  constructor(file: FileHandle, sizeBytes: number) {
+  constructor(digest: Digest, file: FileHandle, sizeBytes: number) {
+    this.#digest = digest;
     this.#file = file;
     this.sizeBytes = sizeBytes;
   }
@@ -21,7 +24,10 @@ export class Blob implements AsyncDisposable {
   async *chunks(offsetBytes: number, lengthBytes: number): AsyncGenerator<Buffer<ArrayBuffer>> {
     for (let done = 0; done < lengthBytes; ) {
       const buffer = Buffer.allocUnsafeSlow(Math.min(CHUNK_BYTES, lengthBytes - done));
-      const { bytesRead } = await this.#file.read(buffer, 0, buffer.length, offsetBytes + done);
+      const position = offsetBytes + done;
+      const { bytesRead } = await storageStep(`content ${this.#digest}`, () =>
+        this.#file.read(buffer, 0, buffer.length, position),
+      );
       if (bytesRead === 0) return;
       done += bytesRead;
       yield buffer.subarray(0, bytesRead);
@@ -69,7 +75,7 @@ export class BlobFiles {
     const file = await this.#openFile(digest);
     if (file === undefined) throw new ManagerError(Code.NotFound, `content digest ${digest}: not found`);
     try {
-      return new Blob(file, (await file.stat()).size);
+      return new Blob(digest, file, (await file.stat()).size);
     } catch (error) {
       await file.close();
       throw error;

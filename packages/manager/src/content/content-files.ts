@@ -52,9 +52,7 @@ export class ContentFiles {
   /** Become the one writer, until the result is disposed. Unavailable if there is one; clients try again. */
   async openIngest(request: OpenIngest): Promise<IngestWriter> {
     const { backendRef, ref, totalBytes, algorithm, shared, signal } = request;
-    if (this.#writers.has(backendRef)) {
-      throw new ManagerError(Code.Unavailable, `ref ${JSON.stringify(ref)} locked by another writer: unavailable`);
-    }
+    this.refuseSecondWriter(backendRef, ref);
     this.#writers.set(backendRef, undefined);
     const release = (): void => void this.#writers.delete(backendRef);
     const place = {
@@ -76,6 +74,12 @@ export class ContentFiles {
       release();
       throw error;
     }
+  }
+
+  /** Throws Unavailable while there is a writer. `ref` is the client's name. */
+  refuseSecondWriter(backendRef: string, ref: string): void {
+    if (!this.#writers.has(backendRef)) return;
+    throw new ManagerError(Code.Unavailable, `ref ${JSON.stringify(ref)} locked by another writer: unavailable`);
   }
 
   /** Whether somebody writes it, or is about to. */
