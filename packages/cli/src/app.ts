@@ -1,6 +1,7 @@
 import { resolve } from "node:path";
 import { type Application, buildApplication, buildCommand, buildRouteMap } from "@stricli/core";
 import type { CliContext } from "./cli-context.ts";
+import { daemonFlags } from "./flags/daemon-flags.ts";
 import { managerFlags } from "./flags/manager-flags.ts";
 import { parseSignal } from "./flags/parse-signal.ts";
 import { runAliases, runFlags } from "./flags/run-flags.ts";
@@ -119,6 +120,16 @@ const logsCommand = buildCommand({
   docs: { brief: "show the output of a detached container", customUsage: ["-f web", "[FLAGS] ID"] },
 });
 
+const daemonCommand = buildCommand({
+  loader: async () => (await import("./commands/daemon.ts")).daemon,
+  parameters: { flags: daemonFlags },
+  docs: {
+    brief: "serve containerd's API",
+    customUsage: ["--root DIR --state DIR --address SOCKET", "[FLAGS]"],
+    fullDescription: "Runs until SIGTERM or SIGINT; containers live on and are found again by the next daemon.",
+  },
+});
+
 const versionCommand = buildCommand({
   loader: async () => (await import("./commands/version.ts")).version,
   parameters: { flags: { json: { ...off, brief: "one JSON object" } } },
@@ -170,11 +181,15 @@ export function buildCli(): Application<CliContext> {
     kill: killCommand,
     rm: rmCommand,
     logs: logsCommand,
+    daemon: daemonCommand,
     install: installCommand,
     uninstall: uninstallCommand,
     version: versionCommand,
   };
-  const root = buildRouteMap({ routes, docs: { brief: "Run containers with any containerd shim, without a daemon." } });
+  const root = buildRouteMap({
+    routes,
+    docs: { brief: "Run containers with any containerd shim, with a daemon or without." },
+  });
   return buildApplication(root, {
     name: "trimaran",
     scanner: { caseStyle: "allow-kebab-for-camel", allowArgumentEscapeSequence: true },

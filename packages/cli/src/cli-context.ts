@@ -1,11 +1,21 @@
 import type { Writable } from "node:stream";
 import type { Manager, StepListener } from "@trimaran/manager";
+import type { Daemon } from "@trimaran/manager/daemon";
 
 /** Flags that every verb which talks to the manager has. */
 export interface ManagerFlags {
   readonly root?: string;
   readonly state?: string;
   readonly namespace?: string;
+  readonly debug?: boolean;
+}
+
+/** Flags of the daemon. */
+export interface DaemonFlags {
+  readonly root?: string;
+  readonly state?: string;
+  /** Of the gRPC socket. */
+  readonly address?: string;
   readonly debug?: boolean;
 }
 
@@ -20,6 +30,7 @@ export interface CliContext {
   readonly nodeBinary: string;
   readonly signals: SignalSource;
   openManager(flags: ManagerFlags, trace?: StepListener): Manager;
+  openDaemon(flags: DaemonFlags): Promise<Daemon>;
   /** What the process will exit with. */
   setExitCode(code: number): void;
 }

@@ -1,6 +1,7 @@
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { DEFAULT_DIRECTORIES, openManager } from "@trimaran/manager";
+import ownPackage from "../package.json" with { type: "json" };
 import type { CliContext, SignalSource } from "./cli-context.ts";
 import { runCli } from "./run-cli.ts";
 
@@ -39,6 +40,20 @@ const context: Omit<CliContext, "setExitCode"> = {
       debug: flags.debug ?? false,
       ...(trace && { trace }),
     }),
+  openDaemon: async (flags) => {
+    const { DEFAULT_DAEMON_DIRECTORIES, openDaemon, textLogger } = await import("@trimaran/manager/daemon");
+    const state = flags.state ?? DEFAULT_DAEMON_DIRECTORIES.state;
+    return openDaemon({
+      directories: { root: flags.root ?? DEFAULT_DAEMON_DIRECTORIES.root, state },
+      address: flags.address ?? join(state, "trimaran.sock"),
+      shimDirectories: [...(process.env.PATH ?? "").split(":"), binDirectory],
+      environment: process.env,
+      publishBinary: join(binDirectory, "trimaran"),
+      debug: flags.debug ?? false,
+      version: ownPackage.version,
+      log: textLogger((line) => process.stderr.write(line), flags.debug ?? false),
+    });
+  },
 };
 
 const exitCode = await runCli(process.argv.slice(2), context);
