@@ -71,7 +71,7 @@ export function openManager(options: ManagerOptions): Manager {
   return {
     directories: dirs,
     namespace,
-    containers: new Containers(namespace, store, new ImageStore(dirs, syscalls), readSpecHost),
+    containers: new Containers(namespace, store, new ImageStore(dirs), readSpecHost),
     tasks,
     events,
     rawTerminal: (fd) => syscalls().rawTerminal(fd),

@@ -5,15 +5,15 @@ import { type Directories, layout } from "../bundles/directories.ts";
 import { Code, errnoOf, ManagerError, messageOf } from "../errors/manager-error.ts";
 import { writeFileAtomic } from "../host/atomic-file.ts";
 import { pathExists } from "../host/path-exists.ts";
-import type { Syscalls } from "../host/syscalls.ts";
+import { TarError } from "../layers/tar/tar-header.ts";
+import { LayerThreads } from "../layers/thread/layer-threads.ts";
+import { LayerError } from "../layers/unpack/layer-error.ts";
 import type { ImageDefaults } from "../spec/container-options.ts";
 import { findImage } from "./archive/find-image.ts";
 import { ImageArchive, invalid } from "./archive/image-archive.ts";
 import { type ImageConfig, parseImageConfig } from "./image-config.ts";
 import type { ImageImporter } from "./image-reference.ts";
-import { LayerError } from "./layer/layer-root.ts";
 import { chainIds, LayerStore } from "./layer-store.ts";
-import { TarError } from "./tar/tar-header.ts";
 
 const ARCHITECTURES: Readonly<Record<string, string>> = { x64: "amd64", arm64: "arm64" };
 
@@ -22,9 +22,9 @@ export class ImageStore implements ImageImporter {
   readonly #folder: string;
   readonly #layers: LayerStore;
 
-  constructor(dirs: Directories, libc: () => Syscalls) {
+  constructor(dirs: Directories) {
     this.#folder = layout.images(dirs);
-    this.#layers = new LayerStore(dirs, libc);
+    this.#layers = new LayerStore(dirs);
   }
 
   /** Unpack the archive's one image for this machine. Layer paths come topmost first. Throws InvalidArgument. */
@@ -65,12 +65,13 @@ export class ImageStore implements ImageImporter {
     if (layers.length !== parsed.diffIds.length || layers.length === 0) {
       throw invalid(`${layers.length} layers, but the config has ${parsed.diffIds.length}`);
     }
+    await using threads = new LayerThreads({ mountRoot: this.#folder });
     const chain = chainIds(parsed.diffIds);
     const paths = this.#paths(parsed);
     for (const [index, chainId] of chain.entries()) {
       const [diffId = "", member = ""] = [parsed.diffIds[index], layers[index]];
       const lowers = paths.slice(0, index).reverse();
-      await this.#layers.ensure({ chainId, diffId, lowers }, () => archive.content(member));
+      await this.#layers.ensure({ chainId, diffId, lowers }, archive.extent(member), threads);
     }
     return { document, parsed };
   }

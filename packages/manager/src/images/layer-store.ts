@@ -4,9 +4,10 @@ import { join } from "node:path";
 import { type Directories, layout } from "../bundles/directories.ts";
 import { errnoOf } from "../errors/manager-error.ts";
 import { pathExists } from "../host/path-exists.ts";
-import type { Syscalls } from "../host/syscalls.ts";
+import type { LayerThreads } from "../layers/thread/layer-threads.ts";
+import { DEFAULT_LIMITS } from "../layers/unpack/limits.ts";
+import type { FileExtent } from "../layers/unpack/read-extent.ts";
 import { invalid } from "./archive/image-archive.ts";
-import { applyLayer } from "./layer/apply-layer.ts";
 
 /** Identity of a layer on top of others: OCI's chain id. Two images with the same lower layers share them. */
 export function chainIds(diffIds: readonly string[]): string[] {
@@ -23,11 +24,9 @@ export function chainIds(diffIds: readonly string[]): string[] {
 /** Unpacked layers by chain id. A directory appears whole, by a rename, or not at all. */
 export class LayerStore {
   readonly #folder: string;
-  readonly #libc: () => Syscalls;
 
-  constructor(dirs: Directories, libc: () => Syscalls) {
+  constructor(dirs: Directories) {
     this.#folder = layout.layers(dirs);
-    this.#libc = libc;
   }
 
   /** Where the layer is or would be. */
@@ -38,7 +37,8 @@ export class LayerStore {
   /** Unpack a layer unless it is there. `lowers`: the paths of those below, topmost first. Throws if it is not what `diffId` says. */
   async ensure(
     layer: { readonly chainId: string; readonly diffId: string; readonly lowers: readonly string[] },
-    content: () => AsyncIterable<Uint8Array>,
+    blob: FileExtent,
+    threads: LayerThreads,
   ): Promise<void> {
     const path = this.path(layer.chainId);
     if (await pathExists(path)) return;
@@ -48,7 +48,13 @@ export class LayerStore {
     try {
       const root = join(temporary, "fs");
       await mkdir(root, { mode: 0o755 });
-      const digest = await applyLayer(content(), { root, lowers: layer.lowers, libc: this.#libc() });
+      const { digest } = await threads.run({
+        kind: "apply",
+        source: { blob, isPlain: false },
+        target: { kind: "upper", directory: root, lowers: layer.lowers },
+        limits: DEFAULT_LIMITS,
+        sync: false,
+      });
       if (digest !== layer.diffId) throw invalid(`layer ${layer.diffId}: its content has digest ${digest}`);
       await rename(temporary, join(path, "..")).catch((error: unknown) => {
         if (errnoOf(error) !== "ENOTEMPTY" && errnoOf(error) !== "EEXIST") throw error; // somebody was faster

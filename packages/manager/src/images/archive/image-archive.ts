@@ -2,8 +2,9 @@ import { createHash } from "node:crypto";
 import type { FileHandle } from "node:fs/promises";
 import { join } from "node:path/posix";
 import { Code, ManagerError } from "../../errors/manager-error.ts";
-import { FileSource } from "../tar/byte-source.ts";
-import { readTar } from "../tar/tar-reader.ts";
+import { FileSource } from "../../layers/tar/byte-source.ts";
+import { readTar } from "../../layers/tar/tar-reader.ts";
+import type { FileExtent } from "../../layers/unpack/read-extent.ts";
 
 const JSON_LIMIT_BYTES = 16 << 20;
 const LINK_LIMIT = 8;
@@ -42,13 +43,9 @@ export class ImageArchive {
     return this.#find(name) !== undefined;
   }
 
-  /** The content, once. Throws InvalidArgument if there is no such member. */
-  async *content(name: string): AsyncGenerator<Uint8Array, void> {
-    const { offset, sizeBytes } = this.#require(name);
-    const source = new FileSource(this.#file, offset, offset + sizeBytes);
-    for (let chunk = await source.readSome(sizeBytes); chunk !== undefined; chunk = await source.readSome(sizeBytes)) {
-      yield chunk;
-    }
+  /** Where the content lies in the archive's file. Throws InvalidArgument if there is no such member. */
+  extent(name: string): FileExtent {
+    return { fd: this.#file.fd, ...this.#require(name) };
   }
 
   /** A JSON member, up to 16 MiB; if `digest` is given its content must have it. Throws InvalidArgument. */

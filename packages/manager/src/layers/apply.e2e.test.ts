@@ -11,41 +11,38 @@ import {
   symlinkSync,
 } from "node:fs";
 import { join } from "node:path";
-import { test } from "node:test";
+import { after, test } from "node:test";
 import { gzipSync, zstdCompressSync } from "node:zlib";
-import { loadSyscalls } from "../../host/syscalls.ts";
-import { type FixtureEntry, makeTar } from "../../testing/tar-fixture.ts";
-import { temporaryDirectory } from "../../testing/temporary-directory.ts";
-import { applyLayer } from "./apply-layer.ts";
+import { loadSyscalls } from "../host/syscalls.ts";
+import type { FixtureEntry } from "../testing/tar-fixture.ts";
+import { makeTar } from "../testing/tar-fixture.ts";
+import { temporaryDirectory } from "../testing/temporary-directory.ts";
+import { ApplyBed, type ApplyOptions } from "./testing/apply-bed.ts";
+import { LayerThreads } from "./thread/layer-threads.ts";
 
 const libc = loadSyscalls();
+const mountRoot = temporaryDirectory();
+const threads = new LayerThreads({ mountRoot: mountRoot.path });
+after(async () => {
+  await threads[Symbol.asyncDispose]();
+  mountRoot[Symbol.dispose]();
+});
 
-interface Unpacked extends Disposable {
+interface UnpackedBed extends Disposable {
   readonly root: string;
-  readonly outside: string;
   readonly digest: string;
 }
 
-/** Unpack into root/, beside a directory that must stay as it is. */
-async function unpack(entries: readonly FixtureEntry[] | Buffer, lowers: readonly string[] = []): Promise<Unpacked> {
-  const directory = temporaryDirectory();
+/** Unpack into a fresh upper directory. */
+async function unpack(layer: readonly FixtureEntry[] | Buffer, options: ApplyOptions = {}): Promise<UnpackedBed> {
+  const bed = new ApplyBed(threads);
   try {
-    const [root, outside] = [join(directory.path, "root"), join(directory.path, "outside")];
-    mkdirSync(root);
-    mkdirSync(outside);
-    const tar = Buffer.isBuffer(entries) ? entries : makeTar(entries);
-    const digest = await applyLayer(streamOf(tar), { root, lowers, libc });
-    assert.deepEqual(readdirSync(outside), [], "nothing may appear outside");
-    assert.deepEqual(readdirSync(directory.path).sort(), ["outside", "root"]);
-    return { root, outside, digest, [Symbol.dispose]: () => directory[Symbol.dispose]() };
+    const { digest } = await bed.upper(layer, options);
+    return { root: bed.root, digest, [Symbol.dispose]: () => bed[Symbol.dispose]() };
   } catch (error) {
-    directory[Symbol.dispose]();
+    bed[Symbol.dispose]();
     throw error;
   }
-}
-
-async function* streamOf(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  for (let at = 0; at < bytes.length; at += 700) yield bytes.subarray(at, at + 700);
 }
 
 test("plain, gzip and zstd layers have the same content and diff id", async () => {
@@ -88,7 +85,7 @@ test("the last part of a name is never followed", async () => {
 test("a loop of links, or a file for a parent, is an error", async () => {
   const loop = [{ name: "a", type: "2", linkName: "b" }, { name: "b", type: "2", linkName: "a" }, { name: "a/x" }];
   await assert.rejects(unpack(loop), /too many symbolic links/);
-  await assert.rejects(unpack([{ name: "f" }, { name: "f/x" }]), /f is not a directory/);
+  await assert.rejects(unpack([{ name: "f" }, { name: "f/x" }]), /not a directory/);
 });
 
 test("hard links stay inside, and their targets must be in the layer", async () => {
@@ -122,7 +119,7 @@ test("whiteouts and opaque directories become overlayfs' own", async () => {
   assert.equal(libc.lgetxattrs(join(layer.root, "dir")).get("trusted.overlay.opaque")?.toString(), "y");
   assert.deepEqual(readdirSync(layer.root).sort(), ["dir", "gone"]);
   for (const name of [".wh.", ".wh..", ".wh..."]) await assert.rejects(unpack([{ name }]), /invalid whiteout name/);
-  await assert.rejects(unpack([{ name: "x" }, { name: ".wh.x" }]), /the same layer has x/);
+  await assert.rejects(unpack([{ name: "x" }, { name: ".wh.x" }]), /the same layer has what it hides/);
 });
 
 test("binary attributes survive, trusted ones are ignored", async () => {
@@ -144,7 +141,7 @@ test("a parent that the layer leaves out is like the lower one's", async () => {
   chownSync(join(directory.path, "tmp"), 11, 12);
   chmodSync(join(directory.path, "tmp"), 0o1777);
   symlinkSync("/etc", join(directory.path, "etc"));
-  using layer = await unpack([{ name: "tmp/x" }, { name: "etc/x" }], [directory.path]);
+  using layer = await unpack([{ name: "tmp/x" }, { name: "etc/x" }], { lowers: [directory.path] });
   const { mode, uid, gid } = lstatSync(join(layer.root, "tmp"));
   assert.deepEqual([mode & 0o7777, uid, gid], [0o1777, 11, 12]);
   assert.equal(lstatSync(join(layer.root, "etc")).mode & 0o7777, 0o755);

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type FixtureEntry, headerBlock, makeTar, sealHeader } from "../../testing/tar-fixture.ts";
 import { StreamSource } from "./byte-source.ts";
+import { toText } from "./byte-string.ts";
 import { TarError } from "./tar-header.ts";
 import { readTar, type TarEntry } from "./tar-reader.ts";
 
@@ -37,7 +38,7 @@ test("members come with names, contents and metadata, however the stream is cut"
     assert.equal(more.length, 0);
     assert.deepEqual([dir?.entry.type, dir?.entry.mode], ["5", 0o1755]);
     assert.equal(file?.content, "x".repeat(600));
-    assert.deepEqual([file?.entry.uid, file?.entry.gid, file?.entry.mtime], [7, 8, 99]);
+    assert.deepEqual([file?.entry.uid, file?.entry.gid, file?.entry.mtimeSeconds], [7, 8, 99]);
     assert.equal(link?.entry.linkName, "dir/file");
     assert.deepEqual([device?.entry.deviceMajor, device?.entry.deviceMinor], [1, 3]);
   }
@@ -52,7 +53,8 @@ test("PAX records override one header, binary attributes included", async () => 
     },
     { name: "next" },
   );
-  assert.deepEqual([first?.entry.name, first?.entry.mtime, first?.entry.uid], ["long/€", 1.5, 4000000]);
+  const { name, mtimeSeconds, mtimeNanoseconds, uid } = first?.entry ?? {};
+  assert.deepEqual([toText(name ?? ""), mtimeSeconds, mtimeNanoseconds, uid], ["long/€", 1, 500_000_000, 4000000]);
   assert.deepEqual(first?.entry.xattrs.get("security.capability"), capability);
   assert.deepEqual([second?.entry.name, second?.entry.xattrs.size], ["next", 0]);
 });
@@ -89,8 +91,16 @@ test("malformed archives are refused with the position", async () => {
     [makeTar([{ name: "x", type: "x", content: "99 path=a\n" }]), /bad length/],
     [makeTar([{ name: "x", type: "x", content: "8 pathx\n" }]), /no "="/],
     [makeTar([{ name: "x", pax: { size: "-1" } }]), /size -1/],
-    [makeTar([{ name: "x", pax: { "GNU.sparse.major": "1" } }]), /sparse/],
-    [makeTar([{ name: "x", pax: { path: Buffer.from([0x61, 0xff]) } }]), /not UTF-8/],
+    [makeTar([{ name: "x", pax: { "GNU.sparse.major": "2" } }]), /sparse format 2.0/],
+    [makeTar([{ name: "x", pax: { "GNU.sparse.major": "1" } }]), /sparse map is cut short/],
+    [makeTar([{ name: "x", pax: { "GNU.sparse.map": "0,1,9,1", "GNU.sparse.size": "9" } }]), /beyond the end/],
+    [
+      makeTar([{ name: "x", pax: { "GNU.sparse.map": "0,5", "GNU.sparse.size": "9" } }]),
+      /of 5 bytes, the archive has 0/,
+    ],
+    [makeTar([{ name: "x", pax: { path: "a\0b" } }]), /a NUL in/],
+    [makeTar([{ name: "x", pax: { uid: String(2 ** 32 - 1) } }]), /uid 4294967295 is not possible/],
+    [makeTar([{ name: "" }]), /without a name/],
   ];
   for (const [tar, message] of cases) {
     await assert.rejects(readAll(tar), (error) => error instanceof TarError && message.test(error.message));
