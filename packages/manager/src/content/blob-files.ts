@@ -9,7 +9,7 @@ import { storageStep } from "./storage-error.ts";
 export const CHUNK_BYTES = 1 << 20;
 
 /** One blob, open for reading; it can be read to its end even if it is removed meanwhile. */
-export class Blob implements AsyncDisposable {
+export class OpenBlob implements AsyncDisposable {
   readonly sizeBytes: number;
   readonly #digest: Digest;
   readonly #file: FileHandle;
@@ -71,11 +71,11 @@ export class BlobFiles {
   }
 
   /** Throws NotFound. */
-  async open(digest: Digest): Promise<Blob> {
+  async open(digest: Digest): Promise<OpenBlob> {
     const file = await this.#openFile(digest);
     if (file === undefined) throw new ManagerError(Code.NotFound, `content digest ${digest}: not found`);
     try {
-      return new Blob(digest, file, (await file.stat()).size);
+      return new OpenBlob(digest, file, (await file.stat()).size);
     } catch (error) {
       await file.close();
       throw error;

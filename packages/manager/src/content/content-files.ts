@@ -98,10 +98,14 @@ export class ContentFiles {
     await this.#directory(backendRef).remove();
   }
 
-  /** Remove the directories of all ingests but those; the number of them. An ingest that begins meanwhile must be known already. */
-  async sweepIngests(isKnown: (key: string) => boolean): Promise<number> {
+  /**
+   * Remove the directories of all ingests but those whose keys (`ingestKey`) are known, and say how many. `knownKeys` is asked
+   * once, after looking at the disk, so an ingest that is on record before its directory is made is safe.
+   */
+  async sweepIngests(knownKeys: () => ReadonlySet<string>): Promise<number> {
     const names = await readdir(this.#ingests);
-    const doomed = names.filter((name) => INGEST_KEY.test(name) && !isKnown(name));
+    const known = knownKeys();
+    const doomed = names.filter((name) => INGEST_KEY.test(name) && !known.has(name));
     for (const name of doomed) await rm(join(this.#ingests, name), { recursive: true, force: true });
     return doomed.length;
   }
