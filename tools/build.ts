@@ -54,6 +54,7 @@ export async function build(): Promise<void> {
   }
   removeChunks();
   await bundleProgram("packages/cli/src/main.ts", "trimaran.js", true);
+  await bundleProgram("packages/manager/src/layers/thread/layer-worker.ts", "layer-worker.js"); // trimaran.js starts it
   writeWhole(join(OUT, "bin/trimaran"), `#!/bin/sh\nexec '${NODE}' '${join(LIBRARY, "trimaran.js")}' "$@"\n`, 0o755);
   copyNativeModules();
   writeWhole(stamp, inputs);
