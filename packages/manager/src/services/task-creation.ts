@@ -23,7 +23,7 @@ export interface TasksHost {
     /** Throws NotFound. */
     get(namespace: Identifier, id: string): TaskContainer;
   };
-  readonly checkpoints: Checkpoints;
+  readonly checkpoints: Pick<Checkpoints, "take" | "restore">;
   /** Where the shim's log goes. */
   logOf(namespace: string, id: string): LogSink;
 }
@@ -36,14 +36,14 @@ export async function createContainerTask(host: TasksHost, request: CreateReques
   const { containerId, stdin, stdout, stderr, terminal } = request;
   const container = host.containers.get(namespace, containerId);
   const bundle = bundleAt(host.dirs, namespace, parseIdentifier("container_id", containerId));
-  if (container.spec === undefined) throw missing(containerId, "spec");
+  const spec = requireSpec(containerId, container);
   const runtime = request.runtimePath || container.runtime?.name;
   if (runtime === undefined || runtime === "") throw missing(containerId, "runtime.name");
   await using checkpoint = await host.checkpoints.restore(request.checkpoint, call);
   const task = {
     bundle,
     runtime,
-    configJson: container.spec.value,
+    configJson: spec.value,
     rootfs: request.rootfs,
     io: { terminal, stdin, stdout, stderr },
     options: request.options ?? container.runtime?.options,
@@ -52,6 +52,12 @@ export async function createContainerTask(host: TasksHost, request: CreateReques
     signal: call.signal,
   };
   return { containerId, pid: await namingStep(() => host.registry.create(task)) };
+}
+
+/** A container's spec. Throws InvalidArgument if it was made without one. */
+export function requireSpec(id: string, { spec }: TaskContainer): google.protobuf.Any {
+  if (spec === undefined) throw missing(id, "spec");
+  return spec;
 }
 
 function missing(id: string, field: string): ManagerError {

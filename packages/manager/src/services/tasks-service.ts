@@ -7,7 +7,7 @@ import { namingStep } from "../tasks/step-error.ts";
 import { taskMetrics } from "../tasks/task-metrics.ts";
 import { taskProcess } from "../tasks/task-process.ts";
 import type { RunningTask } from "../tasks/task-registry.ts";
-import { createContainerTask, type TasksHost } from "./task-creation.ts";
+import { createContainerTask, requireSpec, type TasksHost } from "./task-creation.ts";
 
 /**
  * containerd.services.tasks.v1.Tasks. Nearly all is the shim's work: requests go to it as they are, its codes and texts come back
@@ -75,7 +75,9 @@ export function tasksService(host: TasksHost): Implementation<typeof tasksV1> {
       return { exitStatus, exitedAt: exitedAt ?? NOT_YET };
     },
     async checkpoint({ containerId: id, options }, call) {
-      return { descriptors: await host.checkpoints.take(find(id, call), options, call) };
+      const task = find(id, call);
+      const spec = requireSpec(id, host.containers.get(requireNamespace(call), id));
+      return { descriptors: await host.checkpoints.take(task, spec, options, call) };
     },
   };
 }
