@@ -85,6 +85,12 @@ export class LeaseRecords {
     this.#database.run(sql, namespace, id, resource.type, resource.id);
   }
 
+  /** Take something from all leases of a namespace: it is gone, and what gets its name later is not theirs. */
+  forget(namespace: string, { type, id }: LeaseResource): void {
+    const sql = "delete from lease_resources where namespace = ? and type = ? and id = ?";
+    this.#database.run(sql, namespace, type, id);
+  }
+
   #require(namespace: string, id: string): void {
     const row = this.#database.get("select 1 from leases where namespace = ? and id = ?", namespace, id);
     if (row === undefined) throw notFound(id);

@@ -89,7 +89,7 @@ export class SnapshotRecords {
     });
   }
 
-  /** An id for a directory that is about to be made. It is never given again, whatever becomes of it. */
+  /** An id for a directory. Outside of a transaction it is never given again, whatever becomes of the directory. */
   reserveId(): string {
     return String(nextValue(this.#database, `snapshots/${this.snapshotter}`));
   }
