@@ -30,7 +30,12 @@ export class Checkpoints {
    * Let the shim write a checkpoint. Into `image_path` of the options, if they name one: nothing is answered then; else as blobs:
    * the directory that the shim has written, as a tar, and the container's spec.
    */
-  async take(task: RunningTask, spec: Any, options: Any | undefined, call: ServiceCall): Promise<Partial<Descriptor>[]> {
+  async take(
+    task: RunningTask,
+    spec: Any,
+    options: Any | undefined,
+    call: ServiceCall,
+  ): Promise<Partial<Descriptor>[]> {
     const { bundle, connection } = task;
     const checkpoint = (path: string) =>
       connection.task.checkpoint({ id: bundle.id, path, options }, { signal: call.signal });
@@ -87,7 +92,11 @@ function limits(call: ServiceCall): CallOptions {
   return { lease: call.lease, signal: call.signal };
 }
 
-async function writeBlob(content: Services["content"], data: Uint8Array, options: CallOptions): Promise<Partial<Descriptor>> {
+async function writeBlob(
+  content: Services["content"],
+  data: Uint8Array,
+  options: CallOptions,
+): Promise<Partial<Descriptor>> {
   const digest = `sha256:${createHash("sha256").update(data).digest("hex")}`;
   const { WRITE, COMMIT } = containerd.services.content.v1.WriteAction;
   const messages = [
