@@ -32,6 +32,9 @@ export interface ImageConfig {
  * that says to be another type, is refused: two readers must not see two images. Throws InvalidArgument; `what` names it.
  */
 export function parseDocument(bytes: Uint8Array, mediaType: string, what: string): Index | Manifest {
+  if (!isIndexType(mediaType) && !isManifestType(mediaType)) {
+    throw invalid(what, `media type ${JSON.stringify(mediaType)} is neither an index nor a manifest`);
+  }
   const document = parseJson(bytes, what);
   const stated = document.mediaType;
   if (stated !== undefined && stated !== "" && stated !== mediaType) {
@@ -43,9 +46,6 @@ export function parseDocument(bytes: Uint8Array, mediaType: string, what: string
   if (isIndexType(mediaType)) {
     refuseFields(document, ["config", "layers", "fsLayers"], what, "an index");
     return { kind: "index", manifests: descriptors(document.manifests, `${what}: manifests`) };
-  }
-  if (!isManifestType(mediaType)) {
-    throw invalid(what, `media type ${JSON.stringify(mediaType)} is neither an index nor a manifest`);
   }
   refuseFields(document, ["manifests", "fsLayers"], what, "a manifest");
   const config = parseDescriptor(document.config, `${what}: config`);

@@ -56,7 +56,7 @@ async function ingestOnce(context: TransferContext, request: IngestRequest): Pro
   const { expected, sizeBytes } = request;
   const begun = await begin(call, request);
   if (begun === undefined && expected !== undefined) return { digest: expected, sizeBytes, existed: true };
-  return commit(context, call, request, await writeBytes(call, request, begun ?? 0));
+  return await commit(context, call, request, await writeBytes(call, request, begun ?? 0));
 }
 
 /** Bytes that the store has already; undefined if it has the whole blob. */

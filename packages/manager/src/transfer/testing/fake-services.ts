@@ -7,6 +7,7 @@ import {
   imagesV1,
   leasesV1,
   namespacesV1,
+  type ServiceDescriptor,
   snapshotsV1,
 } from "@trimaran/proto";
 import { digestOf } from "../../content/digest.ts";
@@ -52,10 +53,10 @@ export class FakeServices {
         images: inProcessClient(imagesV1, this.#images(), "test"),
         snapshots: inProcessClient(snapshotsV1, this.#snapshots(), "test"),
         diff: inProcessClient(diffV1, this.#diff(), "test"),
-        leases: inProcessClient(leasesV1, unimplemented<typeof leasesV1>(), "test"),
+        leases: inProcessClient(leasesV1, unimplemented(leasesV1), "test"),
         namespaces: inProcessClient(
           namespacesV1,
-          { ...unimplemented<typeof namespacesV1>(), get: ({ name }) => ({ namespace: { name } }) },
+          { ...unimplemented(namespacesV1), get: ({ name }) => ({ namespace: { name } }) },
           "test",
         ),
       },
@@ -77,7 +78,7 @@ export class FakeServices {
     const find = (digest: string) => blobs.get(digest) ?? fail(Code.NotFound, `content digest ${digest}: not found`);
     const info = (digest: string) => ({ digest, size: find(digest).bytes.length, labels: find(digest).labels });
     return {
-      ...unimplemented<typeof contentV1>(),
+      ...unimplemented(contentV1),
       info: ({ digest }) => ({ info: info(digest) }),
       update: ({ info: wanted, updateMask }) => {
         const digest = wanted?.digest ?? "";
@@ -131,7 +132,7 @@ export class FakeServices {
   #images(): Implementation<typeof imagesV1> {
     const { images } = this;
     return {
-      ...unimplemented<typeof imagesV1>(),
+      ...unimplemented(imagesV1),
       get: ({ name }) => ({ image: images.get(name) ?? fail(Code.NotFound, `image "${name}": not found`) }),
       create: ({ image }) => {
         if (image === undefined || images.has(image.name)) fail(Code.AlreadyExists, `image "${image?.name}"`);
@@ -152,7 +153,7 @@ export class FakeServices {
   #snapshots(): Implementation<typeof snapshotsV1> {
     const { snapshots } = this;
     return {
-      ...unimplemented<typeof snapshotsV1>(),
+      ...unimplemented(snapshotsV1),
       prepare: ({ key, parent, labels }) => {
         const target = labels["containerd.io/snapshot.ref"] ?? "";
         if (snapshots.has(target) || snapshots.has(key)) fail(Code.AlreadyExists, `target snapshot "${target}"`);
@@ -175,7 +176,7 @@ export class FakeServices {
 
   #diff(): Implementation<typeof diffV1> {
     return {
-      ...unimplemented<typeof diffV1>(),
+      ...unimplemented(diffV1),
       apply: ({ diff, mounts }) => {
         const { bytes } = this.blobs.get(diff?.digest ?? "") ?? fail(Code.NotFound, "layer");
         const digest = digestOf(detectCompression(bytes) === "gzip" ? gunzipSync(bytes) : bytes);
@@ -193,9 +194,10 @@ function masked(old: Record<string, string>, given: Record<string, string>, mask
 }
 
 /** Every method answers Unimplemented: a test that gets there fails. */
-function unimplemented<Service extends Parameters<typeof inProcessClient>[0]>(): Implementation<Service> {
-  const target = {} as Implementation<Service>;
-  return new Proxy(target, { get: () => () => fail(Code.Unimplemented, "not in the fake") });
+function unimplemented<Service extends ServiceDescriptor>(table: Service): Implementation<Service> {
+  const handler: unknown = () => fail(Code.Unimplemented, "not in the fake");
+  const methods: unknown = Object.fromEntries(Object.keys(table.methods).map((key) => [key, handler]));
+  return methods as Implementation<Service>;
 }
 
 function fail(code: Code, message: string): never {
