@@ -144,3 +144,17 @@ test("large messages leave the scratch buffer usable", () => {
     assert.deepEqual(Buffer.from(Any.decode(Any.encode({ typeUrl: "x", value })).value), value);
   }
 });
+
+test("the scratch buffer may grow in the middle of nested messages, map entries and packed lists", () => {
+  const { ListContentResponse } = containerd.services.content.v1;
+  ListContentResponse.encode({ info: [{ digest: "x".repeat(1 << 20) }] }); // a large one is given back: growth begins anew
+  for (const count of [1, 40, 400, 4000]) {
+    const labels = Object.fromEntries(Array.from({ length: 3 }, (_, key) => [`k${key}`, "v".repeat(count)]));
+    const info = Array.from({ length: count }, (_, index) => ({ digest: `d${index}`, size: BigInt(index), labels }));
+    const decoded = ListContentResponse.decode(ListContentResponse.encode({ info: info.slice(0, 100) }));
+    assert.deepEqual(
+      decoded.info.map(({ digest, size, labels }) => ({ digest, size, labels })),
+      info.slice(0, 100),
+    );
+  }
+});

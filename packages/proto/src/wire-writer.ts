@@ -15,15 +15,20 @@ export class WireWriter {
   #bytes: Buffer = Buffer.allocUnsafeSlow(STEP);
   #size = STEP;
   /** First byte written so far; counts down. */
-  pos = STEP;
+  #at = STEP;
+
+  /** How far from the end writing has come: 0 and below. Unlike a place in the buffer it stays what it is when the buffer grows. */
+  get pos(): number {
+    return this.#at - this.#size;
+  }
 
   /** Encode one message into bytes of its own. */
   encode<T>(write: WriteFields<T>, message: T, headroomBytes = 0): Buffer {
-    this.pos = this.#size;
+    this.#at = this.#size;
     write(this, message);
-    const length = this.#size - this.pos;
+    const length = this.#size - this.#at;
     const out = Buffer.allocUnsafe(headroomBytes + length);
-    this.#bytes.copy(out, headroomBytes, this.pos, this.#size);
+    this.#bytes.copy(out, headroomBytes, this.#at, this.#size);
     if (this.#size > KEPT_BYTES) {
       this.#bytes = Buffer.allocUnsafeSlow(STEP);
       this.#size = STEP;
@@ -48,8 +53,8 @@ export class WireWriter {
     if (length > 32 || !this.#ascii(value)) {
       const size = Buffer.byteLength(value);
       this.#reserve(size);
-      this.pos -= size;
-      this.#bytes.write(value, this.pos, size, "utf8");
+      this.#at -= size;
+      this.#bytes.write(value, this.#at, size, "utf8");
       this.varint(size);
     } else {
       this.varint(length);
@@ -59,8 +64,8 @@ export class WireWriter {
 
   bytes(tag: number, value: Uint8Array): void {
     this.#reserve(value.length);
-    this.pos -= value.length;
-    this.#bytes.set(value, this.pos);
+    this.#at -= value.length;
+    this.#bytes.set(value, this.#at);
     this.varint(value.length);
     this.varint(tag);
   }
@@ -93,8 +98,8 @@ export class WireWriter {
 
   double(tag: number, value: number): void {
     this.#reserve(8);
-    this.pos -= 8;
-    this.#bytes.writeDoubleLE(value, this.pos);
+    this.#at -= 8;
+    this.#bytes.writeDoubleLE(value, this.#at);
     this.varint(tag);
   }
 
@@ -131,12 +136,12 @@ export class WireWriter {
     this.#reserve(5);
     const bytes = this.#bytes;
     if (value < 0x80) {
-      bytes[--this.pos] = value;
+      bytes[--this.#at] = value;
       return;
     }
     const size = value < 0x4000 ? 2 : value < 0x200000 ? 3 : value < 0x10000000 ? 4 : 5;
-    this.pos -= size;
-    let at = this.pos;
+    this.#at -= size;
+    let at = this.#at;
     for (; value >= 0x80; value >>>= 7) bytes[at++] = (value & 0x7f) | 0x80;
     bytes[at] = value;
   }
@@ -157,8 +162,8 @@ export class WireWriter {
     groups.push(high >>> 24, high >>> 31);
     let size = 10;
     while (((groups[size - 1] ?? 0) & 0x7f) === 0) size--;
-    this.pos -= size;
-    for (let i = 0; i < size; i++) bytes[this.pos + i] = ((groups[i] ?? 0) & 0x7f) | (i < size - 1 ? 0x80 : 0);
+    this.#at -= size;
+    for (let i = 0; i < size; i++) bytes[this.#at + i] = ((groups[i] ?? 0) & 0x7f) | (i < size - 1 ? 0x80 : 0);
   }
 
   /** Short text of one byte per character is faster here than across the border to C++. */
@@ -166,27 +171,27 @@ export class WireWriter {
     const length = value.length;
     this.#reserve(length);
     const bytes = this.#bytes;
-    const start = this.pos - length;
+    const start = this.#at - length;
     for (let i = 0; i < length; i++) {
       const unit = value.charCodeAt(i);
       if (unit > 0x7f) return false;
       bytes[start + i] = unit;
     }
-    this.pos = start;
+    this.#at = start;
     return true;
   }
 
   #reserve(count: number): void {
-    if (this.pos < count) this.#grow(count);
+    if (this.#at < count) this.#grow(count);
   }
 
   #grow(count: number): void {
-    const used = this.#size - this.pos;
+    const used = this.#size - this.#at;
     const size = Math.max(this.#size * 2, used + count + STEP);
     const bytes = Buffer.allocUnsafeSlow(size);
-    this.#bytes.copy(bytes, size - used, this.pos, this.#size);
+    this.#bytes.copy(bytes, size - used, this.#at, this.#size);
     this.#bytes = bytes;
     this.#size = size;
-    this.pos = size - used;
+    this.#at = size - used;
   }
 }
