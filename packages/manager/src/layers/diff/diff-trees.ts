@@ -17,17 +17,33 @@ export interface DiffOptions {
   readonly latestSeconds: number | undefined;
 }
 
+/** A layer that was made. */
+export interface DiffResult {
+  /** `sha256:` of the uncompressed archive. */
+  readonly diffId: string;
+  /** `sha256:` of what was written. */
+  readonly digest: string;
+  /** Of what was written. */
+  readonly sizeBytes: number;
+}
+
 /**
  * The layer that makes the right tree of the left one, as it is to be stored; `write` is awaited, so a slow writer slows the walk
- * down. Returns the digest of the uncompressed archive: the diff id.
+ * down.
  */
-export async function diffTrees(options: DiffOptions, write: (chunk: Buffer) => Promise<void>): Promise<string> {
+export async function diffTrees(options: DiffOptions, write: (chunk: Buffer) => Promise<void>): Promise<DiffResult> {
   const { libc, trees, compression, latestSeconds } = options;
-  const hash = createHash("sha256");
+  const [uncompressed, stored] = [createHash("sha256"), createHash("sha256")];
+  let sizeBytes = 0;
   const archive = new ChangeArchive({ libc, root: trees.right, latestSeconds });
-  const chunks = hashed(coalesce(archive.encode(treeChanges(libc, trees))), hash);
-  for await (const chunk of compress(chunks, compression)) await write(chunk);
-  return `sha256:${hash.digest("hex")}`;
+  const chunks = hashed(coalesce(archive.encode(treeChanges(libc, trees))), uncompressed);
+  for await (const chunk of compress(chunks, compression)) {
+    stored.update(chunk);
+    sizeBytes += chunk.length;
+    await write(chunk);
+  }
+  const diffId = `sha256:${uncompressed.digest("hex")}`;
+  return { diffId, digest: `sha256:${stored.digest("hex")}`, sizeBytes };
 }
 
 function compress(chunks: Iterable<Buffer>, compression: Compression): Iterable<Buffer> | AsyncIterable<Buffer> {

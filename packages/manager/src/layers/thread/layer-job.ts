@@ -1,3 +1,4 @@
+import type { DiffResult } from "../diff/diff-trees.ts";
 import type { DiskUsage } from "../diff/disk-usage.ts";
 import type { ApplyTarget } from "../mount/apply-target.ts";
 import type { Mount } from "../mount/mount.ts";
@@ -37,10 +38,10 @@ export interface RemoveJob {
 
 export type LayerJob = ApplyJob | DiffJob | UsageJob | RemoveJob;
 
-/** What each kind of job gives. A diff's is its diff id; the layer itself comes in chunks before. */
+/** What each kind of job gives. A diff's layer itself comes in chunks before. */
 export interface LayerResults {
   readonly apply: Unpacked;
-  readonly diff: string;
+  readonly diff: DiffResult;
   readonly usage: DiskUsage;
   readonly remove: undefined;
 }

@@ -2,7 +2,7 @@
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { parentPort } from "node:worker_threads";
-import { diffTrees } from "../diff/diff-trees.ts";
+import { type DiffResult, diffTrees } from "../diff/diff-trees.ts";
 import { diskUsage } from "../diff/disk-usage.ts";
 import { type LayerLibc, loadLayerLibc } from "../libc.ts";
 import { mountAll } from "../mount/mount-all.ts";
@@ -20,7 +20,7 @@ const CHUNKS_AHEAD = 4;
 const port = parentPort;
 if (port === null) throw new Error("layer-worker: not a worker thread");
 const libc = loadLayerLibc();
-const skipDevices = isInUserNamespace();
+const inUserNamespace = isInUserNamespace();
 const opening = ThreadRoot.open(libc);
 const written = { ahead: 0, resume: () => {} };
 
@@ -72,16 +72,16 @@ async function apply({ source, target, limits, sync }: ApplyJob, root: ThreadRoo
   using _inside = root.enter(toByteString(directory));
   const options = {
     libc,
-    whiteouts: target.kind === "upper" ? overlayWhiteouts(libc) : removingWhiteouts(),
+    whiteouts: target.kind === "upper" ? overlayWhiteouts(libc, inUserNamespace) : removingWhiteouts(),
     meter: new LayerMeter(limits),
     lowers: target.kind === "upper" ? target.lowers : [],
     outside: <T>(body: () => T) => root.outside(body),
-    skipDevices,
+    skipDevices: inUserNamespace,
   };
   return await unpackLayer(source, options, sync);
 }
 
-async function diff(job: DiffJob, root: ThreadRoot, mountRoot: string): Promise<string> {
+async function diff(job: DiffJob, root: ThreadRoot, mountRoot: string): Promise<DiffResult> {
   root.openMounts(mountRoot);
   const thread: { libc: LayerLibc; rootFd: number } = { libc, rootFd: root.hostFd };
   mountAll(job.left, join(mountRoot, "left"), true, thread);

@@ -20,8 +20,9 @@ export interface Whiteouts {
 
 const S_IFCHR = 0o020000;
 
-/** overlayfs's marks, for an upper directory: a device 0:0, and an attribute of an opaque directory. */
-export function overlayWhiteouts(libc: LayerLibc): Whiteouts {
+/** overlayfs's marks, for an upper directory: a device 0:0, and an attribute of an opaque directory (another one where mounts have `userxattr`). */
+export function overlayWhiteouts(libc: LayerLibc, inUserNamespace: boolean): Whiteouts {
+  const opaque = `${inUserNamespace ? "user" : "trusted"}.overlay.opaque`;
   return {
     hide(path, { name, uid, gid }) {
       try {
@@ -33,7 +34,7 @@ export function overlayWhiteouts(libc: LayerLibc): Whiteouts {
       lchownSync(toFsPath(path), uid, gid);
     },
     // "/." because the directory may be reached through a symbolic link, which setXattr does not follow.
-    makeOpaque: (directory) => libc.setXattr(`${directory}/.`, "trusted.overlay.opaque", Buffer.from("y")),
+    makeOpaque: (directory) => libc.setXattr(`${directory}/.`, opaque, Buffer.from("y")),
     wrote: () => {},
     isWhiteout: (stat) => stat.isCharacterDevice() && stat.rdev === 0,
   };
