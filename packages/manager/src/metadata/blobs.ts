@@ -38,9 +38,9 @@ export class BlobRecords {
     return this.#database.all("select * from blobs where namespace = ? order by digest", namespace).map(toRecord);
   }
 
-  /** Digests of every namespace, each once: bytes of all others are garbage. */
-  digests(): Digest[] {
-    return this.#database.all("select distinct digest from blobs order by digest").map(digestOf);
+  /** Whether any namespace has it: the bytes of all others are garbage. */
+  isOnRecord(digest: string): boolean {
+    return this.#database.get("select 1 from blobs where digest = ? limit 1", digest) !== undefined;
   }
 
   /** False, and nothing changes, if the namespace has it already. */

@@ -38,6 +38,11 @@ export class IngestRecords {
     return this.#database.all("select backend_ref from ingests").map((row) => textOf(row, "backend_ref"));
   }
 
+  /** Whether any ingest shall become that blob. */
+  isExpected(digest: string): boolean {
+    return this.#database.get("select 1 from ingests where expected = ? limit 1", digest) !== undefined;
+  }
+
   /** The one with that ref, which gets what is given here; or a new one, with a backend ref of its own. */
   put(namespace: string, ingest: Omit<IngestRecord, "backendRef">): IngestRecord {
     const { ref, expected, startedAtNs, expiresAtNs } = ingest;
