@@ -1,10 +1,11 @@
 /**
  * Values from many to one reader, in order. The reader takes them as an async iterable, once; it ends after `end` when all are
- * taken, and throws after `fail`. Unbounded: who adds looks at `length` if the reader may be slow.
+ * taken, and throws after `fail`. Unbounded: who adds much waits for `below` now and then.
  */
 export class AsyncQueue<T> implements AsyncIterable<T> {
   readonly #values: T[] = [];
   #wake: (() => void) | undefined;
+  readonly #writers = new Set<() => void>();
   #end: { readonly error?: unknown } | undefined;
 
   /** Values that nobody has taken yet. */
@@ -27,18 +28,30 @@ export class AsyncQueue<T> implements AsyncIterable<T> {
   end(): void {
     this.#end ??= {};
     this.#wake?.();
+    this.#wakeWriters();
+  }
+
+  /** Wait until the reader has left fewer than `limit` values, or nothing is accepted any more. */
+  async below(limit: number): Promise<void> {
+    while (this.isOpen && this.#values.length >= limit) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#writers.add(resolve);
+      await promise;
+    }
   }
 
   /** Like `end`, but the reader gets the error after the last value. */
   fail(error: unknown): void {
     this.#end ??= { error };
     this.#wake?.();
+    this.#wakeWriters();
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<T, void> {
     try {
       for (;;) {
         const value = this.#values.shift();
+        this.#wakeWriters();
         if (value !== undefined) yield value;
         else if (this.#end === undefined) await this.#waken();
         else if ("error" in this.#end) throw this.#end.error;
@@ -48,6 +61,11 @@ export class AsyncQueue<T> implements AsyncIterable<T> {
       this.end();
       this.#values.length = 0;
     }
+  }
+
+  #wakeWriters(): void {
+    for (const resolve of this.#writers) resolve();
+    this.#writers.clear();
   }
 
   async #waken(): Promise<void> {
