@@ -1,20 +1,21 @@
 import { mkdir } from "node:fs/promises";
-import { tasksV1 } from "@trimaran/proto";
 import type { Bundle } from "../bundles/bundle.ts";
-import { messageOf } from "../errors/manager-error.ts";
-import { EventExchange } from "../events/event-exchange.ts";
+import { Code, hasCode, messageOf } from "../errors/manager-error.ts";
 import { EventsServer } from "../events/events-server.ts";
-import { bindService } from "../grpc/bound-service.ts";
 import { serveGrpc } from "../grpc/grpc-server.ts";
+import { requireSocketPath } from "../grpc/unix-socket.ts";
 import { once } from "../host/once.ts";
 import { loadSyscalls } from "../host/syscalls.ts";
-import { tasksService } from "../services/tasks-service.ts";
+import { ContainerRecords } from "../metadata/containers.ts";
+import { readServerId } from "../services/server-id.ts";
 import { recoverTasks } from "../tasks/recover-tasks.ts";
 import type { ShimHost } from "../tasks/task-host.ts";
 import { TaskRegistry } from "../tasks/task-registry.ts";
+import { bindServices, composeServices } from "./compose-services.ts";
 import type { DaemonOptions } from "./daemon-options.ts";
 import { lockDirectory } from "./directory-lock.ts";
 import { shimLogSink } from "./log-shim.ts";
+import { openStores, type Stores } from "./open-stores.ts";
 
 /** A daemon that serves. Disposing stops it; tasks live on. */
 export interface Daemon extends AsyncDisposable {
@@ -26,18 +27,19 @@ export interface Daemon extends AsyncDisposable {
  * another daemon has them, InvalidArgument for a bad address.
  */
 export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
-  const { directories: dirs, address, log } = options;
+  const { directories: dirs, address, log, version } = options;
+  const ttrpcAddress = `${address}.ttrpc`;
+  requireSocketPath(ttrpcAddress);
   await using undo = new AsyncDisposableStack();
   const syscalls = once(loadSyscalls);
   for (const directory of new Set([dirs.root, dirs.state])) {
     await mkdir(directory, { recursive: true, mode: 0o711 });
     undo.use(await lockDirectory(directory, syscalls()));
   }
-  const events = new EventExchange();
-  const ttrpcAddress = `${address}.ttrpc`;
-  const ttrpc = undo.use(new EventsServer(ttrpcAddress, events));
-  await ttrpc.ensure(); // shims of an earlier daemon have waited with their events
-  const host: ShimHost = {
+  const stores = await openStores(dirs, log, undo);
+  const ttrpc = undo.use(new EventsServer(ttrpcAddress, stores.events));
+  await ttrpc.ensure(); // before the first shim starts; those of an earlier daemon have waited with their events
+  const shims: ShimHost = {
     dirs,
     parent: { ...options, grpcAddress: address, ttrpcAddress },
     shimDirectories: options.shimDirectories,
@@ -45,39 +47,40 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
     serveEvents: async () => {},
     trace: () => {},
   };
-  const place = ({ namespace, id }: Bundle) => ({ namespace, id });
-  const registry = undo.use(
-    new TaskRegistry(host, {
-      publish: (event) => events.publish(event),
-      failed: (msg, bundle, error) => log.error(msg, { ...place(bundle), error: messageOf(error) }),
-    }),
-  );
-  await recoverTasks(host, registry, {
-    runtimeOf: () => undefined,
-    logOf: ({ namespace, id }) => shimLogSink(log, namespace, id),
-    lost: (bundle, error) => log.warning("shim is gone", { ...place(bundle), error: error === undefined ? undefined : messageOf(error) }),
-  });
-  const tasks = tasksService({
-    dirs,
-    registry,
-    containers: {
-      get: () => {
-        throw new Error("not yet");
-      },
-    },
-    checkpoints: { take: async () => [], restore: async () => undefined },
-    logOf: (namespace, id) => shimLogSink(log, namespace, id),
-  });
-  undo.use(
-    await serveGrpc({
-      path: address,
-      services: [bindService(tasksV1, tasks)],
-      report: (error, method) => log.error("internal error", { method, error: stackOf(error) }),
-    }),
-  );
+  const tasks = undo.use(await openTasks(options, stores, shims));
+  const uuid = await readServerId(dirs.root);
+  const services = bindServices(composeServices({ dirs, stores, shims, tasks, version, uuid, log }));
+  const report = (error: unknown, method: string) => log.error("internal error", { method, error: stackOf(error) });
+  undo.use(await serveGrpc({ path: address, services, report }));
   log.info("serving", { address });
   const owned = undo.move();
   return { address, [Symbol.asyncDispose]: () => owned[Symbol.asyncDispose]() };
+}
+
+/** The tasks that an earlier daemon has left, and those to come. */
+async function openTasks({ log }: DaemonOptions, stores: Stores, shims: ShimHost): Promise<TaskRegistry> {
+  const place = ({ namespace, id }: Bundle) => ({ namespace, id });
+  const registry = new TaskRegistry(shims, {
+    publish: (event) => stores.events.publish(event),
+    failed: (msg, bundle, error) => log.error(msg, { ...place(bundle), error: messageOf(error) }),
+  });
+  const containers = new ContainerRecords(stores.database);
+  await recoverTasks(shims, registry, {
+    runtimeOf: (namespace, id) => runtimeOf(containers, namespace, id),
+    logOf: ({ namespace, id }) => shimLogSink(log, namespace, id),
+    lost: (bundle, error) =>
+      log.warning("shim is gone", { ...place(bundle), error: error === undefined ? undefined : messageOf(error) }),
+  });
+  return registry;
+}
+
+function runtimeOf(containers: ContainerRecords, namespace: string, id: string): string | undefined {
+  try {
+    return containers.get(namespace, id).runtime?.name;
+  } catch (error) {
+    if (hasCode(error, Code.NotFound)) return undefined;
+    throw error;
+  }
 }
 
 function stackOf(error: unknown): string {
