@@ -3,12 +3,16 @@ import { createHash } from "node:crypto";
 import {
   chmodSync,
   chownSync,
+  closeSync,
   lstatSync,
   mkdirSync,
+  openSync,
   readdirSync,
   readFileSync,
   readlinkSync,
+  readSync,
   symlinkSync,
+  writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -159,4 +163,163 @@ test("directories get their times at the end, devices their numbers", async () =
   assert.equal(lstatSync(join(layer.root, "dir/null")).rdev, 0x103);
   assert.ok(lstatSync(join(layer.root, "dir/fifo")).isFIFO());
   assert.equal(readlinkSync(join(layer.root, "dir/link")), "anything/../at all");
+});
+
+test("an opaque mark reaches its directory through a link, and entries of the same layer stay", async () => {
+  using layer = await unpack([
+    { name: "real", type: "5" },
+    { name: "lnk", type: "2", linkName: "real" },
+    { name: "real/kept", content: "1" },
+    { name: "lnk/.wh..wh..opq" },
+    { name: "new/.wh..wh..opq" },
+  ]);
+  for (const name of ["real", "new"]) {
+    assert.equal(libc.lgetxattrs(join(layer.root, name)).get("trusted.overlay.opaque")?.toString(), "y", name);
+  }
+  assert.deepEqual(readdirSync(join(layer.root, "real")), ["kept"]);
+});
+
+test("a directory in the place of a whiteout still hides what was there", async () => {
+  using layer = await unpack([{ name: ".wh.d" }, { name: "d", type: "5" }, { name: "d/x" }]);
+  assert.equal(libc.lgetxattrs(join(layer.root, "d")).get("trusted.overlay.opaque")?.toString(), "y");
+  await assert.rejects(unpack([{ name: ".wh.f" }, { name: "g", type: "1", linkName: "f" }]), /no "f" to link to/);
+});
+
+test("in a plain directory whiteouts remove, and opaque marks spare what the layer wrote", async () => {
+  using bed = new ApplyBed(threads);
+  await bed.plain([
+    { name: "gone/deep/file", content: "1" },
+    { name: "dir/old", content: "1" },
+    { name: "dir/sub/old", content: "1" },
+    { name: "lnk", type: "2", linkName: "dir" },
+  ]);
+  await bed.plain([
+    { name: ".wh.gone" },
+    { name: ".wh.never" },
+    { name: "dir/sub/new", content: "2" },
+    { name: "lnk/through", content: "2" },
+    { name: "lnk/.wh..wh..opq" },
+  ]);
+  assert.deepEqual(readdirSync(bed.root).sort(), ["dir", "lnk"]);
+  assert.deepEqual(readdirSync(join(bed.root, "dir")).sort(), ["sub", "through"]);
+  assert.deepEqual(readdirSync(join(bed.root, "dir/sub")), ["new"]);
+});
+
+test("other mounts are mounted where only the thread sees them", async () => {
+  const before = readFileSync("/proc/self/mountinfo", "utf8");
+  using bed = new ApplyBed(threads);
+  using directory = temporaryDirectory();
+  const [upper, work, lower] = ["upper", "work", "lower"].map((name) => join(directory.path, name));
+  for (const path of [upper, work, lower]) mkdirSync(path ?? "");
+  writeFileSync(join(lower ?? "", "old"), "1");
+  const overlay = { type: "overlay", source: "overlay", target: "" };
+  const options = [`lowerdir=${lower}`, `upperdir=${upper}`, `workdir=${work}`];
+  const bind = { type: "bind", source: bed.root, target: "/mnt", options: ["rw"] };
+  mkdirSync(join(lower ?? "", "mnt"));
+  const mounts = [{ ...overlay, options }, bind];
+  await bed.apply({ kind: "mounts", mounts }, [{ name: ".wh.old" }, { name: "mnt/x", content: "2" }], {});
+  assert.deepEqual(readdirSync(bed.root), ["x"]);
+  assert.ok(lstatSync(join(upper ?? "", "old")).isCharacterDevice(), "the overlay itself made the whiteout");
+  const readOnly = [{ type: "bind", source: bed.root, target: "", options: ["ro", "rbind"] }];
+  await assert.rejects(bed.apply({ kind: "mounts", mounts: readOnly }, [{ name: "y" }], {}), { code: "EROFS" });
+  await assert.rejects(bed.apply({ kind: "mounts", mounts: [{ ...overlay, options: ["lowerdir=/none"] }] }, [], {}), {
+    name: "LayerSystemError",
+  });
+  assert.equal(readFileSync("/proc/self/mountinfo", "utf8"), before);
+  assert.deepEqual(readdirSync(mountRoot.path), []);
+});
+
+test("sparse files keep their holes", async () => {
+  const sizeBytes = 1 << 30;
+  const pax = { "GNU.sparse.map": `0,3,${sizeBytes / 2},2`, "GNU.sparse.size": String(sizeBytes) };
+  using layer = await unpack([{ name: "s", content: "abcde", pax }, { name: "next" }]);
+  const { size, blocks } = lstatSync(join(layer.root, "s"));
+  assert.equal(size, sizeBytes);
+  assert.ok(blocks * 512 < 1 << 20, "holes take no place");
+  const fd = openSync(join(layer.root, "s"), "r");
+  const read = Buffer.alloc(4);
+  readSync(fd, read, 0, 4, sizeBytes / 2 - 1);
+  closeSync(fd);
+  assert.equal(read.toString("latin1"), "\0de\0");
+});
+
+test("names are bytes, times have nanoseconds, and what is out of range is moved into it", async () => {
+  const name = Buffer.from([0x66, 0xff, 0xfe]);
+  using layer = await unpack([
+    { name: "x", content: "1", pax: { path: name, mtime: "1700000000.123456789" } },
+    { name: "d/", type: "5", pax: { mtime: "-5" } },
+    { name: "f", pax: { mtime: "99999999999999", atime: "1" } },
+    { name: "a", pax: { mtime: "1000", atime: "2000.5" } },
+  ]);
+  assert.ok(readdirSync(layer.root, { encoding: "buffer" }).some((entry) => entry.equals(name)));
+  const at = Buffer.concat([Buffer.from(`${layer.root}/`), name]);
+  assert.equal(lstatSync(at, { bigint: true }).mtimeNs, 1_700_000_000_123_456_789n);
+  assert.equal(lstatSync(join(layer.root, "d")).mtimeMs, 0);
+  assert.ok(lstatSync(join(layer.root, "f")).mtimeMs >= 1e12);
+  const { atimeMs, mtimeMs } = lstatSync(join(layer.root, "a"));
+  assert.deepEqual([atimeMs, mtimeMs], [2_000_000, 1_000_000]);
+});
+
+test("a layer over a limit is stopped early, with a clear error", async () => {
+  const limits = { bytes: 1 << 20, entries: 5 };
+  const bomb = gzipSync(makeTar([{ name: "zeros", content: Buffer.alloc(8 << 20) }]));
+  await assert.rejects(unpack(bomb, { limits }), /layer: more than 1048576 bytes/);
+  const many = Array.from({ length: 6 }, (_, index) => ({ name: String(index) }));
+  await assert.rejects(unpack(many, { limits }), /layer: more than 5 members/);
+  (await unpack(many.slice(1), { limits }))[Symbol.dispose]();
+});
+
+test("trailing bytes count for the digest, and a type that says so is taken as it is", async () => {
+  const tar = Buffer.concat([makeTar([{ name: "a" }]), Buffer.alloc(10_240), Buffer.from("trailing")]);
+  const digest = `sha256:${createHash("sha256").update(tar).digest("hex")}`;
+  for (const bytes of [tar, gzipSync(tar)]) {
+    using bed = new ApplyBed(threads);
+    assert.deepEqual(await bed.upper(bytes), { digest, sizeBytes: tar.length });
+  }
+  await assert.rejects(unpack(gzipSync(tar), { isPlain: true }), /tar at byte 0/);
+});
+
+test("a signal ends the work, and the thread", async () => {
+  using bed = new ApplyBed(threads);
+  const abort = new AbortController();
+  const many = makeTar(Array.from({ length: 20_000 }, (_, index) => ({ name: `d${index % 100}/f${index}` })));
+  const unpacking = bed.upper(many, { signal: abort.signal });
+  setImmediate(() => abort.abort(new Error("enough")));
+  await assert.rejects(unpacking, /enough/);
+  await assert.rejects(bed.upper([], { signal: AbortSignal.abort(new Error("before")) }), /before/);
+  await bed.upper([{ name: "afterwards" }]);
+});
+
+test("the process keeps its root, umask and working directory, and many jobs may run at once", async () => {
+  const before = [process.umask(), process.cwd(), readlinkSync("/proc/self/root")];
+  const beds = Array.from({ length: 8 }, () => new ApplyBed(threads));
+  try {
+    await Promise.all(beds.map((bed) => bed.upper([{ name: "etc/passwd", content: "x", mode: 0o666 }])));
+    for (const bed of beds) assert.equal(lstatSync(join(bed.root, "etc/passwd")).mode & 0o7777, 0o666);
+  } finally {
+    for (const bed of beds) bed[Symbol.dispose]();
+  }
+  assert.deepEqual([process.umask(), process.cwd(), readlinkSync("/proc/self/root")], before);
+});
+
+test("odd members: links to nothing, names too long, types unknown", async () => {
+  const long = "x".repeat(256);
+  const cases: [FixtureEntry[], RegExp][] = [
+    [[{ name: "l", type: "2" }], /l: a link to nothing/],
+    [[{ name: "p", pax: { path: `dir/${long}` } }], /the name is too long/],
+    [[{ name: "V", type: "V" }], /members of type "V" are not supported/],
+    [[{ name: "d/f" }, { name: "d/f", type: "1", linkName: "d" }], /no "d" to link to/],
+  ];
+  for (const [entries, message] of cases) await assert.rejects(unpack(entries), { name: "LayerError", message });
+  using layer = await unpack([
+    { name: "a/b", content: "1" },
+    { name: "a", content: "file now" },
+    { name: "a", type: "5" },
+    { name: "." },
+    { name: "/" },
+    { name: "./" },
+    { name: "a/../../c" },
+  ]);
+  assert.deepEqual(readdirSync(layer.root).sort(), ["a", "c"]);
+  assert.deepEqual(readdirSync(join(layer.root, "a")), []);
 });

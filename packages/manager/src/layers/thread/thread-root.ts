@@ -9,14 +9,19 @@ import type { ByteString } from "../tar/byte-string.ts";
  * thread: whatever goes through libuv's pool (promises, callbacks) sees the host as it is.
  */
 export class ThreadRoot implements Disposable {
-  readonly hostFd: number;
+  #hostFd: number;
   readonly #libc: LayerLibc;
   #root: ByteString = "/";
   #mountRoot: string | undefined;
 
   private constructor(libc: LayerLibc, hostFd: number) {
     this.#libc = libc;
-    this.hostFd = hostFd;
+    this.#hostFd = hostFd;
+  }
+
+  /** The host's root directory, as long as this object lives. */
+  get hostFd(): number {
+    return this.#hostFd;
   }
 
   /** Part with the process's root, working directory and umask (0 from now on). To be called once, on a worker thread. */
@@ -25,7 +30,7 @@ export class ThreadRoot implements Disposable {
     await lstat("/");
     libc.unshareRoot();
     libc.umask(0);
-    return new ThreadRoot(libc, openSync("/", constants.O_RDONLY | constants.O_DIRECTORY));
+    return new ThreadRoot(libc, openRoot());
   }
 
   /** Make a directory this thread's root, until the result is disposed. No path, link or `..` leads out of it. */
@@ -52,6 +57,8 @@ export class ThreadRoot implements Disposable {
    */
   openMounts(mountRoot: string): void {
     this.#libc.unshareMounts();
+    closeSync(this.#hostFd); // of the old table, in which this thread can't mount
+    this.#hostFd = openRoot();
     this.#libc.mount("", "/", "", MS_PRIVATE_RECURSIVE, "");
     this.#libc.mount("tmpfs", mountRoot, "tmpfs", 0, "mode=0700,size=1m");
     this.#mountRoot = mountRoot;
@@ -62,15 +69,19 @@ export class ThreadRoot implements Disposable {
     this.#leave();
     if (this.#mountRoot !== undefined) this.#libc.umount(this.#mountRoot, MNT_DETACH);
     this.#mountRoot = undefined;
-    closeSync(this.hostFd);
+    closeSync(this.#hostFd);
   }
 
   #leave(): void {
     if (this.#root === "/") return;
-    this.#libc.fchdir(this.hostFd);
+    this.#libc.fchdir(this.#hostFd);
     this.#libc.chroot(".");
     this.#root = "/";
   }
+}
+
+function openRoot(): number {
+  return openSync("/", constants.O_RDONLY | constants.O_DIRECTORY);
 }
 
 /** Whether user ids here are not the machine's own, so that devices can't be made. */
