@@ -27,12 +27,24 @@ export interface TestContent extends AsyncDisposable {
   leased(id: string): string[];
 }
 
-/** The caller disposes. */
+/** On a new folder, which goes at the end. The caller disposes. */
 export async function openTestContent(): Promise<TestContent> {
   const directory = temporaryDirectory();
-  const root = join(directory.path, "content");
+  const content = await openTestContentIn(directory.path);
+  return {
+    ...content,
+    async [Symbol.asyncDispose]() {
+      await content[Symbol.asyncDispose]();
+      directory[Symbol.dispose]();
+    },
+  };
+}
+
+/** On a folder that may have been used before, and stays. The caller disposes. */
+export async function openTestContentIn(folder: string): Promise<TestContent> {
+  const root = join(folder, "content");
   const nowNs = () => BigInt(Date.now()) * 1_000_000n;
-  const database = Database.open(join(directory.path, "meta.db"));
+  const database = Database.open(join(folder, "meta.db"));
   const leases = new LeaseRecords(database);
   const files = await ContentFiles.open(root, nowNs);
   const events = new EventExchange();
@@ -57,7 +69,6 @@ export async function openTestContent(): Promise<TestContent> {
     leased: (id) => leases.resources("default", id).map((each) => `${each.type} ${each.id}`),
     async [Symbol.asyncDispose]() {
       database[Symbol.dispose]();
-      directory[Symbol.dispose]();
     },
   };
 }
