@@ -5,6 +5,7 @@ import { type TestContext, test } from "node:test";
 import { containerd } from "@trimaran/proto";
 import { Code } from "../errors/manager-error.ts";
 import { SnapshotDirectories } from "../overlay/snapshot-directories.ts";
+import { collect } from "../testing/collect.ts";
 import { openTestSnapshots, type TestSnapshots } from "../testing/test-snapshots.ts";
 
 const { ACTIVE, VIEW, COMMITTED } = containerd.services.snapshots.v1.Kind;
@@ -109,7 +110,7 @@ test("what cannot be done has its code", async (t) => {
     [client.usage({ snapshotter, key: "none" }), Code.NotFound, /not found$/],
     [bed.snapshots("").stat({ snapshotter, key }), Code.FailedPrecondition, /^namespace is required/],
     [bed.snapshots("other").stat({ snapshotter, key: "base" }), Code.NotFound, /not found$/],
-    [Array.fromAsync(client.list({ snapshotter, filters: ["kind=x"] })), Code.Unknown, /filters\[0\]/],
+    [collect(client.list({ snapshotter, filters: ["kind=x"] })), Code.Unknown, /filters\[0\]/],
   ];
   for (const [call, code, message] of cases) await assert.rejects(call, { code, message });
   assert.equal((await client.stat({ snapshotter, key: "active" })).info?.kind, ACTIVE);
@@ -187,7 +188,7 @@ test("list comes in order, in batches of 100, and filtered", async (t) => {
   const client = bed.snapshots();
   const keys = Array.from({ length: 101 }, (_, index) => `k${String(index).padStart(3, "0")}`);
   for (const key of [...keys].reverse()) await client.view({ snapshotter, key, labels: { n: key } });
-  const batches = await Array.fromAsync(client.list({ snapshotter, filters: [""] }));
+  const batches = await collect(client.list({ snapshotter, filters: [""] }));
   assert.deepEqual(
     batches.map(({ info }) => info.length),
     [100, 1],
@@ -197,7 +198,7 @@ test("list comes in order, in batches of 100, and filtered", async (t) => {
     keys,
   );
   const filters = ["kind==view,labels.n==k007", "name==k100"];
-  const [found] = await Array.fromAsync(client.list({ snapshotter, filters }));
+  const [found] = await collect(client.list({ snapshotter, filters }));
   assert.deepEqual(
     found?.info.map(({ name, kind }) => [name, kind]),
     [

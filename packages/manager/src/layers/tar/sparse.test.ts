@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { collect } from "../../testing/collect.ts";
 import { type FixtureEntry, headerBlock, makeTar, sealHeader } from "../../testing/tar-fixture.ts";
 import { StreamSource } from "./byte-source.ts";
 import { TarError } from "./tar-header.ts";
@@ -11,7 +12,7 @@ async function read(tar: Buffer) {
   };
   const members = [];
   for await (const { body, ...member } of readTar(new StreamSource(source()))) {
-    members.push({ ...member, content: Buffer.concat(await Array.fromAsync(body())).toString() });
+    members.push({ ...member, content: Buffer.concat(await collect(body())).toString() });
   }
   return members;
 }

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { gzipSync, zstdCompressSync } from "node:zlib";
+import { collect } from "../../testing/collect.ts";
 import { decompress, detectCompression } from "./decompress.ts";
 import { LayerError } from "./layer-error.ts";
 
@@ -11,7 +12,7 @@ async function unpack(bytes: Buffer, chunkBytes: number, isPlain = false): Promi
   const chunks = async function* () {
     for (let at = 0; at < bytes.length; at += chunkBytes) yield bytes.subarray(at, at + chunkBytes);
   };
-  return Buffer.concat(await Array.fromAsync(decompress(chunks(), isPlain)));
+  return Buffer.concat(await collect(decompress(chunks(), isPlain)));
 }
 
 test("the first bytes tell the compression, however the stream is cut", async () => {
@@ -57,5 +58,5 @@ test("a source that fails is not called a bad layer", async () => {
     yield gzipSync(CONTENT).subarray(0, 100);
     throw new Error("disk");
   };
-  await assert.rejects(Array.fromAsync(decompress(failing(), false)), { name: "Error", message: "disk" });
+  await assert.rejects(collect(decompress(failing(), false)), { name: "Error", message: "disk" });
 });
