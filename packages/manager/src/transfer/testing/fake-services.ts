@@ -16,7 +16,7 @@ import type { Implementation } from "../../grpc/implementation.ts";
 import { inProcessClient } from "../../grpc/in-process.ts";
 import { detectCompression } from "../../layers/unpack/decompress.ts";
 import type { ProgressEvent } from "../progress.ts";
-import type { TransferContext } from "../transfer-context.ts";
+import type { TransferContext, TransferServices } from "../transfer-context.ts";
 
 type Mask = google.protobuf.FieldMask | undefined;
 
@@ -41,28 +41,39 @@ export class FakeServices {
   readonly progress: ProgressEvent[] = [];
   /** What layers were applied, in order. */
   readonly applied: string[] = [];
+  /** Leases that were made through the service and are there. */
+  readonly ownLeases = new Map<string, Record<string, string>>();
   /** Refs that somebody else writes. */
   readonly locked = new Set<string>();
   /** Leases of the calls that wrote. */
   readonly leases = new Set<string | undefined>();
 
   context(signal: AbortSignal = new AbortController().signal): TransferContext {
+    const progress = async (event: ProgressEvent) => void this.progress.push(event);
+    return { services: this.services(), lease: "the-lease", signal, progress };
+  }
+
+  /** Their clients, within the process. */
+  services(namespace = "test"): TransferServices {
+    const all = this.implementations();
     return {
-      services: {
-        content: inProcessClient(contentV1, this.#content(), "test"),
-        images: inProcessClient(imagesV1, this.#images(), "test"),
-        snapshots: inProcessClient(snapshotsV1, this.#snapshots(), "test"),
-        diff: inProcessClient(diffV1, this.#diff(), "test"),
-        leases: inProcessClient(leasesV1, unimplemented(leasesV1), "test"),
-        namespaces: inProcessClient(
-          namespacesV1,
-          { ...unimplemented(namespacesV1), get: ({ name }) => ({ namespace: { name } }) },
-          "test",
-        ),
-      },
-      lease: "the-lease",
-      signal,
-      progress: async (event) => void this.progress.push(event),
+      content: inProcessClient(contentV1, all.content, namespace),
+      images: inProcessClient(imagesV1, all.images, namespace),
+      snapshots: inProcessClient(snapshotsV1, all.snapshots, namespace),
+      diff: inProcessClient(diffV1, all.diff, namespace),
+      leases: inProcessClient(leasesV1, all.leases, namespace),
+      namespaces: inProcessClient(namespacesV1, all.namespaces, namespace),
+    };
+  }
+
+  implementations() {
+    return {
+      content: this.#content(),
+      images: this.#images(),
+      snapshots: this.#snapshots(),
+      diff: this.#diff(),
+      leases: this.#leases(),
+      namespaces: this.#namespaces(),
     };
   }
 
@@ -133,6 +144,7 @@ export class FakeServices {
     const { images } = this;
     return {
       ...unimplemented(imagesV1),
+      list: () => ({ images: [...images.values()] }),
       get: ({ name }) => ({ image: images.get(name) ?? fail(Code.NotFound, `image "${name}": not found`) }),
       create: ({ image }) => {
         if (image === undefined || images.has(image.name)) fail(Code.AlreadyExists, `image "${image?.name}"`);
@@ -172,6 +184,26 @@ export class FakeServices {
       remove: ({ key }) => (snapshots.delete(key) ? {} : fail(Code.NotFound, key)),
       usage: ({ key }) => (snapshots.has(key) ? { size: 4096 } : fail(Code.NotFound, key)),
     };
+  }
+
+  #leases(): Implementation<typeof leasesV1> {
+    return {
+      ...unimplemented(leasesV1),
+      create: ({ labels }) => {
+        const id = `lease-${this.ownLeases.size}`;
+        this.ownLeases.set(id, labels);
+        return { lease: { id, labels } };
+      },
+      delete: ({ id }) => {
+        if (!this.ownLeases.has(id)) fail(Code.NotFound, id);
+        this.ownLeases.delete(id);
+        return {};
+      },
+    };
+  }
+
+  #namespaces(): Implementation<typeof namespacesV1> {
+    return { ...unimplemented(namespacesV1), get: ({ name }) => ({ namespace: { name } }) };
   }
 
   #diff(): Implementation<typeof diffV1> {
