@@ -47,7 +47,7 @@ type Fail = (status: { readonly code: Code; readonly details: string }) => void;
 
 /** grpc-js's server with our codec, our cancellation and our errors. */
 class GrpcServer implements AsyncDisposable {
-  readonly #server = new Server(MESSAGE_LIMITS);
+  readonly #server = unlimitedResets(new Server(MESSAGE_LIMITS));
   readonly injector: ConnectionInjector = this.#server.createConnectionInjector(ServerCredentials.createInsecure());
   readonly #report: GrpcServerOptions["report"];
   readonly #open = new Map<OpenCall, Promise<void>>();
@@ -115,6 +115,14 @@ class GrpcServer implements AsyncDisposable {
     })().finally(() => this.#open.delete(open));
     this.#open.set(open, ended);
   }
+}
+
+/** Go's clients reset a stream as soon as they have read enough; after a thousand of those Node would end the connection. */
+function unlimitedResets(server: Server): Server {
+  const options: unknown = Reflect.get(server, "commonServerOptions"); // grpc-js has no public way to set them
+  if (typeof options !== "object" || options === null) throw new TypeError("grpc-js keeps its HTTP/2 options elsewhere");
+  Object.assign(options, { streamResetBurst: 1e9, streamResetRate: 1e9 });
+  return server;
 }
 
 /** Encoded here, so that a bad answer is reported like every other bug. */
