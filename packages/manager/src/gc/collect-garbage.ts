@@ -1,4 +1,5 @@
-import { ANY, containerd } from "@trimaran/proto";
+import { containerd } from "@trimaran/proto";
+import { publishEvent } from "../services/publish-event.ts";
 import type { CollectorHost } from "./collector-host.ts";
 import type { Garbage } from "./stored-objects.ts";
 import { sweepBytes } from "./sweep-bytes.ts";
@@ -17,14 +18,7 @@ export async function collectGarbage(host: CollectorHost): Promise<void> {
 }
 
 /** As containerd 2.x does: nothing is said of blobs, ingests and leases. */
-function publish({ events, nowNs }: CollectorHost, namespace: string, { images, snapshots }: Garbage): void {
-  const timestampNs = nowNs();
-  for (const { snapshotter, key } of snapshots) {
-    const payload = SnapshotRemove.encode({ key, snapshotter });
-    events.publish({ namespace, topic: "/snapshot/remove", timestampNs, typeUrl: ANY.snapshotRemove, payload });
-  }
-  for (const name of images) {
-    const payload = ImageDelete.encode({ name });
-    events.publish({ namespace, topic: "/images/delete", timestampNs, typeUrl: ANY.imageDelete, payload });
-  }
+function publish(host: CollectorHost, namespace: string, { images, snapshots }: Garbage): void {
+  for (const snapshot of snapshots) publishEvent(host, namespace, "/snapshot/remove", SnapshotRemove, snapshot);
+  for (const name of images) publishEvent(host, namespace, "/images/delete", ImageDelete, { name });
 }

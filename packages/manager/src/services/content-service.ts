@@ -1,4 +1,4 @@
-import { type containerd, type contentV1, toTimestamp } from "@trimaran/proto";
+import { containerd, type contentV1, toTimestamp } from "@trimaran/proto";
 import { parseDigest } from "../content/digest.ts";
 import { storageStep } from "../content/storage-error.ts";
 import { Code, ManagerError } from "../errors/manager-error.ts";
@@ -6,10 +6,10 @@ import type { Implementation } from "../grpc/implementation.ts";
 import { requireNamespace, type ServiceCall } from "../grpc/service-call.ts";
 import type { BlobRecord } from "../metadata/blobs.ts";
 import { parseFilters } from "../metadata/filters.ts";
-import { publishContentDeleted } from "./content-events.ts";
 import type { ContentHost } from "./content-host.ts";
 import { abortIngest, ingestStatus, ingestStatuses, notFound } from "./content-ingests.ts";
 import { writeContent } from "./content-write.ts";
+import { publishEvent } from "./publish-event.ts";
 
 const LIST_BATCH = 100;
 
@@ -38,7 +38,7 @@ export function contentService(host: ContentHost): Implementation<typeof content
       const namespace = requireNamespace(call);
       const digest = parseDigest("digest", text);
       catalog.removeBlob(namespace, digest);
-      publishContentDeleted(host, namespace, digest);
+      publishEvent(host, namespace, "/content/delete", containerd.events.ContentDelete, { digest });
       host.collection.deleted();
       return {};
     },

@@ -6,9 +6,9 @@ import { requireNamespace, type ServiceCall } from "../grpc/service-call.ts";
 import type { IngestRecord } from "../metadata/ingests.ts";
 import { parseLabels } from "../metadata/labels.ts";
 import type { NamespacedCall } from "./content-catalog.ts";
-import { publishContentCreated } from "./content-events.ts";
 import type { ContentHost } from "./content-host.ts";
 import { abortIngest, statusFields } from "./content-ingests.ts";
+import { publishEvent } from "./publish-event.ts";
 
 type Request = containerd.services.content.v1.WriteContentRequest;
 type Response = Partial<containerd.services.content.v1.WriteContentResponse>;
@@ -128,7 +128,8 @@ class WriteSession implements AsyncDisposable {
       created: this.#host.catalog.commitIngest(this.#call, this.#ingest, { digest, sizeBytes, labels }),
     }));
     if (!blob.created) throw alreadyExists(blob.digest);
-    publishContentCreated(this.#host, this.#call.namespace, blob);
+    const event = { digest: blob.digest, size: blob.sizeBytes };
+    publishEvent(this.#host, this.#call.namespace, "/content/create", containerd.events.ContentCreate, event);
     this.#host.collection.changed();
     return { ...statusFields(this.#writer.status), action: COMMIT, digest: blob.digest };
   }
