@@ -18,22 +18,26 @@ export interface CrashReport {
   readonly cutOff: number;
 }
 
-const RUNTIME = "io.containerd.runc.v2";
 const PARALLEL = 3;
 
 /**
  * Let several clients import, tag, remove, run and delete at the same time, kill the daemon at a random moment, start it again, and
  * look: what was acknowledged is there, what is there is whole. `random` gives numbers from 0 to 1.
  */
-export async function crashRounds(engine: Engine, rounds: number, random: () => number): Promise<CrashReport> {
-  const model = new Model(engine, random);
+export async function crashRounds(
+  engine: Engine,
+  runtime: string,
+  rounds: number,
+  random: () => number,
+): Promise<CrashReport> {
+  const model = new Model(engine, runtime, random);
   for (let round = 0; round < rounds; round++) {
     const clients = Array.from({ length: PARALLEL }, (_, client) => model.work(client));
     await delay(random() * 700);
     await engine.kill("SIGKILL");
     model.stop();
+    await engine.start(); // a client that was about to connect waits for it
     await Promise.all(clients);
-    await engine.start();
     await model.verify();
   }
   await model.clear();
@@ -42,6 +46,7 @@ export async function crashRounds(engine: Engine, rounds: number, random: () => 
 
 class Model {
   readonly #engine: Engine;
+  readonly #runtime: string;
   readonly #random: () => number;
   readonly #images = new Map<string, Known>();
   readonly #containers = new Map<string, Known>();
@@ -49,8 +54,9 @@ class Model {
   answered = 0;
   cutOff = 0;
 
-  constructor(engine: Engine, random: () => number) {
+  constructor(engine: Engine, runtime: string, random: () => number) {
     this.#engine = engine;
+    this.#runtime = runtime;
     this.#random = random;
   }
 
@@ -68,7 +74,8 @@ class Model {
       if (choice < 0.2) await this.#ctr("images", "import", oci);
       else if (choice < 0.4) await this.#change(this.#images, image, "there", "images", "tag", "--force", IMAGE, image);
       else if (choice < 0.55) await this.#change(this.#images, image, "gone", "images", "rm", "--sync", image);
-      else if (choice < 0.75) await this.#ctr("run", "--rm", "--runtime", RUNTIME, IMAGE, this.#engine.newId(), "true");
+      else if (choice < 0.75)
+        await this.#ctr("run", "--rm", "--runtime", this.#runtime, IMAGE, this.#engine.newId(), "true");
       else await this.#startOrEnd(client);
     }
   }
@@ -79,12 +86,12 @@ class Model {
     if (!this.#engine.ids.includes(id)) this.#engine.ids.push(id);
     const known = this.#containers.get(id) ?? "gone";
     if (known === "gone") {
-      const started = ["run", "-d", "--runtime", RUNTIME, "--null-io", IMAGE, id, "sleep", "100000"];
+      const started = ["run", "-d", "--runtime", this.#runtime, "--null-io", IMAGE, id, "sleep", "100000"];
       return void (await this.#change(this.#containers, id, "there", ...started));
     }
+    this.#containers.set(id, "either");
     const tasks = await this.#ctr("tasks", "rm", "--force", id);
     if (this.#stopped) return;
-    this.#containers.set(id, "either");
     if (tasks.code === 0 || /not found/.test(tasks.stderr)) {
       await this.#change(this.#containers, id, "gone", "containers", "rm", id);
     }
