@@ -79,7 +79,7 @@ export class ContentFiles {
   /** Throws Unavailable while there is a writer. `ref` is the client's name. */
   refuseSecondWriter(backendRef: string, ref: string): void {
     if (!this.#writers.has(backendRef)) return;
-    throw new ManagerError(Code.Unavailable, `ref ${JSON.stringify(ref)} locked by another writer: unavailable`);
+    throw new ManagerError(Code.Unavailable, `ref ${JSON.stringify(ref)} locked by another writer`);
   }
 
   /** Whether somebody writes it, or is about to. */

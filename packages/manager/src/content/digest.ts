@@ -20,7 +20,7 @@ export function parseDigest(field: string, text: string): Digest {
   if (isDigest(text)) return text;
   throw new ManagerError(
     Code.InvalidArgument,
-    `${field} ${JSON.stringify(text)}: not a digest (sha256:<64 hex> or sha512:<128 hex>): invalid argument`,
+    `${field} ${JSON.stringify(text)}: not a digest (sha256:<64 hex> or sha512:<128 hex>)`,
   );
 }
 

@@ -58,7 +58,7 @@ export class IngestWriter implements AsyncDisposable {
     const sizeBytes = await place.blobs.sizeBytes(digest);
     if (sizeBytes === undefined) {
       pin[Symbol.dispose]();
-      throw new ManagerError(Code.NotFound, `content ${digest}: not found`);
+      throw new ManagerError(Code.NotFound, `content digest ${digest}: not found`);
     }
     const nowNs = place.nowNs();
     const status = { startedAtNs: nowNs, updatedAtNs: nowNs, offsetBytes: sizeBytes, totalBytes: sizeBytes };
@@ -202,5 +202,5 @@ export class IngestWriter implements AsyncDisposable {
 }
 
 function failed(message: string): ManagerError {
-  return new ManagerError(Code.FailedPrecondition, `${message}: failed precondition`);
+  return new ManagerError(Code.FailedPrecondition, message);
 }

@@ -68,10 +68,7 @@ export class ContentCatalog {
     const nowNs = this.#nowNs();
     return this.#database.transaction(() => {
       if (this.removeIngest(call.namespace, ref)?.backendRef !== backendRef) {
-        throw new ManagerError(
-          Code.FailedPrecondition,
-          `ref ${JSON.stringify(ref)}: ingest was aborted: failed precondition`,
-        );
+        throw new ManagerError(Code.FailedPrecondition, `ref ${JSON.stringify(ref)}: ingest was aborted`);
       }
       const created = this.blobs.create(call.namespace, { ...blob, createdAtNs: nowNs, updatedAtNs: nowNs });
       leaseResource(this.#database, call, "content", blob.digest);

@@ -52,7 +52,7 @@ class WriteSession implements AsyncDisposable {
   /** The first message names the ref. AlreadyExists if what is expected is here, Unavailable if somebody else writes. */
   static async open(host: ContentHost, call: NamespacedCall, first: Request): Promise<WriteSession> {
     const { ref } = first;
-    if (ref === "") throw new ManagerError(Code.InvalidArgument, "ref is empty: invalid argument");
+    if (ref === "") throw new ManagerError(Code.InvalidArgument, "ref is empty");
     const expected = parseExpected(first);
     using _ = expected === undefined ? undefined : host.files.blobs.pin(expected);
     const isOnDisk = expected !== undefined && (await host.files.blobs.sizeBytes(expected)) !== undefined;
@@ -83,7 +83,7 @@ class WriteSession implements AsyncDisposable {
       case COMMIT:
         return this.#commit(request);
       default:
-        throw new ManagerError(Code.InvalidArgument, `action ${request.action}: unknown: invalid argument`);
+        throw new ManagerError(Code.InvalidArgument, `action ${request.action}: unknown`);
     }
   }
 
@@ -137,7 +137,7 @@ class WriteSession implements AsyncDisposable {
 
 function parseByteCount(field: string, count: bigint): number {
   if (count >= 0n && count <= BigInt(Number.MAX_SAFE_INTEGER)) return Number(count);
-  throw new ManagerError(Code.InvalidArgument, `${field} ${count}: not a number of bytes: invalid argument`);
+  throw new ManagerError(Code.InvalidArgument, `${field} ${count}: not a number of bytes`);
 }
 
 function parseExpected({ expected }: Request): Digest | undefined {
