@@ -64,11 +64,11 @@ export class ContentCatalog {
    * An ingest has become a blob, or has turned out to be one that was there: false. Either way the blob joins the call's lease. Throws
    * FailedPrecondition if the ingest is not on record any more.
    */
-  commitIngest(call: NamespacedCall, { ref, backendRef }: IngestRecord, blob: NewBlob): boolean {
+  commitIngest(call: NamespacedCall, ingest: IngestRecord, blob: NewBlob): boolean {
     const nowNs = this.#nowNs();
     return this.#database.transaction(() => {
-      if (this.removeIngest(call.namespace, ref)?.backendRef !== backendRef) {
-        throw new ManagerError(Code.FailedPrecondition, `ref ${JSON.stringify(ref)}: ingest was aborted`);
+      if (!this.removeIngest(call.namespace, ingest)) {
+        throw new ManagerError(Code.FailedPrecondition, `ref ${JSON.stringify(ingest.ref)}: ingest was aborted`);
       }
       const created = this.blobs.create(call.namespace, { ...blob, createdAtNs: nowNs, updatedAtNs: nowNs });
       leaseResource(this.#database, call, "content", blob.digest);
@@ -76,11 +76,13 @@ export class ContentCatalog {
     });
   }
 
-  /** What was on record, if anything. */
-  removeIngest(namespace: string, ref: string): IngestRecord | undefined {
+  /** False if it is not on record any more; a later one of the same name is another. */
+  removeIngest(namespace: string, { ref, backendRef }: IngestRecord): boolean {
     return this.#database.transaction(() => {
+      if (this.ingests.find(namespace, ref)?.backendRef !== backendRef) return false;
+      this.ingests.delete(namespace, ref);
       this.#leases.forget(namespace, { type: "ingests", id: ref });
-      return this.ingests.delete(namespace, ref);
+      return true;
     });
   }
 

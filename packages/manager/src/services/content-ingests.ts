@@ -8,9 +8,7 @@ type Status = containerd.services.content.v1.Status;
 
 /** Content.Status. Throws NotFound. */
 export async function ingestStatus(host: ContentHost, namespace: string, ref: string): Promise<Status> {
-  const record = host.catalog.ingests.find(namespace, ref);
-  if (record === undefined) throw notFound(ref);
-  return toStatus(host, record);
+  return toStatus(host, requireIngest(host, namespace, ref));
 }
 
 /** Content.ListStatuses, in order of refs. */
@@ -20,12 +18,9 @@ export async function ingestStatuses(host: ContentHost, records: readonly Ingest
   return statuses;
 }
 
-/** Forget an ingest and what was received, from under its writer too; false if there was none. */
-export async function abortIngest(host: ContentHost, namespace: string, ref: string): Promise<boolean> {
-  const record = host.catalog.removeIngest(namespace, ref);
-  if (record === undefined) return false;
-  await host.files.abort(record.backendRef);
-  return true;
+/** Forget an ingest and what was received, from under its writer too. If it is not on record any more nothing happens. */
+export async function abortIngest(host: ContentHost, namespace: string, ingest: IngestRecord): Promise<void> {
+  if (host.catalog.removeIngest(namespace, ingest)) await host.files.abort(ingest.backendRef);
 }
 
 /** What answers say of an ingest. */
@@ -51,7 +46,9 @@ async function toStatus({ files }: ContentHost, record: IngestRecord): Promise<S
   return { ...statusFields(status), ref, expected: expected ?? "" };
 }
 
-/** No ingest has that name. */
-export function notFound(ref: string): ManagerError {
-  return new ManagerError(Code.NotFound, `ingest ${JSON.stringify(ref)}: not found`);
+/** Throws NotFound. */
+export function requireIngest({ catalog }: ContentHost, namespace: string, ref: string): IngestRecord {
+  const record = catalog.ingests.find(namespace, ref);
+  if (record === undefined) throw new ManagerError(Code.NotFound, `ingest ${JSON.stringify(ref)}: not found`);
+  return record;
 }

@@ -146,9 +146,11 @@ test("the first message names the ref, and needs no STAT", async (t) => {
   await call.end();
   await assert.rejects(new WriteCall(content, { namespace: "" }).send({ ref: "r" }), { code: Code.FailedPrecondition });
   await assert.rejects(new WriteCall(content, { namespace: "a/b" }).send({ ref: "r" }), { code: Code.InvalidArgument });
-  for (const bad of [{ expected: "md5:1" }, { total: -1n }, { action: 7 }]) {
-    await assert.rejects(new WriteCall(content).send({ ref: `bad`, ...bad }), { code: Code.InvalidArgument });
+  await assert.rejects(new WriteCall(content).send({ ref: "bad", action: 7 }), { code: Code.InvalidArgument });
+  for (const bad of [{ expected: "md5:1" }, { total: -1n }]) {
+    await assert.rejects(new WriteCall(content).send({ ref: "worse", ...bad }), { code: Code.InvalidArgument });
   }
+  await assert.rejects(content.client().status({ ref: "worse" }), { code: Code.NotFound });
   await new WriteCall(content).send({ action: COMMIT, ref: "r", data: HELLO });
   assert.equal((await content.client().info({ digest: DIGEST })).info?.size, 11n);
 });
@@ -366,4 +368,16 @@ test("under a lease what is written or met joins it; an unknown lease is NotFoun
     code: Code.NotFound,
   });
   assert.ok(existsSync(join(content.root, "blobs")));
+});
+
+test("a writer whose ingest was aborted has no say in the next one of that name", async (t) => {
+  const content = await open(t);
+  await ingest(content, HELLO);
+  const [before, next] = [new WriteCall(content), new WriteCall(content)];
+  await before.send({ action: STAT, ref: "again" });
+  await content.client().abort({ ref: "again" });
+  await next.send({ action: WRITE, ref: "again", data: Buffer.from("x") });
+  await assert.rejects(before.send({ action: STAT, expected: DIGEST }), { code: Code.AlreadyExists });
+  assert.equal((await content.client().status({ ref: "again" })).status?.offset, 1n);
+  assert.equal((await next.send({ action: COMMIT, offset: 1n })).digest, digestOf("x"));
 });

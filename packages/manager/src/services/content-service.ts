@@ -7,7 +7,7 @@ import { requireNamespace, type ServiceCall } from "../grpc/service-call.ts";
 import type { BlobRecord } from "../metadata/blobs.ts";
 import { parseFilters } from "../metadata/filters.ts";
 import type { ContentHost } from "./content-host.ts";
-import { abortIngest, ingestStatus, ingestStatuses, notFound } from "./content-ingests.ts";
+import { abortIngest, ingestStatus, ingestStatuses, requireIngest } from "./content-ingests.ts";
 import { writeContent } from "./content-write.ts";
 import { publishEvent } from "./publish-event.ts";
 
@@ -53,7 +53,8 @@ export function contentService(host: ContentHost): Implementation<typeof content
     },
     write: (requests, call) => writeContent(host, requests, call),
     async abort({ ref }, call) {
-      if (!(await abortIngest(host, requireNamespace(call), ref))) throw notFound(ref);
+      const namespace = requireNamespace(call);
+      await abortIngest(host, namespace, requireIngest(host, namespace, ref));
       return {};
     },
   };

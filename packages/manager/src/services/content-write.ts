@@ -25,7 +25,7 @@ export async function* writeContent(
   let session: WriteSession | undefined;
   try {
     for await (const request of requests) {
-      session ??= await WriteSession.open(host, { ...call, namespace }, request);
+      session ??= await WriteSession.open(host, { namespace, lease: call.lease, signal: call.signal }, request);
       yield await session.handle(request);
       if (request.action === COMMIT) return;
     }
@@ -53,7 +53,7 @@ class WriteSession implements AsyncDisposable {
   static async open(host: ContentHost, call: NamespacedCall, first: Request): Promise<WriteSession> {
     const { ref } = first;
     if (ref === "") throw new ManagerError(Code.InvalidArgument, "ref is empty");
-    const expected = parseExpected(first);
+    const [expected, totalBytes] = [parseExpected(first), parseByteCount("total", first.total)];
     using _ = expected === undefined ? undefined : host.files.blobs.pin(expected);
     const isOnDisk = expected !== undefined && (await host.files.blobs.sizeBytes(expected)) !== undefined;
     if (expected !== undefined && host.catalog.meet(call, expected)) throw alreadyExists(expected);
@@ -64,7 +64,7 @@ class WriteSession implements AsyncDisposable {
     const writer = await host.files.openIngest({
       backendRef: ingest.backendRef,
       ref,
-      totalBytes: parseByteCount("total", first.total),
+      totalBytes,
       algorithm: expected === undefined ? "sha256" : algorithmOf(expected),
       shared: isOnDisk ? expected : undefined,
       signal: call.signal,
@@ -98,7 +98,7 @@ class WriteSession implements AsyncDisposable {
     if (expected === undefined) return;
     this.#expected = expected;
     if (!this.#host.catalog.meet(this.#call, expected)) return;
-    await abortIngest(this.#host, this.#call.namespace, this.#ingest.ref);
+    await abortIngest(this.#host, this.#call.namespace, this.#ingest);
     throw alreadyExists(expected);
   }
 
