@@ -266,6 +266,7 @@ test("a layer over a limit is stopped early, with a clear error", async () => {
   await assert.rejects(unpack(bomb, { limits }), /layer: more than 1048576 bytes/);
   const many = Array.from({ length: 6 }, (_, index) => ({ name: String(index) }));
   await assert.rejects(unpack(many, { limits }), /layer: more than 5 members/);
+  await assert.rejects(unpack([{ name: "a/b/c/d/e/f" }], { limits }), /layer: more than 5 members/);
   (await unpack(many.slice(1), { limits }))[Symbol.dispose]();
 });
 

@@ -122,6 +122,7 @@ export class LayerWriter implements TarSink, Disposable {
 
   #makeParent(parts: readonly ByteString[]): void {
     const { libc, lowers, outside, whiteouts } = this.#options;
+    this.#options.meter.addEntry(); // a name of 4 KB is 2000 directories
     const path = toPath(parts);
     mkdirSync(toFsPath(path), { mode: 0o755 });
     whiteouts.wrote(path);

@@ -4,7 +4,7 @@ import { LayerError } from "./layer-error.ts";
 export interface LayerLimits {
   /** Of the uncompressed stream. */
   readonly bytes: number;
-  /** Members of the archive. */
+  /** Members of the archive, and directories that are made for them. */
   readonly entries: number;
 }
 
