@@ -90,29 +90,29 @@ test("what cannot be done has its code", async (t) => {
   await client.prepare({ snapshotter, key: "active" });
   await client.view({ snapshotter, key: "view", parent: "base" });
   const key = "new";
-  const cases: [Promise<unknown>, Code, RegExp][] = [
-    [client.prepare({ snapshotter, key, parent: "active" }), Code.InvalidArgument, /"active".*not committed/],
-    [client.prepare({ snapshotter, key, parent: "none" }), Code.NotFound, /^parent snapshot none does not exist/],
-    [client.prepare({ snapshotter, key: "view" }), Code.AlreadyExists, /"view": already exists$/],
-    [client.view({ snapshotter, key: "top" }), Code.AlreadyExists, /"top": already exists$/],
-    [client.prepare({ snapshotter, key: "" }), Code.InvalidArgument, /^key: empty/],
-    [client.mounts({ snapshotter, key: "base" }), Code.FailedPrecondition, /committed/],
-    [client.mounts({ snapshotter, key: "none" }), Code.NotFound, /^snapshot none does not exist: not found$/],
-    [client.remove({ snapshotter, key: "base" }), Code.FailedPrecondition, /cannot remove snapshot with child/],
-    [client.remove({ snapshotter, key: "none" }), Code.NotFound, /not found$/],
-    [client.commit({ snapshotter, key: "view", name: "n" }), Code.FailedPrecondition, /view/],
-    [client.commit({ snapshotter, key: "none", name: "n" }), Code.NotFound, /not found$/],
-    [client.commit({ snapshotter, key: "active", name: "base" }), Code.AlreadyExists, /"base": already exists$/],
-    [client.commit({ snapshotter, key: "active", name: "" }), Code.InvalidArgument, /^name: empty/],
-    [client.stat({ snapshotter: "", key }), Code.InvalidArgument, /^snapshotter argument missing/],
-    [client.stat({ snapshotter: "zfs", key }), Code.InvalidArgument, /^snapshotter not loaded: zfs/],
-    [client.cleanup({ snapshotter }), Code.Unimplemented, /not implemented$/],
-    [client.usage({ snapshotter, key: "none" }), Code.NotFound, /not found$/],
-    [bed.snapshots("").stat({ snapshotter, key }), Code.FailedPrecondition, /^namespace is required/],
-    [bed.snapshots("other").stat({ snapshotter, key: "base" }), Code.NotFound, /not found$/],
-    [collect(client.list({ snapshotter, filters: ["kind=x"] })), Code.Unknown, /filters\[0\]/],
+  const cases: [() => Promise<unknown>, Code, RegExp][] = [
+    [() => client.prepare({ snapshotter, key, parent: "active" }), Code.InvalidArgument, /"active".*not committed/],
+    [() => client.prepare({ snapshotter, key, parent: "none" }), Code.NotFound, /^parent snapshot none does not exist/],
+    [() => client.prepare({ snapshotter, key: "view" }), Code.AlreadyExists, /"view": already exists$/],
+    [() => client.view({ snapshotter, key: "top" }), Code.AlreadyExists, /"top": already exists$/],
+    [() => client.prepare({ snapshotter, key: "" }), Code.InvalidArgument, /^key: empty/],
+    [() => client.mounts({ snapshotter, key: "base" }), Code.FailedPrecondition, /committed/],
+    [() => client.mounts({ snapshotter, key: "none" }), Code.NotFound, /^snapshot none does not exist: not found$/],
+    [() => client.remove({ snapshotter, key: "base" }), Code.FailedPrecondition, /cannot remove snapshot with child/],
+    [() => client.remove({ snapshotter, key: "none" }), Code.NotFound, /not found$/],
+    [() => client.commit({ snapshotter, key: "view", name: "n" }), Code.FailedPrecondition, /view/],
+    [() => client.commit({ snapshotter, key: "none", name: "n" }), Code.NotFound, /not found$/],
+    [() => client.commit({ snapshotter, key: "active", name: "base" }), Code.AlreadyExists, /"base": already exists$/],
+    [() => client.commit({ snapshotter, key: "active", name: "" }), Code.InvalidArgument, /^name: empty/],
+    [() => client.stat({ snapshotter: "", key }), Code.InvalidArgument, /^snapshotter argument missing/],
+    [() => client.stat({ snapshotter: "zfs", key }), Code.InvalidArgument, /^snapshotter not loaded: zfs/],
+    [() => client.cleanup({ snapshotter }), Code.Unimplemented, /not implemented$/],
+    [() => client.usage({ snapshotter, key: "none" }), Code.NotFound, /not found$/],
+    [() => bed.snapshots("").stat({ snapshotter, key }), Code.FailedPrecondition, /^namespace is required/],
+    [() => bed.snapshots("other").stat({ snapshotter, key: "base" }), Code.NotFound, /not found$/],
+    [() => collect(client.list({ snapshotter, filters: ["kind=x"] })), Code.Unknown, /filters\[0\]/],
   ];
-  for (const [call, code, message] of cases) await assert.rejects(call, { code, message });
+  for (const [call, code, message] of cases) await assert.rejects(call(), { code, message });
   assert.equal((await client.stat({ snapshotter, key: "active" })).info?.kind, ACTIVE);
 });
 
