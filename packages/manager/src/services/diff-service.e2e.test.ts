@@ -1,7 +1,17 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, linkSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { gzipSync, zstdCompressSync } from "node:zlib";
@@ -73,6 +83,13 @@ function mounted(
   const type = mount.type === "bind" ? [] : ["-t", mount.type];
   execFileSync("mount", [...type, mount.source, "-o", options, path]);
   return { path, [Symbol.dispose]: () => void execFileSync("umount", [path]) };
+}
+
+/** Directories below each other, further than a path can say. */
+function makeTooDeep(root: string): void {
+  const chains = ["x", "y"].map((name) => join(root, name, ...Array<string>(10).fill("d".repeat(250))));
+  for (const path of chains) mkdirSync(path, { recursive: true });
+  renameSync(join(root, "y"), join(chains[0] ?? "", "y"));
 }
 
 const PLAIN: Packed = [OCI, (tar) => tar];
@@ -167,6 +184,12 @@ test("what Apply cannot do has its code; a blob that was changed on disk is not 
     ],
   ];
   for (const [call, code, message] of cases) await assert.rejects(call(), { code, message });
+  writeFileSync(join(bed.scratch, "a"), Buffer.alloc(1 << 20, 1));
+  makeTooDeep(bed.scratch);
+  const tooDeep = [{ type: "bind", source: bed.scratch, options: ["rbind"] }];
+  const failing = diffs.diff({ left: [], right: tooDeep, mediaType: OCI });
+  await assert.rejects(failing, { code: Code.Unknown, message: /^failed to compare: ENAMETOOLONG/ });
+  assert.deepEqual((await bed.content.client().listStatuses({})).statuses, [], "no half of a layer is left");
   const path = bed.content.host.files.blobs.path(parseDigest("digest", diff.digest));
   rmSync(path);
   writeFileSync(path, makeTar([{ name: "a", content: "evil" }]));

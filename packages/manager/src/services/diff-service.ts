@@ -77,16 +77,25 @@ async function diff(host: DiffHost, request: DiffRequest, call: ServiceCall): Pr
   const { left, right, sourceDateEpoch } = request;
   if (right.length === 0) throw new ManagerError(Code.InvalidArgument, "right: no mounts");
   const latestSeconds = sourceDateEpoch === undefined ? undefined : Number(sourceDateEpoch.seconds);
-  await using upload = new ContentUpload(host.content.write, request.ref || `diff-${randomUUID()}`, call);
-  let result: DiffResult;
+  const ref = request.ref || `diff-${randomUUID()}`;
+  const upload = new ContentUpload(host.content.write, ref, call);
   try {
     const job = { kind: "diff", left, right, compression, latestSeconds } as const;
-    result = await host.threads.run(job, { signal: call.signal, write: (chunk) => upload.write(chunk) });
+    const result = await host.threads.run(job, { signal: call.signal, write: (chunk) => upload.write(chunk) });
+    await store(host, upload, result, request.labels, call);
+    return { mediaType, digest: result.digest, size: BigInt(result.sizeBytes) };
   } catch (error) {
+    await discard(host, upload, ref, call);
     throw toLayerStatus("failed to compare", error);
+  } finally {
+    await upload[Symbol.asyncDispose]();
   }
-  await store(host, upload, result, request.labels, call);
-  return { mediaType, digest: result.digest, size: BigInt(result.sizeBytes) };
+}
+
+/** Half a layer is of no use: the next try does not go on with it. Undo never hides the first error. */
+async function discard(host: DiffHost, upload: ContentUpload, ref: string, call: ServiceCall): Promise<void> {
+  await upload[Symbol.asyncDispose]();
+  await Promise.resolve(host.content.abort({ ref }, call)).catch(() => {});
 }
 
 /** A blob that is there already only lacks the label. */
