@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { Code, ManagerError } from "../errors/manager-error.ts";
 import { BlobFiles } from "./blob-files.ts";
 import type { Digest, DigestAlgorithm } from "./digest.ts";
-import { IngestDirectory, type IngestStatus } from "./ingest-directory.ts";
+import { IngestDirectory, type IngestStatus, ingestKey } from "./ingest-directory.ts";
 import { IngestWriter } from "./ingest-writer.ts";
 
 const INGEST_KEY = /^[0-9a-f]{64}$/;
@@ -24,29 +24,37 @@ export interface OpenIngest {
   readonly signal?: AbortSignal;
 }
 
+/** Keeps other processes from writing an ingest. */
+export interface IngestLock {
+  /** By `ingestKey`; undefined if another process writes it. */
+  take(key: string): Disposable | undefined;
+}
+
 /**
  * The bytes of the content store under one root: blobs and ingests. Knows no namespaces, labels or leases. A kill at any moment
- * leaves whole blobs and ingests that can be resumed. One process at a time.
+ * leaves whole blobs and ingests that can be resumed. One process at a time, or several with an `IngestLock`; sweeps want one.
  */
 export class ContentFiles {
   readonly blobs: BlobFiles;
   readonly #ingests: string;
   readonly #nowNs: () => bigint;
+  readonly #lock: IngestLock | undefined;
   /** By backend ref; undefined while one opens. */
   readonly #writers = new Map<string, IngestWriter | undefined>();
 
-  private constructor(blobs: BlobFiles, ingests: string, nowNs: () => bigint) {
+  private constructor(blobs: BlobFiles, ingests: string, nowNs: () => bigint, lock: IngestLock | undefined) {
     this.blobs = blobs;
+    this.#lock = lock;
     this.#ingests = ingests;
     this.#nowNs = nowNs;
   }
 
   /** Make the folders that are missing. `nowNs` is the clock, in nanoseconds since 1970. */
-  static async open(root: string, nowNs: () => bigint): Promise<ContentFiles> {
+  static async open(root: string, nowNs: () => bigint, lock?: IngestLock): Promise<ContentFiles> {
     await mkdir(root, { recursive: true, mode: 0o700 });
     const ingests = join(root, "ingest");
     await mkdir(ingests, { recursive: true, mode: 0o755 });
-    return new ContentFiles(await BlobFiles.open(join(root, "blobs")), ingests, nowNs);
+    return new ContentFiles(await BlobFiles.open(join(root, "blobs")), ingests, nowNs, lock);
   }
 
   /** Become the one writer, until the result is disposed. Unavailable if there is one; clients try again. */
@@ -54,7 +62,11 @@ export class ContentFiles {
     const { backendRef, ref, totalBytes, algorithm, shared, signal } = request;
     this.refuseSecondWriter(backendRef, ref);
     this.#writers.set(backendRef, undefined);
-    const release = (): void => void this.#writers.delete(backendRef);
+    let held: Disposable | undefined;
+    const release = () => {
+      held?.[Symbol.dispose]();
+      this.#writers.delete(backendRef);
+    };
     const place = {
       ref,
       directory: this.#directory(backendRef),
@@ -64,6 +76,8 @@ export class ContentFiles {
       signal,
     };
     try {
+      held = this.#lock?.take(ingestKey(backendRef));
+      if (this.#lock !== undefined && held === undefined) throw locked(ref);
       const writer =
         shared === undefined
           ? await IngestWriter.open(place, totalBytes, release)
@@ -78,8 +92,7 @@ export class ContentFiles {
 
   /** Throws Unavailable while there is a writer. `ref` is the client's name. */
   refuseSecondWriter(backendRef: string, ref: string): void {
-    if (!this.#writers.has(backendRef)) return;
-    throw new ManagerError(Code.Unavailable, `ref ${JSON.stringify(ref)} locked by another writer`);
+    if (this.#writers.has(backendRef)) throw locked(ref);
   }
 
   /** Whether somebody writes it, or is about to. */
@@ -113,4 +126,8 @@ export class ContentFiles {
   #directory(backendRef: string): IngestDirectory {
     return new IngestDirectory(this.#ingests, backendRef);
   }
+}
+
+function locked(ref: string): ManagerError {
+  return new ManagerError(Code.Unavailable, `ref ${JSON.stringify(ref)} locked by another writer`);
 }

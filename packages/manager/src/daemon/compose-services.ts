@@ -1,4 +1,5 @@
 import type { Directories } from "../bundles/directories.ts";
+import { rootLayout } from "../bundles/root-layout.ts";
 import { type BoundService, bindService } from "../grpc/bound-service.ts";
 import { inProcessServices } from "../grpc/in-process.ts";
 import { type Implementations, SERVICE_TABLES, type Services } from "../grpc/services.ts";
@@ -28,7 +29,7 @@ import { readRuntimeInfo } from "../shims/runtime-info.ts";
 import type { ShimHost } from "../tasks/task-host.ts";
 import type { TaskRegistry } from "../tasks/task-registry.ts";
 import { shimLogSink } from "./log-shim.ts";
-import { rootLayout, type Stores } from "./open-stores.ts";
+import type { Stores } from "./open-stores.ts";
 
 /** What the services are made of. */
 export interface Parts {
@@ -56,7 +57,7 @@ export function composeServices({ dirs, stores, shims, tasks, version, uuid, log
       uuid,
       plugins: managerPlugins({
         snapshotterRoot: rootLayout.snapshots(dirs.root),
-        snapshotterCapabilities: ["remap-ids"],
+        snapshotterCapabilities: [], // no "remap-ids": mounts carry no uidmap, so that any shim can make them
       }),
       runtimeInfo: async (runtime, options, signal) =>
         readRuntimeInfo(

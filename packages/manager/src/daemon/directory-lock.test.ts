@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { loadSyscalls } from "../host/syscalls.ts";
 import { temporaryDirectory } from "../testing/temporary-directory.ts";
-import { lockDirectory } from "./directory-lock.ts";
+import { lockDirectory, shareDirectory, tryLockDirectory } from "./directory-lock.ts";
 
 test("one at a time; the other is told who has it; free again when disposed", async () => {
   using directory = temporaryDirectory();
@@ -30,4 +30,22 @@ test("a holder that was killed holds nothing", async () => {
   const { signal } = spawnSync(process.execPath, ["--input-type=module", "-e", script], { timeout: 20_000 });
   assert.equal(signal, "SIGKILL");
   await using _held = await lockDirectory(directory.path, loadSyscalls());
+});
+
+test("commands share it, a daemon does not; garbage is collected only by the last one", async () => {
+  using directory = temporaryDirectory();
+  const syscalls = loadSyscalls();
+  const first = await shareDirectory(directory.path, syscalls);
+  const second = await shareDirectory(directory.path, syscalls);
+  await assert.rejects(lockDirectory(directory.path, syscalls), {
+    code: 9,
+    message: /another trimaran command uses it/,
+  });
+  await first[Symbol.asyncDispose]();
+  assert.equal(await tryLockDirectory(directory.path, syscalls), undefined);
+  await second[Symbol.asyncDispose]();
+  const alone = await tryLockDirectory(directory.path, syscalls);
+  assert.notEqual(alone, undefined);
+  await assert.rejects(shareDirectory(directory.path, syscalls), { code: 9 });
+  await alone?.[Symbol.asyncDispose]();
 });

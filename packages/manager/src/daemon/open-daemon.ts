@@ -7,6 +7,7 @@ import { requireSocketPath } from "../grpc/unix-socket.ts";
 import { once } from "../host/once.ts";
 import { loadSyscalls } from "../host/syscalls.ts";
 import { ContainerRecords } from "../metadata/containers.ts";
+import { noteLostExit } from "../services/note-exit.ts";
 import { readServerId } from "../services/server-id.ts";
 import { recoverTasks } from "../tasks/recover-tasks.ts";
 import type { ShimHost } from "../tasks/task-host.ts";
@@ -60,16 +61,18 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 /** The tasks that an earlier daemon has left, and those to come. */
 async function openTasks({ log }: DaemonOptions, stores: Stores, shims: ShimHost): Promise<TaskRegistry> {
   const place = ({ namespace, id }: Bundle) => ({ namespace, id });
+  const containers = new ContainerRecords(stores.database);
   const registry = new TaskRegistry(shims, {
     publish: (event) => stores.events.publish(event),
+    lost: (bundle, exit) => noteLostExit(containers, bundle, exit),
     failed: (msg, bundle, error) => log.error(msg, { ...place(bundle), error: messageOf(error) }),
   });
-  const containers = new ContainerRecords(stores.database);
   await recoverTasks(shims, registry, {
     runtimeOf: (namespace, id) => runtimeOf(containers, namespace, id),
     logOf: ({ namespace, id }) => shimLogSink(log, namespace, id),
     lost: (bundle, error) =>
       log.warning("shim is gone", { ...place(bundle), error: error === undefined ? undefined : messageOf(error) }),
+    ended: (bundle, exit) => noteLostExit(containers, bundle, exit),
   });
   return registry;
 }

@@ -1,6 +1,7 @@
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Directories } from "../bundles/directories.ts";
+import { rootLayout, SNAPSHOTTER } from "../bundles/root-layout.ts";
 import { ContentFiles } from "../content/content-files.ts";
 import { messageOf } from "../errors/manager-error.ts";
 import { EventExchange } from "../events/event-exchange.ts";
@@ -13,16 +14,6 @@ import { SnapshotRecords } from "../metadata/snapshots.ts";
 import { SnapshotDirectories } from "../overlay/snapshot-directories.ts";
 import type { Snapshotter } from "../services/snapshots-host.ts";
 
-/** The name of the one snapshotter that we have. */
-export const SNAPSHOTTER = "overlayfs";
-
-/** Where things are below the root; containerd's names, but for the database. */
-export const rootLayout = {
-  database: (root: string) => join(root, "io.containerd.metadata.v1.sqlite", "meta.db"),
-  content: (root: string) => join(root, "io.containerd.content.v1.content"),
-  snapshots: (root: string) => join(root, "io.containerd.snapshotter.v1.overlayfs"),
-} as const;
-
 /** Everything that is kept, and what looks after it. */
 export interface Stores {
   readonly database: Database;
@@ -30,16 +21,18 @@ export interface Stores {
   readonly snapshotters: ReadonlyMap<string, Snapshotter>;
   readonly threads: LayerThreads;
   readonly events: EventExchange;
-  readonly collection: CollectionScheduler;
+  readonly collection: Pick<CollectionScheduler, "changed" | "deleted" | "collect">;
   /** An empty folder for what lives no longer than a call. */
   readonly scratch: string;
   /** The clock, in nanoseconds since 1970. */
   readonly nowNs: () => bigint;
 }
 
-/** Open what is kept under the root; `undo` closes it, last opened first. */
+/** The clock, in nanoseconds since 1970. */
+export const nowNs = (): bigint => BigInt(Date.now()) * 1_000_000n;
+
+/** Open what is kept under the root, for this process alone; `undo` closes it, last opened first. */
 export async function openStores(dirs: Directories, log: Logger, undo: AsyncDisposableStack): Promise<Stores> {
-  const nowNs = () => BigInt(Date.now()) * 1_000_000n;
   const events = new EventExchange();
   const [scratch, mountRoot] = [join(dirs.state, "scratch"), join(dirs.state, "mounts")];
   await rm(scratch, { recursive: true, force: true }); // of a daemon that was killed

@@ -32,8 +32,8 @@ export interface Syscalls {
   umount(path: string): boolean;
   /** An exclusive lock on an open file, for as long as it is open. Waits on a thread of the pool. */
   flock(fd: number): Promise<void>;
-  /** The same without waiting; false if another open file has it. */
-  tryFlock(fd: number): boolean;
+  /** The same without waiting, or shared with others who share; false if another open file's lock is in the way. */
+  tryFlock(fd: number, kind?: "exclusive" | "shared"): boolean;
   /** Put a terminal into raw mode (cfmakeraw: Node's own leaves output processing on). The result takes it back. */
   rawTerminal(fd: number): Disposable;
 }
@@ -41,6 +41,7 @@ export interface Syscalls {
 const AT_FDCWD = -100;
 const MNT_DETACH = 2;
 const UMOUNT_NOFOLLOW = 8;
+const LOCK_SH = 1;
 const LOCK_EX = 2;
 const LOCK_NB = 4;
 const TCSADRAIN = 1;
@@ -107,9 +108,9 @@ export function loadSyscalls(): Syscalls {
       check(tcsetattr(fd, TCSADRAIN, raw), "tcsetattr", "terminal");
       return { [Symbol.dispose]: () => void tcsetattr(fd, TCSADRAIN, saved) };
     },
-    tryFlock: (fd) => {
+    tryFlock: (fd, kind = "exclusive") => {
       try {
-        check(flock(fd, LOCK_EX | LOCK_NB), "flock", "lock");
+        check(flock(fd, (kind === "shared" ? LOCK_SH : LOCK_EX) | LOCK_NB), "flock", "lock");
         return true;
       } catch (error) {
         if (errnoOf(error) === "EAGAIN" || errnoOf(error) === "EWOULDBLOCK") return false;

@@ -31,7 +31,7 @@ const INDEX_PARAMETER = "/sys/module/overlay/parameters/index";
 
 /**
  * Directories of overlayfs snapshots: `<root>/snapshots/<id>/fs`, and `work` for active ones. Knows no namespaces, names or labels.
- * A directory appears whole, by a rename. One process at a time.
+ * A directory appears whole, by a rename.
  */
 export class SnapshotDirectories implements SnapshotterDriver {
   readonly #folder: string;
@@ -44,14 +44,14 @@ export class SnapshotDirectories implements SnapshotterDriver {
     this.#overlayOptions = overlayOptions;
   }
 
-  /** Make the folders that are missing and remove what a crash has left half made. */
-  static async open(root: string, threads: LayerThreads): Promise<SnapshotDirectories> {
+  /** Make the folders that are missing and remove what a crash has left half made, unless other processes may be making it. */
+  static async open(root: string, threads: LayerThreads, isShared = false): Promise<SnapshotDirectories> {
     const folder = join(root, "snapshots");
     for (const path of [root, folder]) {
       await mkdir(path, { recursive: true, mode: 0o700 });
       await chmod(path, 0o700);
     }
-    const left = (await readdir(folder)).filter((name) => name.startsWith(NEW));
+    const left = isShared ? [] : (await readdir(folder)).filter((name) => name.startsWith(NEW));
     await Promise.all(left.map((name) => rm(join(folder, name), { recursive: true, force: true })));
     return new SnapshotDirectories(folder, threads, overlayOptions());
   }

@@ -38,6 +38,7 @@ function openTasks(directory: string, runtime: string, options?: google.protobuf
       events.push(event);
       if (event.topic === "/tasks/delete") heard.resolve();
     },
+    lost: () => {},
     failed: (...all) => void failures.push(all),
   });
   const service = tasksService({
@@ -57,6 +58,7 @@ function openTasks(directory: string, runtime: string, options?: google.protobuf
       runtimeOf: () => runtime,
       logOf: () => () => {},
       lost: (...all) => void (all[1] !== undefined && failures.push(all)),
+      ended: () => {},
     });
   const bundle = join(layout.bundles(dirs, parseIdentifier("namespace", "ns")), "web");
   const work = join(layout.bundleWorks(dirs, parseIdentifier("namespace", "ns")), "web");

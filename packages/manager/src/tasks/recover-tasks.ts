@@ -5,6 +5,7 @@ import { layout } from "../bundles/directories.ts";
 import { type Identifier, parseIdentifier } from "../bundles/identifier.ts";
 import { errnoOf } from "../errors/manager-error.ts";
 import { eachLimited } from "../host/each-limited.ts";
+import type { ExitRecord } from "../shims/delete-shim.ts";
 import { type LogSink, openShimLog } from "../shims/shim-log.ts";
 import { reconnectShim } from "./reconnect-shim.ts";
 import { cleanUpShim } from "./shim-process.ts";
@@ -21,6 +22,8 @@ export interface Recovery {
   logOf(bundle: Bundle): LogSink;
   /** A shim was not there any more, or could not be cleaned up. */
   lost(bundle: Bundle, error?: unknown): void;
+  /** What the `delete` command of a shim that is gone has said of its task's end. */
+  ended(bundle: Bundle, exit: ExitRecord): void;
 }
 
 /**
@@ -49,7 +52,7 @@ async function recoverTask(host: ShimHost, registry: TaskRegistry, recovery: Rec
     return;
   }
   recovery.lost(bundle);
-  await cleanUpShim(host, bundle, recovery.runtimeOf(bundle.namespace, bundle.id));
+  recovery.ended(bundle, await cleanUpShim(host, bundle, recovery.runtimeOf(bundle.namespace, bundle.id)));
 }
 
 async function removedEmpty(path: string): Promise<boolean> {

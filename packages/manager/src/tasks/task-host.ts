@@ -1,3 +1,4 @@
+import type { Bundle } from "../bundles/bundle.ts";
 import type { Directories } from "../bundles/directories.ts";
 import type { Identifier } from "../bundles/identifier.ts";
 import type { Syscalls } from "../host/syscalls.ts";
@@ -13,6 +14,11 @@ export interface ShimHost {
   readonly shimDirectories: readonly string[];
   /** libc, loaded at the first use. */
   readonly syscalls: () => Syscalls;
+  /**
+   * Keep other processes from making, ending or cleaning up a task, until disposed. Undefined where one process has all tasks: a
+   * daemon.
+   */
+  readonly lockTask?: (bundle: Bundle) => Promise<AsyncDisposable>;
   /** See to it that some process serves the events socket. */
   readonly serveEvents: () => Promise<void>;
   readonly trace: StepListener;

@@ -2,6 +2,7 @@ import type { Bundle } from "../bundles/bundle.ts";
 import { Code, hasCode, ManagerError } from "../errors/manager-error.ts";
 import type { ShimEvent } from "../events/event-exchange.ts";
 import { Lanes } from "../host/lanes.ts";
+import { pathExists } from "../host/path-exists.ts";
 import { type ExitRecord, toExitRecord } from "../shims/delete-shim.ts";
 import type { ShimConnection } from "../shims/shim-connection.ts";
 import { createTask, type NewTask, shutDown } from "./create-task.ts";
@@ -10,6 +11,8 @@ import { cleanUpShim } from "./shim-process.ts";
 import { inStep } from "./step-error.ts";
 import { isClosed } from "./task.ts";
 import type { ShimHost } from "./task-host.ts";
+
+const UNKNOWN_END: ExitRecord = { pid: 0, status: 255, exitedAtNs: 0n };
 
 /** A task on record: its shim is connected, or was until a moment ago. */
 export interface RunningTask {
@@ -23,6 +26,8 @@ export interface RunningTask {
 export interface TaskListener {
   /** Of a task whose shim has died; while a shim lives it publishes its events itself. */
   publish(event: ShimEvent): void;
+  /** How a task ended whose shim has died: nobody can ask the shim any more. */
+  lost(bundle: Bundle, exit: ExitRecord): void;
   /** Cleaning up after a shim has failed. */
   failed(message: string, bundle: Bundle, error: unknown): void;
 }
@@ -56,7 +61,7 @@ export class TaskRegistry implements Disposable {
   /** Start a shim and let it create the task; the pid. Throws AlreadyExists, StepError. */
   create(task: NewTask): Promise<number> {
     const { bundle } = task;
-    return this.#lanes.run(keyOf(bundle), async () => {
+    return this.#alone(bundle, async () => {
       if (this.#tasks.has(keyOf(bundle))) {
         throw new ManagerError(Code.AlreadyExists, `task ${bundle.id}: already exists`);
       }
@@ -78,7 +83,9 @@ export class TaskRegistry implements Disposable {
    */
   delete(namespace: string, id: string): Promise<ExitRecord> {
     const key = keyOf({ namespace, id });
-    return this.#lanes.run(key, async () => {
+    const known = this.#tasks.get(key);
+    if (known === undefined) return Promise.reject(new ManagerError(Code.NotFound, `task ${id} not found`));
+    return this.#alone(known.bundle, async () => {
       const task = this.#tasks.get(key);
       if (task === undefined) throw new ManagerError(Code.NotFound, `task ${id} not found`);
       const answer = await inStep("delete task", () => task.connection.task.delete({ id })).catch((error: unknown) => {
@@ -106,10 +113,18 @@ export class TaskRegistry implements Disposable {
     this.#tasks.clear();
   }
 
+  /** One thing at a time per task, in this process and, where there are others, in those. */
+  #alone<T>(bundle: Bundle, work: () => Promise<T>): Promise<T> {
+    return this.#lanes.run(keyOf(bundle), async () => {
+      await using _lock = await this.#host.lockTask?.(bundle);
+      return work();
+    });
+  }
+
   async #closed(task: RunningTask): Promise<void> {
     if (this.#released.has(task)) return;
     try {
-      await this.#lanes.run(keyOf(task.bundle), async () => {
+      await this.#alone(task.bundle, async () => {
         if (!this.#released.has(task)) await this.#lost(task);
       });
     } catch (error) {
@@ -121,12 +136,19 @@ export class TaskRegistry implements Disposable {
   async #lost(task: RunningTask): Promise<ExitRecord> {
     this.#released.add(task);
     try {
+      if (await this.#isCleanedUp(task.bundle)) return UNKNOWN_END;
       const exit = await this.#cleanUp(task);
+      this.#listener.lost(task.bundle, exit);
       for (const event of lostTaskEvents(task.bundle, exit)) this.#listener.publish(event);
       return exit;
     } finally {
       this.#tasks.delete(keyOf(task.bundle));
     }
+  }
+
+  /** By another process, which has told how the task ended. */
+  async #isCleanedUp(bundle: Bundle): Promise<boolean> {
+    return this.#host.lockTask !== undefined && !(await pathExists(bundle.path));
   }
 
   async #cleanUp({ bundle, log }: RunningTask): Promise<ExitRecord> {
