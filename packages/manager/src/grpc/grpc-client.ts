@@ -11,7 +11,7 @@ import type { MethodDescriptor, ServiceDescriptor } from "@trimaran/proto";
 import { parseIdentifier } from "../bundles/identifier.ts";
 import { Code, messageOf, StatusError } from "../errors/manager-error.ts";
 import { CallScope } from "./call-scope.ts";
-import { MESSAGE_LIMITS } from "./message-limits.ts";
+import { MAX_MESSAGE_BYTES, WINDOW_BYTES } from "./message-limits.ts";
 import { canceled } from "./race-abort.ts";
 import type { CallOptions, ServiceClient } from "./service-client.ts";
 import { SERVICE_TABLES, type Services } from "./services.ts";
@@ -21,12 +21,14 @@ type Method = MethodDescriptor<unknown, unknown>;
 type Incoming = ClientReadableStream<unknown> | ClientDuplexStream<Buffer, unknown>;
 
 const CHANNEL = {
-  ...MESSAGE_LIMITS,
+  "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
+  "grpc.max_send_message_length": MAX_MESSAGE_BYTES,
+  "grpc.enable_channelz": 0,
   "grpc.default_authority": "localhost",
   "grpc.enable_retries": 0, // they keep a copy of every message
   "grpc.service_config_disable_resolution": 1,
   "grpc.use_local_subchannel_pool": 1, // so that close closes
-  "grpc-node.flow_control_window": 4 << 20,
+  "grpc-node.flow_control_window": WINDOW_BYTES,
 };
 
 /** A connection to a manager, or to a real containerd, for the calls of one namespace. */

@@ -1,20 +1,15 @@
-import { setImmediate } from "node:timers/promises";
 import {
-  type ConnectionInjector,
-  Server,
-  ServerCredentials,
-  type ServerDuplexStream,
-  type ServerReadableStream,
-  type ServerUnaryCall,
-  type ServerWritableStream,
-  type sendUnaryData,
-} from "@grpc/grpc-js";
+  type IncomingHttpHeaders,
+  performServerHandshake,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+} from "node:http2";
+import type { Socket } from "node:net";
 import { Code, StatusError } from "../errors/manager-error.ts";
 import type { BoundMethod, BoundService } from "./bound-service.ts";
-import { MESSAGE_LIMITS } from "./message-limits.ts";
-import { canceled, raceAbort } from "./race-abort.ts";
-import { type GrpcCall, OpenCall } from "./server-call.ts";
-import type { ServiceCall } from "./service-call.ts";
+import { WINDOW_BYTES } from "./message-limits.ts";
+import { raceAbort } from "./race-abort.ts";
+import { ServerCall } from "./server-call.ts";
 import { toStatus } from "./status.ts";
 import { listenOnSocket } from "./unix-socket.ts";
 
@@ -33,121 +28,130 @@ export interface GrpcServerOptions {
  */
 export async function serveGrpc(options: GrpcServerOptions): Promise<AsyncDisposable> {
   await using undo = new AsyncDisposableStack();
-  const server = undo.use(new GrpcServer(options.report));
-  for (const method of options.services.flatMap((service) => [...service.values()])) server.register(method);
-  undo.use(await listenOnSocket(options.path, (socket) => server.injector.injectConnection(socket)));
+  const server = undo.use(new GrpcServer(options));
+  undo.use(await listenOnSocket(options.path, (socket) => server.take(socket)));
   return undo.move();
 }
 
-type Answering = ServerWritableStream<unknown, Buffer> | ServerDuplexStream<unknown, Buffer>;
-type Asking = ServerReadableStream<unknown, Buffer> | ServerDuplexStream<unknown, Buffer>;
-type GrpcHandler = Parameters<typeof Server.prototype.register<unknown, Buffer>>[1];
-type Done = sendUnaryData<Buffer>;
-type Fail = (status: { readonly code: Code; readonly details: string }) => void;
+/**
+ * gRPC over node:http2. Go's clients reset a stream as soon as they have read enough: the limit of Node against floods of resets
+ * would end a connection after a thousand reads, and who reaches the socket is trusted anyway.
+ */
+const SESSION = {
+  settings: { initialWindowSize: WINDOW_BYTES },
+  streamResetBurst: 1e9,
+  streamResetRate: 1e9,
+  maxSessionMemory: 1024, // MiB; at the limit new streams are refused
+};
+/** From the end of the last handler to the end of connections that do not close: their statuses are on the way. */
+const LINGER_MS = 250;
 
-/** grpc-js's server with our codec, our cancellation and our errors. */
 class GrpcServer implements AsyncDisposable {
-  readonly #server = unlimitedResets(new Server(MESSAGE_LIMITS));
-  readonly injector: ConnectionInjector = this.#server.createConnectionInjector(ServerCredentials.createInsecure());
+  readonly #methods: ReadonlyMap<string, BoundMethod>;
   readonly #report: GrpcServerOptions["report"];
-  readonly #open = new Map<OpenCall, Promise<void>>();
+  readonly #sessions = new Set<ServerHttp2Session>();
+  /** Calls with all that works for them. */
+  readonly #open = new Map<ServerCall, Promise<unknown>>();
 
-  constructor(report: GrpcServerOptions["report"]) {
+  /** Throws TypeError if a method is served twice. */
+  constructor({ services, report }: GrpcServerOptions) {
+    const methods = services.flatMap((service) => [...service.values()]);
+    this.#methods = new Map(methods.map((method) => [method.path, method]));
+    if (this.#methods.size < methods.length) throw new TypeError("a service is served twice");
     this.#report = report;
   }
 
-  register(method: BoundMethod): void {
-    const { clientStreaming, serverStreaming } = method.descriptor;
-    if (serverStreaming) {
-      const plain = (call: ServerWritableStream<unknown, Buffer>) => this.#stream(method, call, () => call.request);
-      const both = (call: ServerDuplexStream<unknown, Buffer>) =>
-        this.#stream(method, call, (signal) => requestsOf(call, signal));
-      this.#add(method, clientStreaming ? both : plain, clientStreaming ? "bidi" : "serverStream");
-      return;
-    }
-    const plain = (call: ServerUnaryCall<unknown, Buffer>, done: Done) =>
-      this.#unary(method, call, () => call.request, done);
-    const stream = (call: ServerReadableStream<unknown, Buffer>, done: Done) =>
-      this.#unary(method, call, (signal) => requestsOf(call, signal), done);
-    this.#add(method, clientStreaming ? stream : plain, clientStreaming ? "clientStream" : "unary");
+  /** Serve a connection. */
+  take(socket: Socket): void {
+    socket.on("error", () => {});
+    const session = performServerHandshake(socket, SESSION);
+    session.on("error", () => {});
+    session.on("connect", () => session.setLocalWindowSize(WINDOW_BYTES));
+    session.on("stream", (stream, headers, _flags, rawHeaders) => this.#serve(stream, headers, rawHeaders));
+    session.on("close", () => this.#sessions.delete(session));
+    this.#sessions.add(session);
   }
 
   /** Abort what is open, wait until its handlers have ended, and close the connections. */
   async [Symbol.asyncDispose](): Promise<void> {
     for (const call of this.#open.keys()) call.abort(new StatusError(Code.Unavailable, "server is stopping"));
     await Promise.all(this.#open.values());
-    this.#server.forceShutdown();
+    await Promise.all([...this.#sessions].map(close));
   }
 
-  #add(method: BoundMethod, handler: GrpcHandler, kind: string): void {
-    const decode = (bytes: Buffer) => method.descriptor.request.decode(bytes);
-    const isNew = this.#server.register(method.path, handler, (bytes: Buffer) => bytes, decode, kind);
-    if (!isNew) throw new TypeError(`${method.path} is served twice`);
+  #serve(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, rawHeaders: readonly string[]): void {
+    if (headers[":method"] !== "POST" || !headers["content-type"]?.startsWith("application/grpc")) {
+      stream.on("error", () => {});
+      stream.respond({ ":status": 415 }, { endStream: true });
+      return;
+    }
+    const call = new ServerCall(stream, headers, rawHeaders);
+    const path = headers[":path"] ?? "";
+    const method = this.#methods.get(path);
+    if (method === undefined) {
+      call.end(Code.Unimplemented, `unknown method ${path}: not implemented`);
+      return;
+    }
+    const handlers: Promise<unknown>[] = [];
+    const answered = this.#answer(call, method, handlers).catch((error: unknown) => this.#fail(call, method, error));
+    const ended = answered.then(() => Promise.allSettled(handlers)).finally(() => this.#open.delete(call));
+    this.#open.set(call, ended);
   }
 
-  #unary(method: BoundMethod, grpc: GrpcCall, request: (signal: AbortSignal) => unknown, done: Done): void {
-    const work = async (call: ServiceCall) => {
-      const answer = await method.handler(request(call.signal), call);
-      done(null, encode(method, answer));
-    };
-    this.#run(method, grpc, work, (status) => done(status));
+  /** What still runs when the client has its answer, because the call was aborted, is added to `handlers`. */
+  async #answer(call: ServerCall, method: BoundMethod, handlers: Promise<unknown>[]): Promise<void> {
+    const { descriptor, handler } = method;
+    const service = call.service();
+    const request = descriptor.clientStreaming ? decoded(call, method) : decode(method, await call.request());
+    if (!descriptor.serverStreaming) {
+      const answer = (async () => handler(request, service))();
+      handlers.push(answer);
+      call.finish(encode(method, await raceAbort(answer, call.signal)));
+      return;
+    }
+    const answers = (handler(request, service) as AsyncIterable<unknown>)[Symbol.asyncIterator]();
+    try {
+      for (let next = await raceAbort(answers.next(), call.signal); !next.done; ) {
+        await call.send(encode(method, next.value));
+        next = await raceAbort(answers.next(), call.signal);
+      }
+      call.finish();
+    } finally {
+      handlers.push(answers.return?.() ?? Promise.resolve());
+    }
   }
 
-  #stream(method: BoundMethod, grpc: Answering, request: (signal: AbortSignal) => unknown): void {
-    const work = async (call: ServiceCall) => {
-      const answers = method.handler(request(call.signal), call) as AsyncIterable<unknown>;
-      for await (const answer of answers) await write(grpc, encode(method, answer), call.signal);
-      grpc.end();
-    };
-    this.#run(method, grpc, work, (status) => grpc.emit("error", status));
-  }
-
-  #run(method: BoundMethod, grpc: GrpcCall, work: (call: ServiceCall) => Promise<void>, fail: Fail): void {
-    const open = new OpenCall(grpc);
-    const failed = (error: unknown) => {
-      const status = toStatus(error);
-      if (status.code === Code.Internal && !open.call.signal.aborted) this.#report(error, method.path);
-      fail({ code: status.code, details: status.message });
-    };
-    const ended = (async () => {
-      using _open = open;
-      await work(open.call).catch(failed);
-    })().finally(() => this.#open.delete(open));
-    this.#open.set(open, ended);
+  #fail(call: ServerCall, method: BoundMethod, error: unknown): void {
+    const status = toStatus(error);
+    if (status.code === Code.Internal && !call.signal.aborted) this.#report(error, method.path);
+    call.end(status.code, status.message);
   }
 }
 
-/** Go's clients reset a stream as soon as they have read enough; after a thousand of those Node would end the connection. */
-function unlimitedResets(server: Server): Server {
-  const options: unknown = Reflect.get(server, "commonServerOptions"); // grpc-js has no public way to set them
-  if (typeof options !== "object" || options === null) throw new TypeError("grpc-js keeps its HTTP/2 options elsewhere");
-  Object.assign(options, { streamResetBurst: 1e9, streamResetRate: 1e9 });
-  return server;
-}
-
-/** Encoded here, so that a bad answer is reported like every other bug. */
-function encode(method: BoundMethod, answer: unknown): Buffer {
-  const bytes = method.descriptor.response.encode(answer as object);
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-}
-
-/** Resolves when the bytes have left for the client: a slow reader slows the writer down, and nothing piles up. */
-function write(grpc: Answering, bytes: Buffer, signal: AbortSignal): Promise<void> {
-  const sent = new Promise<void>((resolve, reject) => {
-    grpc.write(bytes, (error: Error | null | undefined) => (error ? reject(error) : resolve()));
-  });
-  return raceAbort(sent, signal); // grpc-js calls nobody back once the client has gone
-}
-
-/** The client's messages, to its last. Throws when the client goes before that. */
-async function* requestsOf(grpc: Asking, signal: AbortSignal): AsyncGenerator<unknown> {
+/** Bad bytes are the client's fault, and Internal all the same: gRPC has no other code for them. */
+function decode({ descriptor }: BoundMethod, bytes: Buffer): unknown {
   try {
-    // Not destroyed on return: the answers of a bidirectional call go through the same object.
-    yield* grpc.iterator({ destroyOnReturn: false });
-  } catch (error) {
-    throw signal.aborted ? canceled(signal) : error;
+    return descriptor.request.decode(bytes);
+  } catch (cause) {
+    throw new StatusError(Code.Internal, "request is malformed", { cause });
   }
-  // A reset stream looks like one that was half-closed until Node has got to its "close".
-  await setImmediate();
-  if (signal.aborted) throw canceled(signal);
+}
+
+async function* decoded(call: ServerCall, method: BoundMethod): AsyncGenerator<unknown> {
+  for await (const bytes of call.requests()) yield decode(method, bytes);
+}
+
+/** Encoded where a bad answer is reported like every other bug. */
+function encode({ descriptor }: BoundMethod, answer: unknown): Uint8Array {
+  return descriptor.response.encode(answer as object);
+}
+
+async function close(session: ServerHttp2Session): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  session.once("close", resolve);
+  if (session.destroyed) return;
+  session.close();
+  const timer = setTimeout(() => session.destroy(), LINGER_MS);
+  await promise;
+  clearTimeout(timer);
 }

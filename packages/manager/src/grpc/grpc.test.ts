@@ -119,7 +119,8 @@ for (const [name, open] of Object.entries({ overSocket, inProcess })) {
       seen.resolve(await aborted(call));
     };
     await using peer = await open({ ...echo, many });
-    await assert.rejects(texts(peer.client.many({}, { timeoutMs: 50 })), { code: Code.DeadlineExceeded });
+    await peer.client.one({}); // connected: the time is the call's own
+    await assert.rejects(texts(peer.client.many({}, { timeoutMs: 500 })), { code: Code.DeadlineExceeded });
     assert.ok(await seen.promise);
   });
 
@@ -169,7 +170,7 @@ for (const [name, open] of Object.entries({ overSocket, inProcess })) {
   });
 
   test(`${name}: a slow reader slows the writer down`, async () => {
-    const limit = 200;
+    const limit = 100;
     const state = { written: 0 };
     async function* many() {
       for (; state.written < limit; state.written++) yield bytes(1 << 20);
@@ -258,6 +259,36 @@ test("an answer that cannot be encoded is a bug, and the stream ends", async () 
   await using peer = await overSocket({ ...echo, many });
   await assert.rejects(texts(peer.client.many({})), { code: Code.Internal });
   assert.equal(peer.reported.length, 1);
+});
+
+test("a deadline also ends the wait for a client that says nothing", async () => {
+  const seen = Promise.withResolvers<unknown>();
+  const both = async function* (requests: AsyncIterable<unknown>) {
+    try {
+      for await (const _ of requests) yield {};
+    } catch (error) {
+      seen.resolve(error);
+    }
+  };
+  await using peer = await overSocket({ ...echo, both });
+  async function* silent() {
+    yield {};
+    await new Promise(() => {});
+  }
+  await peer.client.one({}); // connected: the time is the call's own
+  await assert.rejects(texts(peer.client.both(silent(), { timeoutMs: 500 })), { code: Code.DeadlineExceeded });
+  assert.ok((await seen.promise) instanceof StatusError);
+});
+
+test("a client may give up any number of streams", async () => {
+  const many = async function* (_: unknown, call: ServiceCall) {
+    yield {};
+    await aborted(call);
+  };
+  await using peer = await overSocket({ ...echo, many });
+  for (let round = 0; round < 1500; round++) {
+    for await (const _ of peer.client.many({})) break;
+  }
 });
 
 test("a server that stops aborts its calls and waits for their handlers", async () => {

@@ -1,9 +1,5 @@
 /** Of one message, in both directions; containerd's own limit. */
-const MAX_MESSAGE_BYTES = 16 << 20;
+export const MAX_MESSAGE_BYTES: number = 16 << 20;
 
-/** grpc-js's options for servers and clients. */
-export const MESSAGE_LIMITS = {
-  "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
-  "grpc.max_send_message_length": MAX_MESSAGE_BYTES,
-  "grpc.enable_channelz": 0,
-} as const;
+/** What may be on its way without the reader's consent, per stream and per connection: large blobs come in 1 MiB messages. */
+export const WINDOW_BYTES: number = 4 << 20;

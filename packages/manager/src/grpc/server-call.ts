@@ -1,54 +1,128 @@
-import type { EventEmitter } from "node:events";
-import type { ServerUnaryCall } from "@grpc/grpc-js";
+import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
+import { setImmediate } from "node:timers/promises";
 import { Code, StatusError } from "../errors/manager-error.ts";
+import { frameHead, readMessages } from "./message-frames.ts";
+import { canceled, raceAbort } from "./race-abort.ts";
 import type { ServiceCall } from "./service-call.ts";
+import { parseTimeoutMs } from "./timeout-header.ts";
 
-/** What calls of all kinds have in common in grpc-js. */
-export type GrpcCall = EventEmitter & Pick<ServerUnaryCall<unknown, Buffer>, "metadata" | "cancelled" | "getDeadline">;
+const { HTTP2_HEADER_STATUS, HTTP2_HEADER_CONTENT_TYPE } = constants;
+const HEADERS = { [HTTP2_HEADER_STATUS]: 200, [HTTP2_HEADER_CONTENT_TYPE]: "application/grpc" };
 
-/** A repeated header reaches us as one, joined by commas; the first value counts. */
-function firstOf(call: GrpcCall, key: string): string | undefined {
-  return call.metadata.get(key)[0]?.toString().split(", ", 1)[0];
-}
-
-/** One call on the server's side, from its first handler to its status. */
-export class OpenCall implements Disposable {
-  readonly call: ServiceCall;
-  readonly #grpc: GrpcCall;
+/** One call, as one stream of HTTP/2: messages in, messages out, and a status at the end. */
+export class ServerCall {
+  readonly #stream: ServerHttp2Stream;
   readonly #controller = new AbortController();
-  readonly #onCancelled = () => this.abort(this.#isLate() ? late() : gone());
+  #timer: NodeJS.Timeout | undefined;
+  #ended = false;
+  /** Throws by the status of a bad header. */
+  readonly service: () => ServiceCall;
 
-  constructor(grpc: GrpcCall) {
-    this.#grpc = grpc;
-    this.call = {
-      namespace: firstOf(grpc, "containerd-namespace"),
-      lease: firstOf(grpc, "containerd-lease"),
+  /** `rawHeaders` are names and values in turn. */
+  constructor(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, rawHeaders: readonly string[]) {
+    this.#stream = stream;
+    stream.on("error", () => {}); // "close" follows
+    stream.on("close", () => this.abort(new StatusError(Code.Canceled, "context canceled")));
+    const call = {
+      namespace: firstOf(rawHeaders, "containerd-namespace"),
+      lease: firstOf(rawHeaders, "containerd-lease"),
       signal: this.#controller.signal,
     };
-    grpc.on("cancelled", this.#onCancelled);
-    if (grpc.cancelled) this.#onCancelled();
+    this.service = () => {
+      this.#startTimer(headers["grpc-timeout"]);
+      return call;
+    };
   }
 
-  /** Nobody waits for the answer any more. */
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  /** Nobody waits for the answer any more. After the end nothing happens. */
   abort(reason: StatusError): void {
-    this.#controller.abort(reason);
+    if (!this.#ended) this.#controller.abort(reason);
+    clearTimeout(this.#timer);
   }
 
-  /** The handler has answered: what comes from grpc-js now is of no interest. */
-  [Symbol.dispose](): void {
-    this.#grpc.off("cancelled", this.#onCancelled);
+  /** The client's messages, to its last. Throws when the client goes before that. */
+  async *requests(): AsyncGenerator<Buffer> {
+    // Not destroyed on return: answers go through the same object.
+    const messages = readMessages(this.#stream.iterator({ destroyOnReturn: false }));
+    try {
+      for (let next = await this.#race(messages.next()); !next.done; next = await this.#race(messages.next())) {
+        yield next.value;
+      }
+    } catch (error) {
+      throw this.signal.aborted ? canceled(this.signal) : error;
+    } finally {
+      messages.return(undefined).catch(() => {}); // when it waits for the client, at the end of the stream
+    }
+    // A reset stream looks like one that was half-closed until Node has got to its "close".
+    await setImmediate();
+    if (this.signal.aborted) throw canceled(this.signal);
   }
 
-  #isLate(): boolean {
-    const deadline = this.#grpc.getDeadline();
-    return Date.now() >= (deadline instanceof Date ? deadline.getTime() : deadline);
+  /** The one message of the client. */
+  async request(): Promise<Buffer> {
+    for await (const message of this.requests()) return message;
+    throw new StatusError(Code.Internal, "request has no message");
+  }
+
+  /** Resolves when the bytes have left for the client: a slow reader slows the writer down, and nothing piles up. */
+  async send(message: Uint8Array): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    this.#write(message, (error) => (error ? reject(error) : resolve()));
+    await this.#race(promise);
+  }
+
+  /** The last message, and OK. */
+  finish(message?: Uint8Array): void {
+    if (message !== undefined) this.#write(message, () => {});
+    this.end(0, "");
+  }
+
+  /** The status. What the client still sends is dropped. */
+  end(code: number, message: string): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    clearTimeout(this.#timer);
+    const stream = this.#stream;
+    if (stream.destroyed || stream.closed) return;
+    const status = { "grpc-status": String(code), ...(message === "" ? {} : { "grpc-message": encodeURI(message) }) };
+    if (stream.headersSent) {
+      stream.once("wantTrailers", () => stream.sendTrailers(status));
+      stream.end();
+    } else {
+      stream.respond({ ...HEADERS, ...status }, { endStream: true });
+    }
+    stream.resume();
+  }
+
+  #race<T>(promise: Promise<T>): Promise<T> {
+    return raceAbort(promise, this.signal);
+  }
+
+  #write(message: Uint8Array, done: (error?: Error | null) => void): void {
+    const stream = this.#stream;
+    const head = frameHead(message.length);
+    if (stream.destroyed || stream.closed) throw canceled(this.signal);
+    if (!stream.headersSent) stream.respond(HEADERS, { waitForTrailers: true });
+    stream.cork();
+    stream.write(head);
+    stream.write(message, done);
+    stream.uncork();
+  }
+
+  #startTimer(header: string | string[] | undefined): void {
+    const timeoutMs = parseTimeoutMs(Array.isArray(header) ? header[0] : header);
+    if (timeoutMs === undefined || this.#timer !== undefined) return;
+    const late = () => this.abort(new StatusError(Code.DeadlineExceeded, "context deadline exceeded"));
+    this.#timer = setTimeout(late, timeoutMs);
   }
 }
 
-function late(): StatusError {
-  return new StatusError(Code.DeadlineExceeded, "context deadline exceeded");
-}
-
-function gone(): StatusError {
-  return new StatusError(Code.Canceled, "context canceled");
+/** If a key is repeated, the first value counts. */
+function firstOf(rawHeaders: readonly string[], key: string): string | undefined {
+  const at = rawHeaders.findIndex((name, index) => index % 2 === 0 && name.toLowerCase() === key);
+  return at < 0 ? undefined : rawHeaders[at + 1];
 }
