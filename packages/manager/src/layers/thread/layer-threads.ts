@@ -2,6 +2,7 @@ import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
 import type { FromThread, LayerJob, LayerResults, ToThread } from "./layer-job.ts";
 import { fromThrown } from "./thrown-error.ts";
+import { heapTrimmer } from "./trim-heap.ts";
 
 /** How layer threads are kept. */
 export interface LayerThreadsOptions {
@@ -38,7 +39,9 @@ export class LayerThreads implements AsyncDisposable {
   readonly #idle: Thread[] = [];
   readonly #all = new Set<Thread>();
   readonly #waiting: (() => void)[] = [];
+  readonly #trimHeap = heapTrimmer();
   #running = 0;
+  #isClosed = false;
 
   constructor(options: LayerThreadsOptions) {
     this.#options = { limit: availableParallelism(), idleMs: 2000, ...options };
@@ -49,6 +52,7 @@ export class LayerThreads implements AsyncDisposable {
     await this.#turn();
     try {
       signal?.throwIfAborted();
+      if (this.#isClosed) throw new Error("layers: closed");
       return await this.#runOn(this.#takeThread(), job, signal, write);
     } finally {
       this.#running--;
@@ -56,8 +60,9 @@ export class LayerThreads implements AsyncDisposable {
     }
   }
 
-  /** Ends all threads; jobs that still run fail. */
+  /** Ends all threads; jobs that still run or wait fail. */
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#isClosed = true;
     await Promise.all([...this.#all].map((thread) => this.#end(thread)));
   }
 
@@ -124,8 +129,13 @@ export class LayerThreads implements AsyncDisposable {
 
   #rest(thread: Thread): void {
     thread.worker.unref();
-    thread.idle = setTimeout(() => void this.#end(thread), this.#options.idleMs).unref();
+    thread.idle = setTimeout(() => void this.#endIdle(thread), this.#options.idleMs).unref();
     this.#idle.push(thread);
+  }
+
+  async #endIdle(thread: Thread): Promise<void> {
+    await this.#end(thread);
+    if (this.#all.size === 0) this.#trimHeap();
   }
 
   async #end(thread: Thread): Promise<void> {
