@@ -98,8 +98,7 @@ class Model {
   }
 
   async #change(known: Map<string, Known>, name: string, to: Known, ...args: readonly string[]): Promise<void> {
-    const before = known.get(name) ?? "gone";
-    known.set(name, before === to ? to : "either");
+    known.set(name, "either"); // also where nothing should change: to overwrite is to remove and to make
     const done = await this.#ctr(...args);
     if (done.code === 0) known.set(name, to);
   }

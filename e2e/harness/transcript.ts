@@ -1,7 +1,7 @@
 import type { Engine } from "./containerd.ts";
-import { IMAGE } from "./images.ts";
+import { buildImages, IMAGE } from "./images.ts";
 
-/** One `ctr` command: its words, split at blanks (a tab is a blank within a word), perhaps with stdin. `$IMAGE` and `$DIR` are replaced. */
+/** One `ctr` command: its words, split at blanks (a tab is a blank within a word), perhaps with stdin. `$IMAGE`, `$DIR`, `$OCI` and `$DOCKER` are replaced. */
 export type Step = string | { readonly ctr: string; readonly stdin?: string };
 
 /** What one command did, with all that differs between two runs taken out. Of an error the class counts, not the sentence. */
@@ -14,17 +14,18 @@ export interface Spoken {
 
 /** Run the commands one after the other, whatever they answer. */
 export async function transcribe(engine: Engine, steps: readonly Step[]): Promise<Spoken[]> {
+  const { oci, docker } = await buildImages();
+  const values: Readonly<Record<string, string>> = { $IMAGE: IMAGE, $DIR: engine.dir, $OCI: oci, $DOCKER: docker };
+  const substitute = (word: string, name: string) => word.replace(name, values[name] ?? name);
   const spoken: Spoken[] = [];
   await engine.ctrOk("leases", "create", "--id", "first-of-all");
   await engine.ctrOk("leases", "rm", "--sync", "first-of-all"); // no collection for an earlier deletion comes in between
   for (const step of steps) {
     const { ctr, stdin = "" } = typeof step === "string" ? { ctr: step } : step;
-    const words = ctr
-      .split(" ")
-      .map((word) => word.replaceAll("\t", " ").replace("$IMAGE", IMAGE).replace("$DIR", engine.dir));
+    const words = ctr.split(" ").map((word) => Object.keys(values).reduce(substitute, word.replaceAll("\t", " ")));
     const done = await engine.ctrWith({ stdin }, ...words);
     const [stdout, said] = [done.stdout, done.stderr].map((text) => normalize(engine, text));
-    spoken.push({ ctr, code: done.code, stdout: stdout ?? "", error: errorClass(said ?? "") });
+    spoken.push({ ctr, code: done.code, stdout: withoutProgress(stdout ?? ""), error: errorClass(said ?? "") });
   }
   return spoken;
 }
@@ -40,6 +41,7 @@ const VARIABLE: readonly (readonly [RegExp, string])[] = [
   [/\b\d{10,}-[\w-]{4}\b/g, "NONCE"],
   [/time="[^"]*"/g, "time=TIME"],
   [/snapshots\/\d+\//g, "snapshots/N/"],
+  [/^\d+(?=\s)/gm, "PID"],
   [/[ \t]+/g, " "],
   [/ +$/gm, ""],
 ];
@@ -52,7 +54,14 @@ function errorClass(text: string): string {
   return text === "" ? "" : (text.match(CLASSES)?.at(-1) ?? "other");
 }
 
-function normalize(engine: Engine, text: string): string {
+/** How often a display was drawn, and in between what, depends on the time: of it only counts which names were saved. */
+function withoutProgress(text: string): string {
+  if (!text.includes("elapsed: TIME")) return text;
+  return [...new Set(text.split("\n").filter((line) => line.endsWith(" saved")))].sort().join("\n");
+}
+
+/** Without what differs between two runs of the same: times, ids, folders, the order of labels. */
+export function normalize(engine: Engine, text: string): string {
   const own = text.replaceAll(engine.dir, "DIR").replaceAll(engine.tag, "TAG");
   const constant = VARIABLE.reduce((result, [pattern, name]) => result.replace(pattern, name), own);
   return constant.replace(/[^ \n]+=[^ \n]*,[^ \n]*=[^ \n]*/g, (labels) => labels.split(",").sort().join(","));
