@@ -3,7 +3,7 @@ import { formatReference, parseReference, type Reference } from "../registry/ref
 import { type Descriptor, type JsonObject, toJson } from "./descriptor.ts";
 import { NAME_ANNOTATION } from "./image-names.ts";
 import { type ImageNode, type ImageTree, readTree, selectImages, storedDocuments } from "./image-tree.ts";
-import { isNonDistributable } from "./media-types.ts";
+import { isNonDistributable, MEDIA_TYPE } from "./media-types.ts";
 import { formatPlatform, hostPlatform, type Platform } from "./platform.ts";
 import { blobChunks, blobSize } from "./read-blob.ts";
 import type { NamedImage } from "./store-image.ts";
@@ -108,7 +108,7 @@ function indexDocument(exports: readonly Export[]): JsonObject {
     };
     return toJson({ ...target, annotations });
   });
-  return { schemaVersion: 2, manifests };
+  return { schemaVersion: 2, mediaType: MEDIA_TYPE.index, manifests };
 }
 
 /** docker knows one platform per image: of several the one for this machine, or the first. */

@@ -26,8 +26,18 @@ export interface ImageTree {
   readonly images: readonly ImageNode[];
 }
 
+/** The document that names another one. */
+export interface ParentDocument {
+  readonly kind: "index" | "manifest";
+  readonly descriptor: Descriptor;
+}
+
 /** Where the documents of a tree come from: the store, or a registry by way of the store. Throws NotFound. */
-export type DocumentReader = (descriptor: Descriptor, kind: "index" | "manifest" | "config") => Promise<Buffer>;
+export type DocumentReader = (
+  descriptor: Descriptor,
+  kind: "index" | "manifest" | "config",
+  parent: ParentDocument | undefined,
+) => Promise<Buffer>;
 
 const DEPTH_LIMIT = 4;
 const NODES_LIMIT = 2000;
@@ -50,10 +60,10 @@ export async function readTree(
   choose: ManifestChoice = (manifests) => manifests,
 ): Promise<ImageTree> {
   const walk = { indexes: [] as IndexNode[], images: [] as ImageNode[], seen: new Set<string>() };
-  await visit(root, 0);
+  await visit(root, 0, undefined);
   return { root, indexes: walk.indexes, images: walk.images };
 
-  async function visit(descriptor: Descriptor, depth: number): Promise<void> {
+  async function visit(descriptor: Descriptor, depth: number, parent: ParentDocument | undefined): Promise<void> {
     if (walk.seen.has(descriptor.digest)) return;
     walk.seen.add(descriptor.digest);
     const what = `${descriptor.mediaType} ${descriptor.digest}`;
@@ -61,24 +71,24 @@ export async function readTree(
     if (walk.seen.size > NODES_LIMIT)
       throw invalid(`index ${root.digest}`, `leads to more than ${NODES_LIMIT} manifests`);
     const kind = isIndexType(descriptor.mediaType) ? "index" : "manifest";
-    const document = parseDocument(await read(descriptor, kind), descriptor.mediaType, what);
+    const document = parseDocument(await read(descriptor, kind, parent), descriptor.mediaType, what);
     if (document.kind === "manifest") {
-      const platform = descriptor.platform ?? (await configPlatform(document.config, read));
+      const platform = descriptor.platform ?? (await configPlatform(document.config, descriptor, read));
       walk.images.push({ ...document, descriptor, platform });
       return;
     }
     walk.indexes.push({ ...document, descriptor });
-    await visitAll(choose(document.manifests), depth + 1);
+    await visitAll(choose(document.manifests), depth + 1, { kind: "index", descriptor });
   }
 
-  async function visitAll(children: readonly Descriptor[], depth: number): Promise<void> {
+  async function visitAll(children: readonly Descriptor[], depth: number, parent: ParentDocument): Promise<void> {
     let found = 0;
     let missing: unknown;
     for (const child of children) {
       // An index may name anything, also what is no image: that is not for us to judge.
       if (!isIndexType(child.mediaType) && !isManifestType(child.mediaType)) continue;
       try {
-        await visit(child, depth);
+        await visit(child, depth, parent);
         found++;
       } catch (error) {
         if (!hasCode(error, Code.NotFound)) throw error;
@@ -90,9 +100,14 @@ export async function readTree(
   }
 }
 
-async function configPlatform(config: Descriptor, read: DocumentReader): Promise<Platform | undefined> {
+async function configPlatform(
+  config: Descriptor,
+  manifest: Descriptor,
+  read: DocumentReader,
+): Promise<Platform | undefined> {
   try {
-    return parseConfig(await read(config, "config"), `config ${config.digest}`).platform;
+    const bytes = await read(config, "config", { kind: "manifest", descriptor: manifest });
+    return parseConfig(bytes, `config ${config.digest}`).platform;
   } catch (error) {
     // An artifact's config is anything; a missing one is found by whoever needs it.
     if (hasCode(error, Code.InvalidArgument) || hasCode(error, Code.NotFound)) return undefined;

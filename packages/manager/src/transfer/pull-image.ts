@@ -4,7 +4,7 @@ import type { Registry } from "../registry/registry.ts";
 import { type Descriptor, invalid } from "./descriptor.ts";
 import { DOCUMENT_LIMIT_BYTES } from "./document.ts";
 import { gcLabels } from "./gc-labels.ts";
-import { type DocumentReader, type ImageTree, readTree, selectImages } from "./image-tree.ts";
+import { type DocumentReader, type ImageNode, type ImageTree, readTree, selectImages } from "./image-tree.ts";
 import { inParallel } from "./in-parallel.ts";
 import { ingestBlob } from "./ingest.ts";
 import { addSource, labelBlob } from "./labels.ts";
@@ -39,38 +39,34 @@ export async function pullImage(
   request: PullRequest,
 ): Promise<NamedImage> {
   const reference = formatReference(registry.reference);
-  await context.progress({ event: `Resolving from ${registry.reference.host}`, name: reference });
+  await context.progress({ event: `Resolving from OCI Registry (${reference})` });
   const resolved = await registry.resolve();
   const root = parseRoot(resolved, reference);
-  await context.progress({ event: `Pulling from ${registry.reference.host}`, name: reference, descriptor: root });
+  await context.progress({ event: `Pulling from OCI Registry (${reference})` });
+  await context.progress({ event: "fetching image content", name: reference, descriptor: root });
   const { platforms, allMetadata } = request;
   const choose = (manifests: readonly Descriptor[]) =>
     allMetadata ? manifests : selectByPlatform(manifests, platforms, ({ platform }) => platform);
-  const tree = await readTree(root, fetchedDocuments(context, registry), choose);
+  const tree = await readTree(root, fetchedDocuments(context, registry, reference), choose);
   const chosen = selectImages(tree, platforms);
   if (chosen.length === 0) {
     const wanted = platforms.map(formatPlatform).join(", ");
     throw new ManagerError(Code.NotFound, `${reference}: no image for ${wanted || "any platform"}`);
   }
   const layers = new Map(chosen.flatMap((image) => image.layers.map((layer) => [layer.digest, { layer, image }])));
-  const configs = (allMetadata ? tree.images : chosen).map(({ config }) => config);
-  for (const config of configs) {
-    await fetchBlob(context, registry, config, "config").catch((error: unknown) => {
+  for (const { config, descriptor } of allMetadata ? tree.images : chosen) {
+    await fetchBlob(context, registry, config, "config", nodeName("manifest", descriptor)).catch((error: unknown) => {
       if (chosen.some((image) => image.config.digest === config.digest) || !hasCode(error, Code.NotFound)) throw error;
     });
   }
-  for (const { layer, image } of layers.values()) await report(context, layer, "waiting", image.descriptor);
+  for (const { layer, image } of layers.values()) await report(context, layer, "waiting", image);
   await inParallel(context, [...layers.values()], (shared, { layer, image }) =>
-    fetchBlob(shared, registry, layer, "layer", image.descriptor),
+    fetchBlob(shared, registry, layer, "layer", nodeName("manifest", image.descriptor)),
   );
   await labelTree(context, tree);
   const image = await storeImage(context, { name: request.name, target: root }, request.labels);
   await unpackImages(context, tree, request.unpacks);
-  await context.progress({
-    event: `Completed pull from ${registry.reference.host}`,
-    name: reference,
-    descriptor: root,
-  });
+  await context.progress({ event: `Completed pull from OCI Registry (${reference})` });
   return image;
 }
 
@@ -83,12 +79,18 @@ function parseRoot(target: { mediaType: string; digest: string; size: number }, 
 }
 
 /** Documents come into the store first, and are read from there. */
-function fetchedDocuments(context: TransferContext, registry: Registry): DocumentReader {
-  return async (descriptor, kind) => {
+function fetchedDocuments(context: TransferContext, registry: Registry, reference: string): DocumentReader {
+  return async (descriptor, kind, parent) => {
     if (descriptor.size > DOCUMENT_LIMIT_BYTES) {
       throw invalid(`${kind} ${descriptor.digest}`, `${descriptor.size} bytes; ${DOCUMENT_LIMIT_BYTES} at most`);
     }
-    await fetchBlob(context, registry, descriptor, kind);
+    await fetchBlob(
+      context,
+      registry,
+      descriptor,
+      kind,
+      parent === undefined ? reference : nodeName(parent.kind, parent.descriptor),
+    );
     return readBlob(context, descriptor, kind);
   };
 }
@@ -98,7 +100,7 @@ async function fetchBlob(
   registry: Registry,
   descriptor: Descriptor,
   kind: BlobKind,
-  parent?: Descriptor,
+  parent: string,
 ): Promise<void> {
   const { digest, size } = descriptor;
   const progress = blobProgress(context, descriptor, kind, parent);
@@ -114,19 +116,18 @@ async function fetchBlob(
   await progress.state(ingested.existed ? "already exists" : "complete", size);
 }
 
-function blobProgress(
-  context: TransferContext,
-  descriptor: Descriptor,
-  kind: BlobKind,
-  parent?: Descriptor,
-): BlobProgress {
-  const parents = parent === undefined ? [] : [`manifest-${parent.digest}`];
-  const name = `${kind}-${descriptor.digest}`;
-  return new BlobProgress(context.progress, { name, parents, descriptor, totalBytes: descriptor.size });
+/** The name of a blob where progress is shown as a tree. */
+function nodeName(kind: BlobKind, { digest }: Descriptor): string {
+  return `${kind}-${digest}`;
 }
 
-async function report(context: TransferContext, layer: Descriptor, event: string, parent: Descriptor): Promise<void> {
-  await blobProgress(context, layer, "layer", parent).state(event, 0);
+function blobProgress(context: TransferContext, descriptor: Descriptor, kind: BlobKind, parent: string): BlobProgress {
+  const name = nodeName(kind, descriptor);
+  return new BlobProgress(context.progress, { name, parents: [parent], descriptor, totalBytes: descriptor.size });
+}
+
+async function report(context: TransferContext, layer: Descriptor, event: string, image: ImageNode): Promise<void> {
+  await blobProgress(context, layer, "layer", nodeName("manifest", image.descriptor)).state(event, 0);
 }
 
 async function labelTree(context: TransferContext, tree: ImageTree): Promise<void> {

@@ -6,12 +6,19 @@ import type { Descriptor } from "./descriptor.ts";
 import { type ImageTree, readTree, selectImages, storedDocuments } from "./image-tree.ts";
 import { inParallel } from "./in-parallel.ts";
 import { addSource, sourcesOf } from "./labels.ts";
-import { type BlobKind, isNonDistributable } from "./media-types.ts";
+import { type BlobKind, isIndexType, isNonDistributable } from "./media-types.ts";
 import { formatPlatform, type Platform } from "./platform.ts";
 import { BlobProgress } from "./progress.ts";
 import { blobChunks, hasBlob } from "./read-blob.ts";
 import type { NamedImage } from "./store-image.ts";
 import type { TransferContext } from "./transfer-context.ts";
+
+/** A blob to push, and the manifest that names it. */
+interface Part {
+  readonly blob: Descriptor;
+  readonly kind: BlobKind;
+  readonly parent: Descriptor;
+}
 
 /**
  * Bring an image into a registry: blobs first, then manifests, then indexes, and its name last, so that nobody sees a part of it.
@@ -24,13 +31,13 @@ export async function pushImage(
   platforms: readonly Platform[],
 ): Promise<Descriptor> {
   const reference = formatReference(registry.reference);
-  await context.progress({ event: `Pushing to ${registry.reference.host}`, name: reference, descriptor: image.target });
+  await context.progress({ event: `Pushing to OCI Registry (${reference})` });
   const tree = await choose(context, image, platforms);
-  const blobs = new Map<string, { blob: Descriptor; kind: BlobKind }>();
-  for (const { config, layers } of tree.images) {
-    blobs.set(config.digest, { blob: config, kind: "config" });
+  const blobs = new Map<string, Part>();
+  for (const { config, layers, descriptor: parent } of tree.images) {
+    blobs.set(config.digest, { blob: config, kind: "config", parent });
     for (const blob of layers) {
-      if (!isNonDistributable(blob.mediaType)) blobs.set(blob.digest, { blob, kind: "layer" });
+      if (!isNonDistributable(blob.mediaType)) blobs.set(blob.digest, { blob, kind: "layer", parent });
     }
   }
   await requireWhole(
@@ -38,18 +45,15 @@ export async function pushImage(
     tree,
     [...blobs.values()].map(({ blob }) => blob),
   );
-  await inParallel(context, [...blobs.values()], (shared, { blob, kind }) => pushOne(shared, registry, blob, kind));
+  for (const { descriptor } of tree.images) await documentProgress(context, descriptor).state("waiting", 0);
+  await inParallel(context, [...blobs.values()], (shared, part) => pushOne(shared, registry, part));
   const manifests = tree.images.map(({ descriptor }) => descriptor);
   const indexes = tree.indexes.map(({ descriptor }) => descriptor).reverse(); // inner ones first
   for (const descriptor of [...manifests, ...indexes]) {
-    if (descriptor.digest !== tree.root.digest) await registry.pushManifest(sourceOf(context, descriptor), false);
+    if (descriptor.digest !== tree.root.digest) await pushDocument(context, registry, descriptor, false);
   }
-  await registry.pushManifest(sourceOf(context, tree.root), true);
-  await context.progress({
-    event: `Completed push to ${registry.reference.host}`,
-    name: reference,
-    descriptor: tree.root,
-  });
+  await pushDocument(context, registry, tree.root, true);
+  await context.progress({ event: `Completed push to OCI Registry (${reference})` });
   return tree.root;
 }
 
@@ -76,10 +80,11 @@ async function requireWhole(context: TransferContext, tree: ImageTree, blobs: re
   }
 }
 
-async function pushOne(context: TransferContext, registry: Registry, blob: Descriptor, kind: BlobKind): Promise<void> {
+async function pushOne(context: TransferContext, registry: Registry, { blob, kind, parent }: Part): Promise<void> {
   const { host, repository } = registry.reference;
   const progress = new BlobProgress(context.progress, {
     name: `${kind}-${blob.digest}`,
+    parents: [`manifest-${parent.digest}`],
     descriptor: blob,
     totalBytes: blob.size,
   });
@@ -89,6 +94,22 @@ async function pushOne(context: TransferContext, registry: Registry, blob: Descr
   const outcome = await registry.pushBlob(source, elsewhere);
   await addSource(context, blob.digest, host, repository);
   await progress.state(outcome === "exists" ? "already exists" : "complete", blob.size);
+}
+
+async function pushDocument(
+  context: TransferContext,
+  registry: Registry,
+  descriptor: Descriptor,
+  isRoot: boolean,
+): Promise<void> {
+  const outcome = await registry.pushManifest(sourceOf(context, descriptor), isRoot);
+  const event = outcome === "exists" ? "already exists" : "complete";
+  await documentProgress(context, descriptor).state(event, descriptor.size);
+}
+
+function documentProgress({ progress }: TransferContext, descriptor: Descriptor): BlobProgress {
+  const kind = isIndexType(descriptor.mediaType) ? "index" : "manifest";
+  return new BlobProgress(progress, { name: `${kind}-${descriptor.digest}`, descriptor, totalBytes: descriptor.size });
 }
 
 function sourceOf(

@@ -75,7 +75,7 @@ test("pull: metadata of all platforms, layers of one, labels, an image, snapshot
   const blobEvents = fake.progress.filter(({ name }) => name?.startsWith("layer-"));
   assert.ok(blobEvents.some(({ event, parents }) => event === "waiting" && parents?.[0] === `manifest-${own.digest}`));
   assert.ok(blobEvents.some(({ event, doneBytes, totalBytes }) => event === "complete" && doneBytes === totalBytes));
-  assert.match(fake.progress.at(-1)?.event ?? "", /^Completed pull from 127/);
+  assert.match(fake.progress.at(-1)?.event ?? "", /^Completed pull from OCI Registry \(127/);
   server.seen.length = 0;
   await pullImage(fake.context(), registry, PULL);
   assert.deepEqual(

@@ -15,6 +15,7 @@ const REFERENCE_LABEL = "containerd.io/snapshot.ref";
 /** One layer, to be laid onto the ones below it. */
 interface LayerStep {
   readonly snapshotter: string;
+  readonly manifest: Descriptor;
   readonly layer: Descriptor;
   readonly diffId: string;
   /** Name of the snapshot with this layer on top. */
@@ -46,7 +47,7 @@ export async function unpackImage(context: TransferContext, image: ImageNode, sn
   const chain = chainIds(diffIds);
   for (const [index, layer] of image.layers.entries()) {
     const step = { layer, diffId: diffIds[index] ?? "", chainId: chain[index] ?? "", parent: chain[index - 1] ?? "" };
-    await unpackLayer(context, { snapshotter, ...step });
+    await unpackLayer(context, { snapshotter, manifest: image.descriptor, ...step });
   }
   const top = chain.at(-1) ?? "";
   if (top !== "") {
@@ -81,13 +82,14 @@ async function unpackLayer(context: TransferContext, step: LayerStep): Promise<v
 
 async function applyLayer(
   context: TransferContext,
-  { layer, diffId }: LayerStep,
+  { layer, diffId, manifest }: LayerStep,
   mounts: readonly containerd.types.Mount[],
 ): Promise<void> {
-  await context.progress({ event: "extracting", name: `layer-${layer.digest}`, descriptor: layer });
+  const node = { name: `layer-${layer.digest}`, parents: [`manifest-${manifest.digest}`], descriptor: layer };
+  await context.progress({ ...node, event: "extracting", totalBytes: layer.size });
   const { applied } = await context.services.diff.apply({ diff: toWire(layer), mounts }, callOptions(context));
   if (applied?.digest === diffId) {
-    await context.progress({ event: "extracted", name: `layer-${layer.digest}`, descriptor: layer });
+    await context.progress({ ...node, event: "extracted", doneBytes: layer.size, totalBytes: layer.size });
     return;
   }
   const message = `layer ${layer.digest}: wrong diff id ${applied?.digest}, its image's config says ${diffId}`;
