@@ -190,7 +190,6 @@ export const SCRIPTS: Readonly<Record<string, readonly Step[]>> = {
     "leases ls -q",
     "snapshots ls",
     "images unmount --rm $DIR/tmp",
-    "content active",
     "content prune references",
     "leases create --id gc",
     "leases rm --sync gc",
@@ -198,7 +197,6 @@ export const SCRIPTS: Readonly<Record<string, readonly Step[]>> = {
     "images import $OCI",
     "images check",
     "leases ls -q",
-    "content active",
   ],
   "kinds of runs": [
     `run --rm ${RUN} --env A=b --label l=m --cwd /tmp $IMAGE one sh -c echo\t$A\t$PWD`,
