@@ -12,7 +12,7 @@ import { readSmallBody } from "./small-body.ts";
 export interface ClientOptions {
   readonly reference: Reference;
   readonly credentials: (request: CredentialRequest) => Promise<Credentials | undefined>;
-  /** The operator's own header fields: secret as far as we know. */
+  /** Header fields for the registry itself: secret as far as we know. */
   readonly headers: Readonly<Record<string, string>>;
   readonly stallMs: number;
   readonly retry: RetryPolicy;
@@ -43,7 +43,7 @@ export class EndpointClient implements Disposable {
     this.#authorizer = new Authorizer({
       transport: this.#transport,
       registry: endpoint.url,
-      host: reference.host,
+      host: endpoint.isMirror ? endpoint.url.host : reference.host, // a mirror has accounts of its own
       reference: formatReference(reference),
       credentials,
       retry,
@@ -84,7 +84,7 @@ export class EndpointClient implements Disposable {
   }
 
   #send(request: HttpRequest, authorization: string | undefined): Promise<HttpResponse> {
-    const own = this.#isOwn(request.url) ? this.#options.headers : {};
+    const own = this.#isOwn(request.url) && !this.endpoint.isMirror ? this.#options.headers : {};
     const secretHeaders = { ...own, ...(authorization !== undefined && { authorization }) };
     const headers = { "accept-encoding": "identity", ...request.headers };
     return this.#transport.request({ ...request, headers, secretHeaders }, this.#options.signal);

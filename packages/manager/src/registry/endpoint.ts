@@ -11,7 +11,7 @@ export interface Endpoint {
   readonly skipVerify: boolean;
   /** Certificates, PEM, that count besides the usual ones. */
   readonly ca: readonly string[];
-  /** It serves other registries' content, too, and must be told whose is meant. */
+  /** Not the registry itself: it must be told whose content is meant, and gets no secret of the registry's. */
   readonly isMirror: boolean;
 }
 

@@ -38,6 +38,43 @@ skip_verify = true
   );
 });
 
+test("the server among the mirrors is no mirror, and is not there twice", async () => {
+  const endpoints = await parseHostsToml(
+    '[host."https://a.example"]\nskip_verify = true',
+    "/h/hosts.toml",
+    "a.example",
+  );
+  assert.deepEqual(
+    endpoints.map(({ url, skipVerify, isMirror }) => [url.href, skipVerify, isMirror]),
+    [["https://a.example/v2", true, false]],
+  );
+});
+
+test("a mirror gets none of the registry's secrets: other credentials are asked for it", async () => {
+  await using server = await FakeRegistry.open();
+  await using mirror = await FakeRegistry.open();
+  using directory = temporaryDirectory();
+  mkdirSync(join(directory.path, "_default"));
+  writeFileSync(join(directory.path, "_default/hosts.toml"), `[host."http://${mirror.host}"]`);
+  mirror.intercept = (_request, response) =>
+    response.writeHead(401, { "www-authenticate": 'Basic realm="m"' }).end().writableEnded;
+  const target = server.addManifest("application/vnd.oci.image.manifest.v1+json", {}, "t");
+  const asked: string[] = [];
+  using registry = await Registry.open({
+    reference: parseReference(`${server.host}/a/b:t`),
+    hostDirectory: directory.path,
+    headers: { "x-key": "geheim" },
+    credentials: async ({ host }) => {
+      asked.push(host);
+      return host === server.host ? { kind: "password", username: "u", secret: "geheim" } : undefined;
+    },
+    signal: new AbortController().signal,
+  });
+  assert.deepEqual(await registry.resolve(), target);
+  assert.deepEqual(asked, [mirror.host]);
+  assert.ok(!JSON.stringify(mirror.seen).includes("geheim"));
+});
+
 test("without a file: https, but http for loopback, and Docker Hub's API has another name", async () => {
   const urls = async (host: string, scheme?: "http") => hrefs(await readEndpoints(host, undefined, scheme));
   assert.deepEqual(await urls("docker.io"), ["https://registry-1.docker.io/v2"]);

@@ -45,14 +45,14 @@ export async function parseHostsToml(
   const mirrors = document.host === undefined ? [] : Object.entries(table(document.host, `${path}: host`));
   const endpoints: Endpoint[] = [];
   for (const [url, rules] of mirrors) {
-    endpoints.push(await parseMirror(url, table(rules, `${path}: host."${url}"`), path));
+    endpoints.push(await parseMirror(url, table(rules, `${path}: host."${url}"`), path, server));
   }
   // A server that is among the mirrors has its own rules there, and is not tried twice.
   if (endpoints.some((each) => each.url.href === server.href)) return endpoints;
   return [...endpoints, serverEndpoint(server)];
 }
 
-async function parseMirror(url: string, rules: Table, path: string): Promise<Endpoint> {
+async function parseMirror(url: string, rules: Table, path: string, server: URL): Promise<Endpoint> {
   const where = `${path}: host."${url}"`;
   onlyKeys(rules, ["capabilities", "skip_verify", "ca"], where);
   if (rules.skip_verify !== undefined && typeof rules.skip_verify !== "boolean") {
@@ -62,12 +62,13 @@ async function parseMirror(url: string, rules: Table, path: string): Promise<End
     rules.ca === undefined ? [] : texts(typeof rules.ca === "string" ? [rules.ca] : rules.ca, `${where}.ca`);
   const ca: string[] = [];
   for (const file of files) ca.push(await readCertificate(resolve(dirname(path), file), `${where}.ca`));
+  const parsed = parseUrl(url, where);
   return {
-    url: parseUrl(url, where),
+    url: parsed,
     capabilities: new Set(parseCapabilities(rules.capabilities, where)),
     skipVerify: rules.skip_verify === true,
     ca,
-    isMirror: true,
+    isMirror: parsed.href !== server.href,
   };
 }
 

@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { Readable } from "node:stream";
 import { createGzip } from "node:zlib";
+import { parseDigest } from "../content/digest.ts";
 import { type Compression, detectCompression } from "../layers/unpack/decompress.ts";
 import type { StoredFile } from "./archive-files.ts";
 import { abortIngest, ingestBlob } from "./ingest.ts";
@@ -24,9 +25,18 @@ export async function compressedTwin(context: TransferContext, plain: StoredFile
   const filters = [`labels."${UNCOMPRESSED}"==${plain.digest}`];
   for await (const { info } of context.services.content.list({ filters }, callOptions(context))) {
     const other = info.find(({ digest }) => digest !== plain.digest);
-    if (other !== undefined) return { digest: other.digest as StoredFile["digest"], sizeBytes: Number(other.size) };
+    if (other === undefined) continue;
+    const digest = parseDigest("digest", other.digest);
+    await leaseBlob(context, digest);
+    return { digest, sizeBytes: Number(other.size) };
   }
   return undefined;
+}
+
+/** Only what a transfer writes or meets while writing joins its lease by itself. */
+async function leaseBlob(context: TransferContext, digest: string): Promise<void> {
+  const resource = { id: digest, type: "content" };
+  await context.services.leases.addResource({ id: context.lease, resource }, callOptions(context));
 }
 
 /** Make a gzip twin of a plain layer, and note whose twin it is. */

@@ -177,6 +177,7 @@ test("a plain layer of docker's is replaced by its compressed twin, or gets one 
   });
   const [second] = await run(again, makeTar(dockerSave()));
   assert.equal(first?.target.digest, second?.target.digest);
+  assert.deepEqual(again.leased, [twin, twin]);
   const manifest = String(again.blobs.get(second?.target.digest ?? "")?.bytes);
   assert.ok(manifest.includes(twin) && manifest.includes("diff.tar.gzip"));
 });

@@ -43,6 +43,8 @@ export class FakeServices {
   readonly applied: string[] = [];
   /** Leases that were made through the service and are there. */
   readonly ownLeases = new Map<string, Record<string, string>>();
+  /** Blobs that were leased by name. */
+  readonly leased: string[] = [];
   /** Refs that somebody else writes. */
   readonly locked = new Set<string>();
   /** Leases of the calls that wrote. */
@@ -193,6 +195,10 @@ export class FakeServices {
         const id = `lease-${this.ownLeases.size}`;
         this.ownLeases.set(id, labels);
         return { lease: { id, labels } };
+      },
+      addResource: ({ resource }) => {
+        this.leased.push(resource?.id ?? "");
+        return {};
       },
       delete: ({ id }) => {
         if (!this.ownLeases.has(id)) fail(Code.NotFound, id);
