@@ -1,0 +1,13 @@
+export type { Directories } from "../bundles/directories.ts";
+export { Code, errnoOf, hasCode, ManagerError, messageOf, StatusError } from "../errors/manager-error.ts";
+export { formatPortMapping, type PortMapping, parsePortMapping } from "../network/port-mapping.ts";
+export type { ExitRecord } from "../shims/delete-shim.ts";
+export { type ClientContainer, specText } from "./client-container.ts";
+export { ClientTask, requireTask } from "./client-task.ts";
+export { type CreateContainerRequest, createContainer } from "./create-container.ts";
+export { createTask, deleteTask } from "./create-task.ts";
+export { findContainer } from "./find-container.ts";
+export { type ContainerSummary, isExpired, listContainers } from "./list-containers.ts";
+export type { ManagerClient } from "./manager-client.ts";
+export { type ClientOptions, DEFAULT_DIRECTORIES, openClient } from "./open-client.ts";
+export { removeContainer, removeRecord } from "./remove-container.ts";
