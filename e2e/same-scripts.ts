@@ -148,7 +148,6 @@ export const SCRIPTS: Readonly<Record<string, readonly Step[]>> = {
     "tasks exec --exec-id e3 box /no/such/program",
     "tasks exec --exec-id bad/id box true",
     "tasks exec --exec-id e4 none true",
-    { ctr: "tasks exec --exec-id e5 box cat", stdin: "piped" },
     "tasks pause box",
     "tasks pause box",
     "tasks resume box",
