@@ -45,31 +45,35 @@ export async function* receiveBytes(stream: MessageStream): AsyncGenerator<Buffe
  */
 export async function sendBytes(stream: MessageStream, chunks: AsyncIterable<Uint8Array>): Promise<void> {
   using credit = new Credit(stream);
-  const message = Buffer.alloc(DATA_BYTES);
+  const buffer = Buffer.alloc(DATA_BYTES);
   let filled = 0;
   let count = 0;
-  const flush = async () => {
+  const send = async (message: Uint8Array) => {
     for (let at = 0; at < DATA_BYTES; ) {
       const length = await credit.take(DATA_BYTES - at);
       await stream.send(ANY.transferData, Data.encode({ data: message.subarray(at, at + length) }));
       at += length;
     }
     count++;
-    filled = 0;
   };
   for await (const chunk of chunks) {
     for (let at = 0; at < chunk.length; ) {
       const part = chunk.subarray(at, at + DATA_BYTES - filled);
-      message.set(part, filled);
-      filled += part.length;
       at += part.length;
-      if (filled === DATA_BYTES) await flush();
+      if (part.length === DATA_BYTES) {
+        await send(part); // most bytes go this way, without one more copy
+        continue;
+      }
+      buffer.set(part, filled);
+      filled += part.length;
+      if (filled < DATA_BYTES) continue;
+      await send(buffer);
+      filled = 0;
     }
   }
-  message.fill(0, filled);
-  if (filled > 0) await flush();
-  message.fill(0);
-  for (let zeros = count % 2 === 0 ? 1 : 2; zeros > 0; zeros--) await flush();
+  if (filled > 0) await send(buffer.fill(0, filled));
+  buffer.fill(0);
+  for (let zeros = count % 2 === 0 ? 1 : 2; zeros > 0; zeros--) await send(buffer);
   await credit.reaches(WINDOW_BYTES, DRAIN_MS);
   await delay(GRACE_MS); // the write that the last grant speaks of may still be under way
 }

@@ -1,4 +1,4 @@
-import { ANY, type google, packAny } from "@trimaran/proto";
+import { type google, packAny } from "@trimaran/proto";
 import { AsyncQueue } from "../host/async-queue.ts";
 
 type Any = google.protobuf.Any;
@@ -44,18 +44,22 @@ export class MessageStream {
     this.#outgoing.fail(error);
   }
 
-  /** The answers of the call: the acknowledgement, then whatever is sent, until the stream is closed or `signal` aborts. */
-  async *answers(signal: AbortSignal): AsyncGenerator<Any, void> {
+  /** Before the first answer: `signal` aborts when the client goes away, and ends the stream. */
+  bind(signal: AbortSignal): Disposable {
     const end = () => this.#outgoing.end();
     signal.addEventListener("abort", end);
-    try {
-      if (signal.aborted) end();
-      yield packAny(ANY.empty, new Uint8Array(0));
-      yield* this.#outgoing;
-    } finally {
-      signal.removeEventListener("abort", end);
-      this.#outgoing.end();
-      this.#flushed.resolve();
-    }
+    if (signal.aborted) end();
+    return {
+      [Symbol.dispose]: () => {
+        signal.removeEventListener("abort", end);
+        end();
+        this.#flushed.resolve();
+      },
+    };
+  }
+
+  /** Whatever is sent, until the stream is closed. Read by the call, once. */
+  get answers(): AsyncIterable<Any> {
+    return this.#outgoing;
   }
 }

@@ -1,4 +1,4 @@
-import { ANY, anyTypeName, containerd, type google, type streamingV1 } from "@trimaran/proto";
+import { ANY, anyTypeName, containerd, type google, packAny, type streamingV1 } from "@trimaran/proto";
 import { Code, ManagerError } from "../errors/manager-error.ts";
 import type { Implementation } from "../grpc/implementation.ts";
 import { MessageStream } from "./message-stream.ts";
@@ -15,7 +15,9 @@ export function streamingService(registry: StreamRegistry): Implementation<typeo
       const id = parseInit(await messages.next());
       const stream = new MessageStream({ [Symbol.asyncIterator]: () => messages });
       using _ = registry.add(call.namespace ?? "", id, stream, call.lease);
-      yield* stream.answers(call.signal);
+      using _bound = stream.bind(call.signal);
+      yield packAny(ANY.empty, new Uint8Array(0));
+      yield* stream.answers;
     },
   };
 }
