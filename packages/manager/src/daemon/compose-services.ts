@@ -83,7 +83,7 @@ export function composeServices({ dirs, stores, shims, tasks, version, uuid, log
     snapshots: snapshotsService(stores),
     diff: diffService({ content, blobs: stores.files.blobs, threads: stores.threads, limits: DEFAULT_LIMITS }),
     streaming: streamingService(streams),
-    transfer: transferService({ services, streams }),
+    transfer: transferService({ services, streams, registry: { proxyEnv: shims.parent.environment } }),
     tasks: tasksService({
       dirs,
       registry: tasks,

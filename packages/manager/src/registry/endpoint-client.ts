@@ -1,7 +1,7 @@
 import { Code, ManagerError } from "../errors/manager-error.ts";
 import { Authorizer } from "./authorizer.ts";
 import type { CredentialRequest, Credentials } from "./credentials.ts";
-import type { Endpoint } from "./endpoint.ts";
+import { type Endpoint, isLoopback } from "./endpoint.ts";
 import { type HttpRequest, type HttpResponse, HttpTransport } from "./http-transport.ts";
 import { formatReference, type Reference } from "./reference.ts";
 import { RegistryError, registryMessage, shownUrl } from "./registry-error.ts";
@@ -15,6 +15,7 @@ export interface ClientOptions {
   /** Header fields for the registry itself: secret as far as we know. */
   readonly headers: Readonly<Record<string, string>>;
   readonly stallMs: number;
+  readonly proxyEnv: NodeJS.ProcessEnv | undefined;
   readonly retry: RetryPolicy;
   /** Ends everything. */
   readonly signal: AbortSignal;
@@ -39,7 +40,9 @@ export class EndpointClient implements Disposable {
     const { stallMs, reference, credentials, retry, signal } = options;
     this.endpoint = endpoint;
     this.#options = options;
-    this.#transport = new HttpTransport({ stallMs, ca: endpoint.ca, skipVerify: endpoint.skipVerify });
+    // Like Go's clients: no proxy for this machine, whatever the environment says.
+    const proxyEnv = isLoopback(endpoint.url.host) ? undefined : options.proxyEnv;
+    this.#transport = new HttpTransport({ stallMs, ca: endpoint.ca, skipVerify: endpoint.skipVerify, proxyEnv });
     this.#authorizer = new Authorizer({
       transport: this.#transport,
       registry: endpoint.url,

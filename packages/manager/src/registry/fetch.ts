@@ -1,7 +1,7 @@
 import { Code, ManagerError } from "../errors/manager-error.ts";
 import type { EndpointClient } from "./endpoint-client.ts";
 import type { HttpResponse } from "./http-transport.ts";
-import { isManifestType } from "./manifest-types.ts";
+import { isKeptAsManifest } from "./manifest-types.ts";
 import { ConnectionError, shownUrl } from "./registry-error.ts";
 import { backOff, isTransient, type RetryPolicy } from "./retry.ts";
 
@@ -70,7 +70,7 @@ async function* readFrom(target: FetchTarget, offset: number, context: FetchCont
 
 /** The answer of the first endpoint that has it. The first error counts: the other endpoints are only a help. */
 async function openFirst(target: FetchTarget, offset: number, context: FetchContext): Promise<HttpResponse> {
-  const path = `${isManifestType(target.mediaType) ? "manifests" : "blobs"}/${target.digest}`;
+  const path = `${isKeptAsManifest(target.mediaType) ? "manifests" : "blobs"}/${target.digest}`;
   const headers = {
     accept: `${target.mediaType}, */*`,
     ...(offset > 0 && { range: `bytes=${offset}-` }),

@@ -43,6 +43,8 @@ export interface TransportOptions {
   readonly ca?: readonly string[];
   /** Do not check the certificate of the origin that was asked for (others' are checked). */
   readonly skipVerify?: boolean;
+  /** HTTP_PROXY, HTTPS_PROXY and NO_PROXY, in upper or lower case, as in an environment. Default: no proxy. */
+  readonly proxyEnv?: NodeJS.ProcessEnv | undefined;
 }
 
 const REDIRECT_LIMIT = 10;
@@ -50,13 +52,15 @@ const REDIRECT_LIMIT = 10;
 /** HTTP/1.1 with kept connections, a limit on silence, and redirects that carry no secret to another origin. */
 export class HttpTransport implements Disposable {
   readonly #options: TransportOptions;
-  readonly #plain = new http.Agent({ keepAlive: true });
+  readonly #plain: http.Agent;
   readonly #secure: https.Agent;
 
   constructor(options: TransportOptions) {
     this.#options = options;
     const ca = options.ca === undefined ? {} : { ca: [...rootCertificates, ...options.ca] };
-    this.#secure = new https.Agent({ keepAlive: true, ...ca });
+    const proxy = options.proxyEnv === undefined ? {} : { proxyEnv: options.proxyEnv };
+    this.#plain = new http.Agent({ keepAlive: true, ...proxy });
+    this.#secure = new https.Agent({ keepAlive: true, ...ca, ...proxy });
   }
 
   [Symbol.dispose](): void {

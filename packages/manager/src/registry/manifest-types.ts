@@ -7,6 +7,6 @@ export const MANIFEST_TYPES = [
 ] as const;
 
 /** Whether a registry keeps it among manifests, rather than blobs. */
-export function isManifestType(mediaType: string): boolean {
+export function isKeptAsManifest(mediaType: string): boolean {
   return MANIFEST_TYPES.some((each) => each === mediaType);
 }

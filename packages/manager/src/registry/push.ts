@@ -2,7 +2,7 @@ import { Code, hasCode, ManagerError } from "../errors/manager-error.ts";
 import type { EndpointClient } from "./endpoint-client.ts";
 import type { FetchTarget } from "./fetch.ts";
 import type { HttpBody, HttpResponse } from "./http-transport.ts";
-import { isManifestType } from "./manifest-types.ts";
+import { isKeptAsManifest } from "./manifest-types.ts";
 import { RegistryError, shownUrl } from "./registry-error.ts";
 import { type RetryPolicy, withRetries } from "./retry.ts";
 
@@ -84,7 +84,7 @@ async function exists(client: EndpointClient, path: string, repository: string):
 
 /** Whether the repository has this manifest already. */
 export async function hasManifest(target: FetchTarget, context: PushContext): Promise<boolean> {
-  return isManifestType(target.mediaType) && exists(context.client, `manifests/${target.digest}`, context.repository);
+  return isKeptAsManifest(target.mediaType) && exists(context.client, `manifests/${target.digest}`, context.repository);
 }
 
 /** The address to upload to; undefined if the registry has mounted the blob instead. */

@@ -140,6 +140,25 @@ test("an abort ends a stalled transfer at once", async () => {
   await assert.rejects(registry.resolve(), { name: "AbortError" });
 });
 
+test("a proxy is used if the environment names one, but not for loopback", async () => {
+  await using proxy = await FakeRegistry.open();
+  await using server = await FakeRegistry.open();
+  const target = proxy.addManifest(TYPE, { a: 1 }, "t");
+  server.addManifest(TYPE, { a: 2 }, "t");
+  const proxyEnv = { HTTP_PROXY: `http://${proxy.host}`, NO_PROXY: "direct.invalid" };
+  const signal = new AbortController().signal;
+  const resolve = async (host: string) => {
+    const reference = parseReference(`${host}/a/b:t`);
+    using registry = await Registry.open({ reference, signal, retry: RETRY, proxyEnv, scheme: "http" });
+    return registry.resolve();
+  };
+  assert.deepEqual(await resolve("registry.invalid"), target);
+  assert.equal(proxy.seen[0]?.path, "http://registry.invalid/v2/a/b/manifests/t");
+  assert.notDeepEqual(await resolve(server.host), target);
+  await assert.rejects(resolve("direct.invalid"), { code: Code.Unavailable });
+  assert.equal(proxy.seen.length, 1);
+});
+
 test("secrets stay with the registry: a redirect to elsewhere gets no header of ours, and no error shows one", async () => {
   await using server = await FakeRegistry.open();
   await using other = await FakeRegistry.open();

@@ -22,6 +22,8 @@ export interface RegistryOptions {
   readonly headers?: Readonly<Record<string, string>> | undefined;
   /** Default: nobody's. */
   readonly credentials?: CredentialSource | undefined;
+  /** An environment with HTTP_PROXY, HTTPS_PROXY, NO_PROXY; loopback needs no proxy. Default: none. */
+  readonly proxyEnv?: NodeJS.ProcessEnv | undefined;
   /** The longest silence. Default: 30 s. */
   readonly stallMs?: number | undefined;
   /** Default: 5 tries, from 200 ms on. */
@@ -56,6 +58,7 @@ export class Registry implements Disposable {
       credentials: (request: Parameters<CredentialSource>[0]) => source(request, signal),
       headers: options.headers ?? {},
       stallMs: options.stallMs ?? STALL_MS,
+      proxyEnv: options.proxyEnv,
       retry,
       signal,
     };

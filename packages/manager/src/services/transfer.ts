@@ -30,8 +30,8 @@ export interface TransferHost {
   /** The other services, for callers of a namespace. */
   readonly services: (namespace: string) => TransferServices;
   readonly streams: StreamRegistry;
-  /** How patiently registries are asked. */
-  readonly registry?: Pick<RegistryOptions, "stallMs" | "retry">;
+  /** How patiently registries are asked, and through which proxies. */
+  readonly registry?: Pick<RegistryOptions, "stallMs" | "retry" | "proxyEnv">;
 }
 
 /** One transfer under way. */

@@ -1,4 +1,4 @@
-import { execFile } from "node:child_process";
+import { type ExecFileOptions, execFile } from "node:child_process";
 import { mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { textLogger } from "../daemon/index.ts";
@@ -60,14 +60,24 @@ export class DaemonWithCtr implements AsyncDisposable {
 
   /** Run `ctr images VERB …` or any other command as that client would. */
   ctr(kind: CtrKind, namespace: string, ...args: readonly string[]): Promise<Said> {
+    return this.#run(kind, namespace, args, {});
+  }
+
+  /** The same, until it is killed. */
+  ctrUntil(signal: AbortSignal, kind: CtrKind, namespace: string, ...args: readonly string[]): Promise<Said> {
+    return this.#run(kind, namespace, args, { signal, killSignal: "SIGKILL" });
+  }
+
+  #run(kind: CtrKind, namespace: string, args: readonly string[], extra: ExecFileOptions): Promise<Said> {
     const [group = "", verb = "", ...rest] = args;
     const local = kind === "2.x --local" && group === "images" && LOCAL_FLAG.has(verb) ? ["--local"] : [];
     const argv = ["-a", this.#address, "-n", namespace, group, verb, ...local, ...rest].filter((each) => each !== "");
     const env = { PATH: process.env.PATH, TMPDIR: join(this.directory, "tmp") };
     return new Promise((resolve) => {
-      const options = { env, timeout: LIMIT_MS, maxBuffer: 16 << 20 };
+      const options = { env, timeout: LIMIT_MS, maxBuffer: 16 << 20, encoding: "utf8" as const, ...extra };
       execFile(kind === "1.6" ? CTR_1 : CTR_2, argv, options, (error, stdout, stderr) => {
-        resolve({ code: error === null ? 0 : typeof error.code === "number" ? error.code : 255, stdout, stderr });
+        const code = error === null ? 0 : typeof error.code === "number" ? error.code : 255;
+        resolve({ code, stdout: String(stdout), stderr: String(stderr) });
       });
     });
   }

@@ -1,5 +1,8 @@
 import type { Index, Manifest } from "./document.ts";
+import type { ImageTree } from "./image-tree.ts";
+import { labelBlob } from "./labels.ts";
 import { isIndexType } from "./media-types.ts";
+import type { TransferContext } from "./transfer-context.ts";
 
 const PREFIX = "containerd.io/gc.ref.content";
 
@@ -14,4 +17,11 @@ export function gcLabels(document: Index | Manifest): Record<string, string> {
     isIndexType(mediaType) ? [`${PREFIX}.${counts.indexes++}`, digest] : [`${PREFIX}.m.${counts.manifests++}`, digest],
   );
   return Object.fromEntries(labels);
+}
+
+/** Label all documents of a tree: inner ones first, so that what is labelled has what it keeps. */
+export async function labelTree(context: TransferContext, tree: ImageTree): Promise<void> {
+  for (const node of [...tree.images, ...tree.indexes.toReversed()]) {
+    await labelBlob(context, node.descriptor.digest, gcLabels(node));
+  }
 }

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -6,6 +7,7 @@ import { gzipSync } from "node:zlib";
 import { digestOf } from "../content/digest.ts";
 import { type CtrKind, DaemonWithCtr } from "../testing/daemon-with-ctr.ts";
 import { DockerRegistry } from "../testing/docker-registry.ts";
+import { FakeRegistry } from "../testing/fake-registry.ts";
 import { makeTar } from "../testing/tar-fixture.ts";
 import { temporaryDirectory } from "../testing/temporary-directory.ts";
 import { hostPlatform } from "./platform.ts";
@@ -157,6 +159,35 @@ test("push and pull through docker-registry with a password, by each client", as
     assert.equal(refused.code, 1, "no password");
     await leavesNothing(kind, `pull-${id}`);
   }
+});
+
+test("a client that is killed in the middle of a pull leaves half a blob, which the next pull completes", {
+  timeout: 60_000,
+}, async () => {
+  await using registry = await FakeRegistry.open();
+  const fixture = new ImageFixture();
+  const image = fixture.image([randomBytes(1_500_000).toString("hex")], HOST);
+  const [layer = "", content = Buffer.alloc(0)] = [...fixture.blobs][0] ?? [];
+  for (const [digest, bytes] of fixture.blobs) registry.blobs.set(digest, bytes);
+  for (const name of ["1", image.digest]) {
+    registry.manifests.set(name, { type: OCI.manifest, bytes: fixture.blobs.get(image.digest) ?? Buffer.alloc(0) });
+  }
+  registry.intercept = (request, response) => {
+    if (!request.url?.endsWith(layer)) return false;
+    response.writeHead(200, { "content-length": content.length });
+    return response.write(content.subarray(0, 1_500_000)) || true; // and no more
+  };
+  const reference = `${registry.host}/lib/large:1`;
+  const killed = new AbortController();
+  const first = the().ctrUntil(killed.signal, "2.x", "resume", "images", "pull", "--plain-http", reference);
+  let active = "";
+  while (!/layer-sha256\S+\s+1\.049MB/.test(active)) active = await the().ok("2.x", "resume", "content", "active");
+  killed.abort();
+  assert.notEqual((await first).code, 0);
+  registry.intercept = () => false;
+  await the().ok("2.x", "resume", "images", "pull", "--plain-http", reference);
+  assert.equal(registry.seen.find(({ headers }) => headers.range !== undefined)?.headers.range, "bytes=1048576-");
+  assert.match(await the().ok("2.x", "resume", "images", "check"), /complete \(2\/2\) .* true\s*$/);
 });
 
 test("an import that breaks leaves no lease, no half blob and no image", async () => {

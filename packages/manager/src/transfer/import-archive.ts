@@ -1,9 +1,9 @@
-import { Code, hasCode, ManagerError } from "../errors/manager-error.ts";
+import { Code, ManagerError } from "../errors/manager-error.ts";
 import { ArchiveFiles } from "./archive-files.ts";
 import { type Descriptor, invalid } from "./descriptor.ts";
 import { makeDockerIndex } from "./docker-index.ts";
 import { type Index, parseDocument, parseJson } from "./document.ts";
-import { gcLabels } from "./gc-labels.ts";
+import { gcLabels, labelTree } from "./gc-labels.ts";
 import { type NamePrefix, namesOf } from "./image-names.ts";
 import { type ImageNode, type ImageTree, readTree, selectImages, storedDocuments } from "./image-tree.ts";
 import { labelBlob } from "./labels.ts";
@@ -104,15 +104,6 @@ async function requireBlobs(context: TransferContext, { descriptor, config, laye
       Code.NotFound,
       `image archive: ${blob.mediaType} ${blob.digest} of manifest ${descriptor.digest}: not found`,
     );
-  }
-}
-
-/** What is named keeps what it names. */
-async function labelTree(context: TransferContext, tree: ImageTree): Promise<void> {
-  for (const node of [...tree.images, ...tree.indexes]) {
-    await labelBlob(context, node.descriptor.digest, gcLabels(node)).catch((error: unknown) => {
-      if (!hasCode(error, Code.NotFound)) throw error;
-    });
   }
 }
 

@@ -3,11 +3,11 @@ import { formatReference } from "../registry/reference.ts";
 import type { Registry } from "../registry/registry.ts";
 import { type Descriptor, invalid } from "./descriptor.ts";
 import { DOCUMENT_LIMIT_BYTES } from "./document.ts";
-import { gcLabels } from "./gc-labels.ts";
-import { type DocumentReader, type ImageNode, type ImageTree, readTree, selectImages } from "./image-tree.ts";
+import { labelTree } from "./gc-labels.ts";
+import { type DocumentReader, type ImageNode, readTree, selectImages } from "./image-tree.ts";
 import { inParallel } from "./in-parallel.ts";
 import { ingestBlob } from "./ingest.ts";
-import { addSource, labelBlob } from "./labels.ts";
+import { addSource } from "./labels.ts";
 import { type BlobKind, isIndexType, isManifestType } from "./media-types.ts";
 import { formatPlatform, type Platform, selectByPlatform } from "./platform.ts";
 import { BlobProgress } from "./progress.ts";
@@ -128,10 +128,4 @@ function blobProgress(context: TransferContext, descriptor: Descriptor, kind: Bl
 
 async function report(context: TransferContext, layer: Descriptor, event: string, image: ImageNode): Promise<void> {
   await blobProgress(context, layer, "layer", nodeName("manifest", image.descriptor)).state(event, 0);
-}
-
-async function labelTree(context: TransferContext, tree: ImageTree): Promise<void> {
-  for (const node of [...tree.images, ...tree.indexes]) {
-    await labelBlob(context, node.descriptor.digest, gcLabels(node));
-  }
 }
