@@ -4,6 +4,9 @@ import { MAX_MESSAGE_BYTES } from "./message-limits.ts";
 /** A byte that says whether the message is compressed, then its length. */
 const HEAD_BYTES = 5;
 
+/** The beginning of a message that never comes: a peer that sees the stream end after it knows that it was cut off. */
+export const CUT_OFF: Buffer = Buffer.alloc(1);
+
 /** What goes before a message of that length. Throws ResourceExhausted for more than 16 MiB. */
 export function frameHead(lengthBytes: number): Buffer {
   requireSize(lengthBytes);
@@ -14,15 +17,15 @@ export function frameHead(lengthBytes: number): Buffer {
 
 /**
  * Messages of a stream that may be cut anywhere. Throws ResourceExhausted for one of more than 16 MiB, before it is read,
- * Unimplemented for a compressed one, Internal if the stream ends within one. Source: gRPC over HTTP/2, "Length-Prefixed-Message".
+ * Unimplemented for a compressed one, and by `cutOff` if the stream ends within one. Source: gRPC over HTTP/2, "Length-Prefixed-Message".
  */
-export async function* readMessages(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+export async function* readMessages(chunks: AsyncIterable<Buffer>, cutOff: Code): AsyncGenerator<Buffer> {
   const parts = new Parts();
   for await (const chunk of chunks) {
     parts.push(chunk);
     for (let message = parts.takeMessage(); message !== undefined; message = parts.takeMessage()) yield message;
   }
-  if (parts.lengthBytes > 0) throw new StatusError(Code.Internal, "request ends within a message");
+  if (parts.lengthBytes > 0) throw new StatusError(cutOff, "stream ends within a message");
 }
 
 /** Bytes that have come, and nobody has taken. */

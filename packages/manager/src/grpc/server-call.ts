@@ -1,5 +1,4 @@
 import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
-import { setImmediate } from "node:timers/promises";
 import { Code, StatusError } from "../errors/manager-error.ts";
 import { frameHead, readMessages } from "./message-frames.ts";
 import { canceled, raceAbort } from "./race-abort.ts";
@@ -22,7 +21,9 @@ export class ServerCall {
   constructor(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, rawHeaders: readonly string[]) {
     this.#stream = stream;
     stream.on("error", () => {}); // "close" follows
-    stream.on("close", () => this.abort(new StatusError(Code.Canceled, "context canceled")));
+    stream.on("close", () => {
+      if (!this.#ended) this.abort(gone());
+    });
     const call = {
       namespace: firstOf(rawHeaders, "containerd-namespace"),
       lease: firstOf(rawHeaders, "containerd-lease"),
@@ -47,7 +48,7 @@ export class ServerCall {
   /** The client's messages, to its last. Throws when the client goes before that. */
   async *requests(): AsyncGenerator<Buffer> {
     // Not destroyed on return: answers go through the same object.
-    const messages = readMessages(this.#stream.iterator({ destroyOnReturn: false }));
+    const messages = readMessages(this.#stream.iterator({ destroyOnReturn: false }), Code.Canceled);
     try {
       for (let next = await this.#race(messages.next()); !next.done; next = await this.#race(messages.next())) {
         yield next.value;
@@ -57,9 +58,8 @@ export class ServerCall {
     } finally {
       messages.return(undefined).catch(() => {}); // when it waits for the client, at the end of the stream
     }
-    // A reset stream looks like one that was half-closed until Node has got to its "close".
-    await setImmediate();
-    if (this.signal.aborted) throw canceled(this.signal);
+    // A reset ends the messages, too, as a half-close does; but only a reset closes the stream before the answer has ended.
+    if (this.#stream.closed && !this.#ended) throw gone();
   }
 
   /** The one message of the client. */
@@ -121,8 +121,13 @@ export class ServerCall {
   }
 }
 
-/** If a key is repeated, the first value counts. */
+function gone(): StatusError {
+  return new StatusError(Code.Canceled, "context canceled");
+}
+
+/** If a key is repeated, the first value counts. Node takes the bytes for Latin-1; clients mean UTF-8. */
 function firstOf(rawHeaders: readonly string[], key: string): string | undefined {
   const at = rawHeaders.findIndex((name, index) => index % 2 === 0 && name.toLowerCase() === key);
-  return at < 0 ? undefined : rawHeaders[at + 1];
+  const value = at < 0 ? undefined : rawHeaders[at + 1];
+  return value === undefined ? undefined : Buffer.from(value, "latin1").toString();
 }

@@ -18,3 +18,8 @@ export function parseTimeoutMs(header: string | undefined): number | undefined {
   const timeoutMs = Math.ceil(Number(digits) * factor);
   return timeoutMs > MAX_MS ? undefined : timeoutMs;
 }
+
+/** The `grpc-timeout` header for milliseconds: at most eight digits, so long times are in seconds. */
+export function formatTimeout(timeoutMs: number): string {
+  return timeoutMs < 1e8 ? `${Math.ceil(timeoutMs)}m` : `${Math.ceil(timeoutMs / 1000)}S`;
+}
