@@ -4,6 +4,7 @@ import type { CliContext } from "./cli-context.ts";
 import { daemonFlags } from "./flags/daemon-flags.ts";
 import { managerFlags } from "./flags/manager-flags.ts";
 import { parseSignal } from "./flags/parse-signal.ts";
+import { parseSeconds } from "./flags/parse-size.ts";
 import { runAliases, runFlags } from "./flags/run-flags.ts";
 
 const off = { kind: "boolean", default: false, withNegated: false } as const;
@@ -100,6 +101,26 @@ const killCommand = buildCommand({
   docs: { brief: "send a signal", customUsage: ["-s KILL web", "[FLAGS] ID…"] },
 });
 
+const stopCommand = buildCommand({
+  loader: async () => (await import("./commands/stop.ts")).stop,
+  parameters: {
+    flags: {
+      time: { kind: "parsed", parse: parseSeconds, default: "10", brief: "seconds until SIGKILL", placeholder: "N" },
+      signal: {
+        kind: "parsed",
+        parse: parseSignal,
+        optional: true,
+        brief: "instead of the image's, or TERM",
+        placeholder: "SIGNAL",
+      },
+      ...managerFlags,
+    },
+    aliases: { t: "time", s: "signal" },
+    positional: ids,
+  },
+  docs: { brief: "end containers", customUsage: ["-t 30 web", "[FLAGS] ID…"] },
+});
+
 const rmCommand = buildCommand({
   loader: async () => (await import("./commands/rm.ts")).rm,
   parameters: {
@@ -178,6 +199,7 @@ export function buildCli(): Application<CliContext> {
     run: runCommand,
     exec: execCommand,
     ps: psCommand,
+    stop: stopCommand,
     kill: killCommand,
     rm: rmCommand,
     logs: logsCommand,

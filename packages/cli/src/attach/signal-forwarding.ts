@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { constants } from "node:os";
-import type { Task } from "@trimaran/manager";
+import type { ClientTask } from "@trimaran/manager";
 import type { SignalSource } from "../cli-context.ts";
 
 /** What is passed on. SIGWINCH becomes a resize, SIGPIPE and SIGCHLD are ours. */
@@ -36,7 +36,7 @@ export class SignalForwarding implements Disposable {
    * The kernel does not deliver a signal to the first process of a pid namespace that has no handler for it, so Ctrl-C would do
    * nothing to most of them: one that asks for the end and has no handler becomes SIGKILL.
    */
-  passTo(task: Task, execId: string, pid: number): void {
+  passTo(task: ClientTask, execId: string, pid: number): void {
     this.#forward = (name) => {
       const deaf = ENDING.has(name) && execId === "" && !hasHandler(pid, constants.signals[name]);
       const signal = deaf ? SIGKILL : constants.signals[name];

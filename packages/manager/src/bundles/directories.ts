@@ -16,8 +16,6 @@ export const layout = {
   bundles: (dirs: Directories, namespace: string) => join(dirs.state, TASK_PLUGIN, namespace),
   bundleWorks: (dirs: Directories, namespace: string) => join(dirs.root, TASK_PLUGIN, namespace),
   containers: (dirs: Directories, namespace: string) => join(dirs.root, "containers", namespace),
-  layers: (dirs: Directories) => join(dirs.root, "layers", "sha256"),
-  images: (dirs: Directories) => join(dirs.root, "images"),
   grpcSocket: (dirs: Directories) => join(dirs.state, "trimaran.sock"),
   ttrpcSocket: (dirs: Directories) => join(dirs.state, "trimaran.sock.ttrpc"),
 } as const;

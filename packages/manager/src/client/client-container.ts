@@ -1,6 +1,6 @@
 import { type containerd, fromTimestamp } from "@trimaran/proto";
 import type { PortMapping } from "../network/port-mapping.ts";
-import type { Rootfs } from "../stores/container-record.ts";
+import type { Rootfs } from "../snapshots/rootfs.ts";
 import { CONTAINER_LABELS, parsePortsLabel, parseRootfsLabel } from "./container-labels.ts";
 
 /** Where a container's root file system comes from. */

@@ -3,8 +3,8 @@ import { Code, hasCode, ManagerError } from "../errors/manager-error.ts";
 import { exitLabels } from "../services/note-exit.ts";
 import type { ExitRecord } from "../shims/delete-shim.ts";
 import type { OciProcess } from "../spec/oci-spec.ts";
-import type { TaskIo } from "../stores/container-record.ts";
-import { isClosed } from "../tasks/task.ts";
+import { isClosed } from "../tasks/closed-connection.ts";
+import type { TaskIo } from "../tasks/task-io.ts";
 import { readContainer } from "./find-container.ts";
 import type { ManagerClient } from "./manager-client.ts";
 

@@ -1,7 +1,7 @@
 import { Code, ManagerError } from "../errors/manager-error.ts";
 import type { PortMapping } from "../network/port-mapping.ts";
 import { EXIT_LABELS } from "../services/note-exit.ts";
-import type { Rootfs } from "../stores/container-record.ts";
+import type { Rootfs } from "../snapshots/rootfs.ts";
 
 /**
  * What the client keeps with a container, in its labels. A value of its own for each, so that `ctr containers info` and filters can

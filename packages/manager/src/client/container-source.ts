@@ -3,7 +3,7 @@ import { createReadStream } from "node:fs";
 import { type FileHandle, open, realpath, stat } from "node:fs/promises";
 import { Code, errnoOf, hasCode, ManagerError } from "../errors/manager-error.ts";
 import { formatReference, parseReference } from "../registry/reference.ts";
-import type { Rootfs } from "../stores/container-record.ts";
+import type { Rootfs } from "../snapshots/rootfs.ts";
 import { importArchive } from "../transfer/import-archive.ts";
 import { hostPlatform } from "../transfer/platform.ts";
 import { getImage, type NamedImage, storeImage } from "../transfer/store-image.ts";

@@ -1,6 +1,6 @@
 import { mkdir } from "node:fs/promises";
 import { Code, hasCode } from "../errors/manager-error.ts";
-import type { TaskIo } from "../stores/container-record.ts";
+import type { TaskIo } from "../tasks/task-io.ts";
 import { type ClientContainer, specText } from "./client-container.ts";
 import { ClientTask } from "./client-task.ts";
 import { connectContainer, disconnectContainer } from "./container-network.ts";

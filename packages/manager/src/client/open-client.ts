@@ -1,11 +1,11 @@
 import { connect } from "node:net";
 import { type Directories, layout } from "../bundles/directories.ts";
 import { parseIdentifier } from "../bundles/identifier.ts";
-import { openEmbedded } from "../embedded/open-embedded.ts";
 import { Code, ManagerError } from "../errors/manager-error.ts";
 import { once } from "../host/once.ts";
 import { loadSyscalls } from "../host/syscalls.ts";
 import type { ContainerNetworks } from "../network/container-networks.ts";
+import type { StepListener } from "../tasks/trace.ts";
 import type { ManagerClient } from "./manager-client.ts";
 
 /** Where the manager keeps things unless it is told. */
@@ -27,6 +27,8 @@ export interface ClientOptions {
   readonly publishBinary: string;
   readonly debug: boolean;
   readonly version: string;
+  /** Told how long the steps of making and ending tasks take, without a daemon. */
+  readonly trace?: StepListener;
 }
 
 const CNI = {
@@ -47,7 +49,7 @@ export async function openClient(options: ClientOptions): Promise<ManagerClient>
   await using undo = new AsyncDisposableStack();
   const services =
     address === undefined
-      ? undo.use(await openEmbedded({ ...options, namespace })).services
+      ? undo.use(await (await import("../embedded/open-embedded.ts")).openEmbedded({ ...options, namespace })).services
       : undo.use((await import("../grpc/grpc-client.ts")).connectServices(address, namespace));
   const syscalls = once(loadSyscalls);
   const networks = once(() => loadNetworks(options));

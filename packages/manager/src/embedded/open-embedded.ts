@@ -20,6 +20,7 @@ import { noteLostExit } from "../services/note-exit.ts";
 import { tasksService } from "../services/tasks-service.ts";
 import type { ShimHost } from "../tasks/task-host.ts";
 import { TaskRegistry } from "../tasks/task-registry.ts";
+import type { StepListener } from "../tasks/trace.ts";
 import { DeferredCollection } from "./deferred-collection.ts";
 import { onDemandTasks } from "./on-demand-tasks.ts";
 import { TaskFinder } from "./task-finder.ts";
@@ -39,6 +40,7 @@ export interface EmbeddedOptions {
   readonly publishBinary: string;
   readonly debug: boolean;
   readonly version: string;
+  readonly trace?: StepListener;
 }
 
 /** The services within this process. Disposing ends no task. */
@@ -102,7 +104,7 @@ function shimHost(options: EmbeddedOptions, syscalls: () => Syscalls, serveEvent
     syscalls,
     serveEvents,
     lockTask: ({ namespace, id }) => lockTask(dirs, namespace, id, syscalls()),
-    trace: () => {},
+    trace: options.trace ?? (() => {}),
   };
 }
 

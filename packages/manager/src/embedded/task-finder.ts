@@ -37,6 +37,7 @@ export class TaskFinder {
     const bundle = bundleAt(this.#host.dirs, parseIdentifier("namespace", namespace), parseIdentifier("id", id));
     if (this.#registry.find(namespace, id) !== undefined || !(await pathExists(bundle.path))) return;
     const connection = await this.#connect(bundle);
+    await this.#host.serveEvents(); // what the shim could not deliver while nobody was there comes now
     if (connection === undefined) await this.#settle(bundle);
     else this.#adopt(bundle, connection);
   }
@@ -69,7 +70,7 @@ export class TaskFinder {
     const connection = await reconnectShim(bundle, this.#host.syscalls);
     if (connection !== undefined) return this.#adopt(bundle, connection);
     const runtime = this.#lost.runtimeOf(bundle.namespace, bundle.id);
-    this.#lost.ended(bundle, await cleanUpShim(this.#host, bundle, runtime));
+    await cleanUpShim(this.#host, bundle, runtime, (exit) => this.#lost.ended(bundle, exit));
   }
 
   /** Its log goes on to whoever has it: the process that has made the task, as long as that lives. */

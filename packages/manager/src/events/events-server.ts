@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { mkdir, rename, stat, unlink } from "node:fs/promises";
 import { connect } from "node:net";
 import { dirname } from "node:path";
@@ -53,8 +54,7 @@ export class EventsServer implements AsyncDisposable {
       },
     });
     // Bound under another name and renamed: there is no moment without a socket that answers.
-    const temporary = `${this.#path}.${process.pid}`;
-    await unlink(temporary).catch(() => {});
+    const temporary = `${this.#path}.${randomBytes(3).toString("hex")}`;
     await listenUnix(server, temporary, { mode: 0o660 });
     const { ino } = await stat(temporary);
     await rename(temporary, this.#path);

@@ -18,10 +18,10 @@ import { gzipSync, zstdCompressSync } from "node:zlib";
 import { containerd } from "@trimaran/proto";
 import { parseDigest } from "../content/digest.ts";
 import { Code } from "../errors/manager-error.ts";
-import { chainIds } from "../images/layer-store.ts";
 import { collect } from "../testing/collect.ts";
 import { type FixtureEntry, makeTar } from "../testing/tar-fixture.ts";
 import { openTestSnapshots, type TestSnapshots } from "../testing/test-snapshots.ts";
+import { chainIds } from "../transfer/chain-id.ts";
 
 const { COMMIT } = containerd.services.content.v1.WriteAction;
 const snapshotter = "overlayfs";

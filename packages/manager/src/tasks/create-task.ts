@@ -6,10 +6,10 @@ import { ShimConnection } from "../shims/shim-connection.ts";
 import { type LogSink, openShimLog } from "../shims/shim-log.ts";
 import { startShim } from "../shims/start-shim.ts";
 import type { RootfsMount } from "../snapshots/rootfs-mounts.ts";
-import type { TaskIo } from "../stores/container-record.ts";
 import { cleanUpShim } from "./shim-process.ts";
 import { inStep } from "./step-error.ts";
 import type { ShimHost } from "./task-host.ts";
+import type { TaskIo } from "./task-io.ts";
 import { traced } from "./trace.ts";
 
 const START_TIMEOUT_MS = 30_000;

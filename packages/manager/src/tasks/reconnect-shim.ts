@@ -4,8 +4,8 @@ import { Code, errnoOf, hasCode } from "../errors/manager-error.ts";
 import type { Syscalls } from "../host/syscalls.ts";
 import { ShimConnection } from "../shims/shim-connection.ts";
 import type { ShimEndpoint } from "../shims/shim-reply.ts";
+import { isClosed } from "./closed-connection.ts";
 import { shutDown } from "./create-task.ts";
-import { isClosed } from "./task.ts";
 
 const ANSWER_TIMEOUT_MS = 5000;
 const DIAL_TRIES = 20;

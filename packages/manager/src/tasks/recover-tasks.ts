@@ -52,7 +52,8 @@ async function recoverTask(host: ShimHost, registry: TaskRegistry, recovery: Rec
     return;
   }
   recovery.lost(bundle);
-  recovery.ended(bundle, await cleanUpShim(host, bundle, recovery.runtimeOf(bundle.namespace, bundle.id)));
+  const runtime = recovery.runtimeOf(bundle.namespace, bundle.id);
+  await cleanUpShim(host, bundle, runtime, (exit) => recovery.ended(bundle, exit));
 }
 
 async function removedEmpty(path: string): Promise<boolean> {

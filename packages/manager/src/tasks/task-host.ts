@@ -1,9 +1,7 @@
 import type { Bundle } from "../bundles/bundle.ts";
 import type { Directories } from "../bundles/directories.ts";
-import type { Identifier } from "../bundles/identifier.ts";
 import type { Syscalls } from "../host/syscalls.ts";
 import type { ShimParent } from "../shims/start-shim.ts";
-import type { ContainerStore } from "../stores/container-store.ts";
 import type { StepListener } from "./trace.ts";
 
 /** What shims are started and ended with. */
@@ -22,10 +20,4 @@ export interface ShimHost {
   /** See to it that some process serves the events socket. */
   readonly serveEvents: () => Promise<void>;
   readonly trace: StepListener;
-}
-
-/** What the tasks of one namespace stand on; made once by `openManager`. */
-export interface TaskHost extends ShimHost {
-  readonly namespace: Identifier;
-  readonly store: ContainerStore;
 }

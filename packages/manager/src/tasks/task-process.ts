@@ -1,6 +1,6 @@
 import { type containerd, GO_ZERO_TIME, toTimestamp } from "@trimaran/proto";
 import { Code, ManagerError } from "../errors/manager-error.ts";
-import { isClosed } from "./task.ts";
+import { isClosed } from "./closed-connection.ts";
 import type { RunningTask } from "./task-registry.ts";
 
 const STATE_TIMEOUT_MS = 2000;

@@ -5,12 +5,13 @@ import { Lanes } from "../host/lanes.ts";
 import { pathExists } from "../host/path-exists.ts";
 import { type ExitRecord, toExitRecord } from "../shims/delete-shim.ts";
 import type { ShimConnection } from "../shims/shim-connection.ts";
+import { isClosed } from "./closed-connection.ts";
 import { createTask, type NewTask, shutDown } from "./create-task.ts";
 import { lostTaskEvents } from "./lost-task-events.ts";
 import { cleanUpShim } from "./shim-process.ts";
 import { inStep } from "./step-error.ts";
-import { isClosed } from "./task.ts";
 import type { ShimHost } from "./task-host.ts";
+import { traced } from "./trace.ts";
 
 const UNKNOWN_END: ExitRecord = { pid: 0, status: 255, exitedAtNs: 0n };
 
@@ -96,7 +97,7 @@ export class TaskRegistry implements Disposable {
       if (answer === "closed") return this.#lost(task);
       this.#tasks.delete(key);
       this.#released.add(task);
-      await shutDown(task.connection, id);
+      await traced(this.#host.trace, "shutdown", () => shutDown(task.connection, id));
       await this.#cleanUp(task);
       if (answer === "unknown") throw new ManagerError(Code.NotFound, `task ${id} not found`);
       return toExitRecord(answer);
@@ -137,8 +138,7 @@ export class TaskRegistry implements Disposable {
     this.#released.add(task);
     try {
       if (await this.#isCleanedUp(task.bundle)) return UNKNOWN_END;
-      const exit = await this.#cleanUp(task);
-      this.#listener.lost(task.bundle, exit);
+      const exit = await this.#cleanUp(task, (end) => this.#listener.lost(task.bundle, end));
       for (const event of lostTaskEvents(task.bundle, exit)) this.#listener.publish(event);
       return exit;
     } finally {
@@ -151,9 +151,9 @@ export class TaskRegistry implements Disposable {
     return this.#host.lockTask !== undefined && !(await pathExists(bundle.path));
   }
 
-  async #cleanUp({ bundle, log }: RunningTask): Promise<ExitRecord> {
+  async #cleanUp({ bundle, log }: RunningTask, ended?: (exit: ExitRecord) => void): Promise<ExitRecord> {
     try {
-      return await cleanUpShim(this.#host, bundle, undefined);
+      return await cleanUpShim(this.#host, bundle, undefined, ended);
     } finally {
       log[Symbol.dispose]();
     }
