@@ -111,6 +111,36 @@ test("of several platforms the wanted ones are needed, the others may be missing
   await refuses(tar, Code.NotFound, /no image for linux\/riscv64/, { platforms: [riscv] });
 });
 
+test("a single image is taken whatever it is for; an index without the platform gets its name, if something else fits", async () => {
+  const fixture = new ImageFixture();
+  const s390x = { os: "linux", architecture: "s390x" };
+  const foreign = { ...fixture.image(["y"], s390x), platform: s390x };
+  const index = named(fixture.index([foreign]), "index:1");
+  const single = named(fixture.image(["z"], s390x), "single:1");
+  const fake = new FakeServices();
+  await run(fake, fixture.layout([index, single]), { platforms: [AMD64] });
+  assert.deepEqual([...fake.images.keys()], ["index:1", "single:1"]);
+  assert.equal(fake.applied.length, 1);
+  assert.deepEqual(fake.blobs.get(foreign.digest)?.labels, {});
+  await refuses(fixture.layout([index]), Code.NotFound, /no image for linux\/amd64/, { platforms: [AMD64] });
+});
+
+test("an attestation keeps what it names, and is not unpacked", async () => {
+  const fixture = new ImageFixture();
+  const own = { ...fixture.image(["x"]), platform: { os: "linux", architecture: "amd64" } };
+  const config = fixture.blob("application/vnd.oci.empty.v1+json", "{}");
+  const statement = fixture.blob("application/vnd.in-toto+json", '{"a":1}');
+  const platform = { os: "unknown", architecture: "unknown" };
+  const attestation = { ...fixture.document(OCI.manifest, { config, layers: [statement] }), platform };
+  const fake = new FakeServices();
+  await run(fake, fixture.layout([named(fixture.index([own, attestation]), "a:1")]));
+  assert.deepEqual(fake.blobs.get(attestation.digest)?.labels, {
+    "containerd.io/gc.ref.content.0": config.digest,
+    "containerd.io/gc.ref.content.1": statement.digest,
+  });
+  assert.equal(fake.applied.length, 1);
+});
+
 test("names: full ones, prefixed tags, digests, the index", async () => {
   const fixture = new ImageFixture();
   const one = fixture.image(["1"]);

@@ -7,11 +7,12 @@ import { gcLabels, labelTree } from "./gc-labels.ts";
 import { type NamePrefix, namesOf } from "./image-names.ts";
 import { type ImageNode, type ImageTree, readTree, selectImages, storedDocuments } from "./image-tree.ts";
 import { labelBlob } from "./labels.ts";
-import { isNonDistributable, MEDIA_TYPE } from "./media-types.ts";
+import { isConfigType, isNonDistributable, MEDIA_TYPE } from "./media-types.ts";
 import { formatPlatform, type Platform } from "./platform.ts";
 import { hasBlob, readBlob } from "./read-blob.ts";
 import { type NamedImage, storeImage } from "./store-image.ts";
 import type { TransferContext } from "./transfer-context.ts";
+import { unpackImage } from "./unpack.ts";
 import { type UnpackRequest, unpackImages } from "./unpack-images.ts";
 
 /** What to make of an archive. */
@@ -47,12 +48,15 @@ export async function importArchive(context: TransferContext, request: ImportReq
   const index = parseDocument(await readBlob(context, root, "index"), root.mediaType, `index ${root.digest}`) as Index;
   const entries = await readEntries(context, index, request.platforms);
   await labelBlob(context, root.digest, gcLabels(index));
-  for (const { tree } of entries) await labelTree(context, tree);
+  for (const { tree, chosen } of entries) await labelTree(context, { ...tree, images: chosen });
   const images: NamedImage[] = [];
   for (const image of named(root, entries, request)) {
     images.push(await storeImage(context, image, request.labels));
   }
-  for (const { tree } of entries) await unpackImages(context, tree, request.unpacks);
+  for (const { tree, chosen } of entries) {
+    if (!isUndeclared(tree)) await unpackImages(context, tree, request.unpacks);
+    else for (const { snapshotter } of request.unpacks) await unpackAll(context, chosen, snapshotter);
+  }
   await context.progress({ event: "Completed import" });
   return images;
 }
@@ -77,7 +81,10 @@ function checkLayout(bytes: Buffer): void {
   throw invalid("oci-layout: imageLayoutVersion", `${JSON.stringify(imageLayoutVersion)} is not 1.0.0`);
 }
 
-/** The entries with at least one image for the platforms. What is chosen must be whole. */
+/**
+ * All entries, with the images to take of each. An entry that has nothing for the platforms still gets its name, as with
+ * containerd, but if that is so for all of them the archive is the wrong one. What is taken must be whole.
+ */
 async function readEntries(
   context: TransferContext,
   index: Index,
@@ -86,15 +93,19 @@ async function readEntries(
   const entries: Entry[] = [];
   for (const descriptor of index.manifests) {
     const tree = await readTree(descriptor, storedDocuments(context));
-    const chosen = selectImages(tree, platforms);
-    if (chosen.length === 0 && platforms.length > 0) continue;
+    const chosen = isUndeclared(tree) ? tree.images : selectImages(tree, platforms);
     for (const image of chosen) await requireBlobs(context, image);
     entries.push({ descriptor, tree, chosen });
   }
-  if (entries.length > 0) return entries;
   if (index.manifests.length === 0) throw invalid("image archive", "no image is in it");
+  if (entries.some(({ chosen }) => chosen.length > 0)) return entries;
   const wanted = platforms.map(formatPlatform).join(", ");
   throw new ManagerError(Code.NotFound, `image archive: no image for ${wanted} is in it`);
+}
+
+/** A single image whose entry does not say what it is for: who imports it wants it, whatever its config says. */
+function isUndeclared({ root, indexes }: ImageTree): boolean {
+  return indexes.length === 0 && root.platform === undefined;
 }
 
 async function requireBlobs(context: TransferContext, { descriptor, config, layers }: ImageNode): Promise<void> {
@@ -113,4 +124,10 @@ function named(root: Descriptor, entries: readonly Entry[], request: ImportReque
     namesOf(descriptor, request.prefixes).map((name) => ({ name, target: descriptor })),
   );
   return [...whole, ...single];
+}
+
+async function unpackAll(context: TransferContext, images: readonly ImageNode[], snapshotter: string): Promise<void> {
+  for (const image of images) {
+    if (isConfigType(image.config.mediaType)) await unpackImage(context, image, snapshotter);
+  }
 }

@@ -1,6 +1,7 @@
 /** Media types that we write ourselves. */
 export const MEDIA_TYPE = {
   index: "application/vnd.oci.image.index.v1+json",
+  config: "application/vnd.oci.image.config.v1+json",
   manifest: "application/vnd.oci.image.manifest.v1+json",
   dockerIndex: "application/vnd.docker.distribution.manifest.list.v2+json",
   dockerManifest: "application/vnd.docker.distribution.manifest.v2+json",
@@ -24,4 +25,14 @@ export function isManifestType(mediaType: string): boolean {
 /** Whether a layer may be kept out of registries and archives. */
 export function isNonDistributable(mediaType: string): boolean {
   return mediaType.includes(".nondistributable.") || mediaType.includes(".rootfs.foreign.");
+}
+
+/** Whether a manifest's child is a layer: other things hang on manifests, too, attestations for one. */
+export function isLayerType(mediaType: string): boolean {
+  return /^application\/vnd\.(?:oci\.image\.layer|docker\.image\.rootfs)\./.test(mediaType);
+}
+
+/** Whether a manifest's child is the config of an image. */
+export function isConfigType(mediaType: string): boolean {
+  return mediaType === MEDIA_TYPE.config || mediaType === MEDIA_TYPE.dockerConfig;
 }
