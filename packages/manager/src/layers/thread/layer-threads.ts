@@ -2,7 +2,6 @@ import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
 import type { FromThread, LayerJob, LayerResults, ToThread } from "./layer-job.ts";
 import { fromThrown } from "./thrown-error.ts";
-import { heapTrimmer } from "./trim-heap.ts";
 
 /** How layer threads are kept. */
 export interface LayerThreadsOptions {
@@ -39,7 +38,6 @@ export class LayerThreads implements AsyncDisposable {
   readonly #idle: Thread[] = [];
   readonly #all = new Set<Thread>();
   readonly #waiting: (() => void)[] = [];
-  readonly #trimHeap = heapTrimmer();
   #running = 0;
   #isClosed = false;
 
@@ -129,13 +127,8 @@ export class LayerThreads implements AsyncDisposable {
 
   #rest(thread: Thread): void {
     thread.worker.unref();
-    thread.idle = setTimeout(() => void this.#endIdle(thread), this.#options.idleMs).unref();
+    thread.idle = setTimeout(() => void this.#end(thread), this.#options.idleMs).unref();
     this.#idle.push(thread);
-  }
-
-  async #endIdle(thread: Thread): Promise<void> {
-    await this.#end(thread);
-    if (this.#all.size === 0) this.#trimHeap();
   }
 
   async #end(thread: Thread): Promise<void> {
