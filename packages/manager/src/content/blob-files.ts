@@ -1,6 +1,7 @@
-import { unlinkSync } from "node:fs";
+import { closeSync, fstatSync, openSync, read, unlinkSync } from "node:fs";
 import { chmod, constants, type FileHandle, mkdir, open, opendir, rename, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { Code, errnoOf, ManagerError } from "../errors/manager-error.ts";
 import { algorithmOf, DIGEST_ALGORITHMS, type Digest, hexOf, isDigest } from "./digest.ts";
 import { storageStep } from "./storage-error.ts";
@@ -8,16 +9,35 @@ import { storageStep } from "./storage-error.ts";
 /** Bytes of one chunk of a read, at most: 1 MiB. */
 export const CHUNK_BYTES = 1 << 20;
 
-/** One blob, open for reading; it can be read to its end even if it is removed meanwhile. */
+const readAt = promisify(read);
+
+/**
+ * One blob, open for reading; it can be read to its end even if it is removed meanwhile. Clients read in slices of 32 KiB, each
+ * a call of its own: only the read itself is left to another thread, the rest takes less time than to wake one.
+ */
 export class OpenBlob implements AsyncDisposable {
   readonly sizeBytes: number;
   readonly #digest: Digest;
-  readonly #file: FileHandle;
+  readonly #fd: number;
+  #reading: Promise<unknown> | undefined;
+  #closed = false;
 
-  constructor(digest: Digest, file: FileHandle, sizeBytes: number) {
+  private constructor(digest: Digest, fd: number, sizeBytes: number) {
     this.#digest = digest;
-    this.#file = file;
+    this.#fd = fd;
     this.sizeBytes = sizeBytes;
+  }
+
+  /** Undefined if there is no such file; throws the system's error. */
+  static open(digest: Digest, path: string): OpenBlob | undefined {
+    const fd = openIfThere(path);
+    if (fd === undefined) return undefined;
+    try {
+      return new OpenBlob(digest, fd, fstatSync(fd).size);
+    } catch (error) {
+      closeSync(fd);
+      throw error;
+    }
   }
 
   /** `lengthBytes` from `offsetBytes` on, in chunks of at most 1 MiB that the taker may keep. Ends early if the file does. */
@@ -25,17 +45,26 @@ export class OpenBlob implements AsyncDisposable {
     for (let done = 0; done < lengthBytes; ) {
       const buffer = Buffer.allocUnsafeSlow(Math.min(CHUNK_BYTES, lengthBytes - done));
       const position = offsetBytes + done;
-      const { bytesRead } = await storageStep(`content ${this.#digest}`, () =>
-        this.#file.read(buffer, 0, buffer.length, position),
-      );
+      const { bytesRead } = await storageStep(`content ${this.#digest}`, () => this.#read(buffer, position));
       if (bytesRead === 0) return;
       done += bytesRead;
       yield buffer.subarray(0, bytesRead);
     }
   }
 
+  /** Twice is harmless. A read that is under way is waited for: its descriptor must not become another file's. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#file.close();
+    if (this.#closed) return;
+    this.#closed = true;
+    await this.#reading?.catch(() => {});
+    closeSync(this.#fd);
+  }
+
+  #read(buffer: Buffer, position: number): Promise<{ readonly bytesRead: number }> {
+    if (this.#closed) throw new Error(`content ${this.#digest}: read after close`);
+    const reading = readAt(this.#fd, buffer, 0, buffer.length, position);
+    this.#reading = reading;
+    return reading;
   }
 }
 
@@ -72,14 +101,9 @@ export class BlobFiles {
 
   /** Throws NotFound. */
   async open(digest: Digest): Promise<OpenBlob> {
-    const file = await this.#openFile(digest);
-    if (file === undefined) throw new ManagerError(Code.NotFound, `content digest ${digest}: not found`);
-    try {
-      return new OpenBlob(digest, file, (await file.stat()).size);
-    } catch (error) {
-      await file.close();
-      throw error;
-    }
+    const blob = OpenBlob.open(digest, this.path(digest));
+    if (blob === undefined) throw new ManagerError(Code.NotFound, `content digest ${digest}: not found`);
+    return blob;
   }
 
   /**
@@ -142,6 +166,15 @@ export class BlobFiles {
       if (errnoOf(error) === "ENOENT") return undefined;
       throw error;
     }
+  }
+}
+
+function openIfThere(path: string): number | undefined {
+  try {
+    return openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return undefined;
+    throw error;
   }
 }
 
