@@ -62,7 +62,7 @@ async function unpack(
     const key = `extract-${index} ${chain[index]}`;
     const { mounts } = await client.prepare({ snapshotter, key, parent: chain[index - 1] ?? "" });
     const diff = await blob(bed, pack(tars[index] ?? Buffer.alloc(0)), mediaType);
-    const { applied } = await bed.diffs().apply({ diff, mounts });
+    const { applied } = await bed.diffs().apply({ diff, mounts, syncFs: index === 0 });
     assert.deepEqual([applied?.mediaType, applied?.size], [OCI, BigInt(tars[index]?.length ?? 0)]);
     digests.push(applied?.digest ?? "");
     await client.commit({ snapshotter, key, name: chain[index] ?? "" });
