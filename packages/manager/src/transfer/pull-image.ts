@@ -8,7 +8,7 @@ import { type DocumentReader, type ImageNode, readTree, selectImages } from "./i
 import { inParallel } from "./in-parallel.ts";
 import { ingestBlob } from "./ingest.ts";
 import { addSource } from "./labels.ts";
-import { type BlobKind, isIndexType, isManifestType } from "./media-types.ts";
+import { type BlobKind, isConfigType, isIndexType, isManifestType } from "./media-types.ts";
 import { formatPlatform, type Platform, selectByPlatform } from "./platform.ts";
 import { BlobProgress } from "./progress.ts";
 import { readBlob } from "./read-blob.ts";
@@ -53,21 +53,38 @@ export async function pullImage(
     const wanted = platforms.map(formatPlatform).join(", ");
     throw new ManagerError(Code.NotFound, `${reference}: no image for ${wanted || "any platform"}`);
   }
-  const layers = new Map(chosen.flatMap((image) => image.layers.map((layer) => [layer.digest, { layer, image }])));
-  for (const { config, descriptor } of allMetadata ? tree.images : chosen) {
-    await fetchBlob(context, registry, config, "config", nodeName("manifest", descriptor)).catch((error: unknown) => {
-      if (chosen.some((image) => image.config.digest === config.digest) || !hasCode(error, Code.NotFound)) throw error;
-    });
-  }
-  for (const { layer, image } of layers.values()) await report(context, layer, "waiting", image);
-  await inParallel(context, [...layers.values()], (shared, { layer, image }) =>
-    fetchBlob(shared, registry, layer, "layer", nodeName("manifest", image.descriptor)),
-  );
+  await fetchConfigs(context, registry, allMetadata ? tree.images : chosen, chosen);
+  await fetchLayers(context, registry, chosen);
   await labelTree(context, tree);
   const image = await storeImage(context, { name: request.name, target: root }, request.labels);
   await unpackImages(context, tree, request.unpacks);
   await context.progress({ event: `Completed pull from OCI Registry (${reference})` });
   return image;
+}
+
+/** Of what is not chosen, only the configs of images, and as far as the registry has them. */
+async function fetchConfigs(
+  context: TransferContext,
+  registry: Registry,
+  images: readonly ImageNode[],
+  chosen: readonly ImageNode[],
+): Promise<void> {
+  for (const image of images) {
+    const { config, descriptor } = image;
+    const isChosen = chosen.includes(image);
+    if (!isChosen && !isConfigType(config.mediaType)) continue;
+    await fetchBlob(context, registry, config, "config", nodeName("manifest", descriptor)).catch((error: unknown) => {
+      if (isChosen || !hasCode(error, Code.NotFound)) throw error;
+    });
+  }
+}
+
+async function fetchLayers(context: TransferContext, registry: Registry, chosen: readonly ImageNode[]): Promise<void> {
+  const layers = new Map(chosen.flatMap((image) => image.layers.map((layer) => [layer.digest, { layer, image }])));
+  for (const { layer, image } of layers.values()) await report(context, layer, "waiting", image);
+  await inParallel(context, [...layers.values()], (shared, { layer, image }) =>
+    fetchBlob(shared, registry, layer, "layer", nodeName("manifest", image.descriptor)),
+  );
 }
 
 function parseRoot(target: { mediaType: string; digest: string; size: number }, reference: string): Descriptor {
