@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, openSync, read, unlinkSync } from "node:fs";
+import { closeSync, fstatSync, openSync, read, readSync, unlinkSync } from "node:fs";
 import { chmod, constants, type FileHandle, mkdir, open, opendir, rename, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -9,12 +9,12 @@ import { storageStep } from "./storage-error.ts";
 /** Bytes of one chunk of a read, at most: 1 MiB. */
 export const CHUNK_BYTES = 1 << 20;
 
+/** Clients read in slices of 32 KiB, each a call of its own; so much takes less time to read than to wake another thread. */
+const SLICE_BYTES = 64 << 10;
+
 const readAt = promisify(read);
 
-/**
- * One blob, open for reading; it can be read to its end even if it is removed meanwhile. Clients read in slices of 32 KiB, each
- * a call of its own: only the read itself is left to another thread, the rest takes less time than to wake one.
- */
+/** One blob, open for reading; it can be read to its end even if it is removed meanwhile. */
 export class OpenBlob implements AsyncDisposable {
   readonly sizeBytes: number;
   readonly #digest: Digest;
@@ -60,8 +60,9 @@ export class OpenBlob implements AsyncDisposable {
     closeSync(this.#fd);
   }
 
-  #read(buffer: Buffer, position: number): Promise<{ readonly bytesRead: number }> {
+  async #read(buffer: Buffer, position: number): Promise<{ readonly bytesRead: number }> {
     if (this.#closed) throw new Error(`content ${this.#digest}: read after close`);
+    if (buffer.length <= SLICE_BYTES) return { bytesRead: readSync(this.#fd, buffer, 0, buffer.length, position) };
     const reading = readAt(this.#fd, buffer, 0, buffer.length, position);
     this.#reading = reading;
     return reading;
