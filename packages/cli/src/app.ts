@@ -6,13 +6,17 @@ import { managerFlags } from "./flags/manager-flags.ts";
 import { parseSignal } from "./flags/parse-signal.ts";
 import { parseSeconds } from "./flags/parse-size.ts";
 import { runAliases, runFlags } from "./flags/run-flags.ts";
-
-const off = { kind: "boolean", default: false, withNegated: false } as const;
-const ids = {
-  kind: "array",
-  parameter: { brief: "containers, by id or its beginning", parse: String, placeholder: "ID" },
-  minimum: 1,
-} as const;
+import { exportCommand, imageRoutes, importCommand, pullCommand, pushCommand } from "./routes/image-routes.ts";
+import {
+  commitCommand,
+  diffCommand,
+  eventsCommand,
+  inspectCommand,
+  layersCommand,
+  statsCommand,
+  topCommand,
+} from "./routes/look-routes.ts";
+import { ids, off, oneId } from "./routes/parameters.ts";
 
 const { tty, interactive, detach, env, user, cwd } = runFlags;
 const execFlags = {
@@ -32,6 +36,9 @@ export const verbsWithCommands = {
   exec: { flags: execFlags, aliases: execAliases },
 } as const;
 
+/** The words that may follow `images`. */
+export const imageVerbs: ReadonlySet<string> = new Set(imageRoutes.getAllEntries().map(({ name }) => name.original));
+
 const runCommand = buildCommand({
   loader: async () => (await import("./commands/run.ts")).run,
   parameters: {
@@ -40,9 +47,9 @@ const runCommand = buildCommand({
     positional: {
       kind: "array",
       parameter: {
-        brief: "a rootfs directory or an image archive, then the command",
+        brief: "an image, an image archive or a rootfs directory, then the command",
         parse: String,
-        placeholder: "ROOTFS-OR-IMAGE-TAR CMD",
+        placeholder: "IMAGE CMD",
       },
       minimum: 1,
     },
@@ -50,9 +57,10 @@ const runCommand = buildCommand({
   docs: {
     brief: "run a container",
     customUsage: [
-      "--rm -t -i busybox.tar sh",
-      "-d --name web --memory 64m ./rootfs /bin/server",
-      "[FLAGS] ROOTFS-OR-IMAGE-TAR [CMD…]",
+      "--rm -t -i busybox sh",
+      "-d --name web -p 8080:80 --memory 64m ./image.tar",
+      "--rm ./rootfs /bin/server",
+      "[FLAGS] IMAGE-OR-TAR-OR-ROOTFS [CMD…]",
     ],
     fullDescription:
       "Exit code: the container's own; 125 we failed; 126 not executable; 127 not found; 128+n killed by signal n.",
@@ -136,7 +144,7 @@ const logsCommand = buildCommand({
   parameters: {
     flags: { follow: { ...off, brief: "go on until the container's exit" }, ...managerFlags },
     aliases: { f: "follow" },
-    positional: { kind: "tuple", parameters: [{ brief: "a container", parse: String, placeholder: "ID" }] },
+    positional: oneId,
   },
   docs: { brief: "show the output of a detached container", customUsage: ["-f web", "[FLAGS] ID"] },
 });
@@ -203,6 +211,18 @@ export function buildCli(): Application<CliContext> {
     kill: killCommand,
     rm: rmCommand,
     logs: logsCommand,
+    inspect: inspectCommand,
+    top: topCommand,
+    stats: statsCommand,
+    events: eventsCommand,
+    images: imageRoutes,
+    pull: pullCommand,
+    push: pushCommand,
+    import: importCommand,
+    export: exportCommand,
+    layers: layersCommand,
+    diff: diffCommand,
+    commit: commitCommand,
     daemon: daemonCommand,
     install: installCommand,
     uninstall: uninstallCommand,

@@ -1,5 +1,5 @@
 import { run, type StricliProcess } from "@stricli/core";
-import { buildCli, verbsWithCommands } from "./app.ts";
+import { buildCli, imageVerbs, verbsWithCommands } from "./app.ts";
 import { firstPositional, flagShape, splitArguments } from "./argument-split.ts";
 import type { CliContext } from "./cli-context.ts";
 import { FAILED } from "./exit-code.ts";
@@ -21,7 +21,10 @@ export async function runCli(args: readonly string[], context: Omit<CliContext, 
 export function arrange(args: readonly string[]): string[] {
   const verbAt = firstPositional(args, flagShape(managerFlags, {}));
   if (verbAt === undefined) return [...args];
-  const [verb = "", ...rest] = [args[verbAt] ?? "", ...args.slice(0, verbAt), ...args.slice(verbAt + 1)];
+  const wordCount = args[verbAt] === "images" && imageVerbs.has(args[verbAt + 1] ?? "") ? 2 : 1;
+  const words = args.slice(verbAt, verbAt + wordCount);
+  const [verb = ""] = words;
+  const rest = [...args.slice(0, verbAt), ...args.slice(verbAt + wordCount)];
   const known = Object.entries(verbsWithCommands).find(([name]) => name === verb)?.[1];
-  return [verb, ...(known === undefined ? rest : splitArguments(rest, flagShape(known.flags, known.aliases)))];
+  return [...words, ...(known === undefined ? rest : splitArguments(rest, flagShape(known.flags, known.aliases)))];
 }

@@ -5,6 +5,7 @@ export { type CreateContainerRequest, createContainer } from "./client/create-co
 export { createTask, deleteTask } from "./client/create-task.ts";
 export { execProcess } from "./client/exec-process.ts";
 export { findContainer } from "./client/find-container.ts";
+export type { ImageSummary, PlatformChoice, RegistryAccess } from "./client/images.ts";
 export { type ContainerSummary, isExpired, listContainers } from "./client/list-containers.ts";
 export type { ManagerClient } from "./client/manager-client.ts";
 export { type ClientOptions, DEFAULT_DIRECTORIES, openClient } from "./client/open-client.ts";
@@ -20,3 +21,4 @@ export type { OciMount, OciProcess } from "./spec/oci-spec.ts";
 export type { FifoSet, StdioRequest } from "./stdio/fifo-set.ts";
 export type { TaskIo } from "./tasks/task-io.ts";
 export type { StepListener } from "./tasks/trace.ts";
+export type { ProgressEvent, ProgressListener } from "./transfer/progress.ts";

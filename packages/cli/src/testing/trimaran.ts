@@ -1,4 +1,5 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { createHash } from "node:crypto";
 import {
   chmodSync,
   copyFileSync,
@@ -38,9 +39,46 @@ export class Trimaran implements Disposable {
   }
 
   start(...args: string[]): ChildProcess {
+    return this.startAs([], ...args);
+  }
+
+  /** The same behind another program's words, such as nsenter's. */
+  startAs(before: readonly string[], ...args: string[]): ChildProcess {
     const root = ["--root", join(this.directory, "root"), "--state", join(this.directory, "state")];
     const main = join(import.meta.dirname, "../main.ts");
-    return spawn(process.execPath, [main, ...root, "--namespace", "trimaran-e2e", ...args], { stdio: "pipe" });
+    const own = args[0] === "daemon" ? [] : ["--namespace", "trimaran-e2e"];
+    const [program = "", ...words] = [...before, process.execPath, main, ...root, ...own, ...args];
+    return spawn(program, words, { stdio: "pipe" });
+  }
+
+  /** A docker archive of the rootfs in two layers, the upper one with /etc/second; its path. */
+  imageArchive(name: string): string {
+    const work = join(this.directory, "archive");
+    mkdirSync(join(work, "upper/etc"), { recursive: true });
+    writeFileSync(join(work, "upper/etc/second"), "second\n");
+    const tar = (file: string, directory: string, ...paths: string[]) =>
+      execFileSync("tar", ["--numeric-owner", "--sort=name", "-C", directory, "-cf", join(work, file), ...paths]);
+    tar("lower.tar", this.rootfs, ".");
+    tar("upper.tar", join(work, "upper"), "etc/second");
+    const layers = ["lower.tar", "upper.tar"];
+    const digest = (bytes: Buffer) => `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
+    const config = {
+      architecture: { x64: "amd64" }[process.arch as string] ?? process.arch,
+      os: "linux",
+      config: {
+        Env: ["PATH=/bin", "FROM=image"],
+        Cmd: ["sh", "-c", "cat /etc/second; echo $FROM"],
+        StopSignal: "SIGUSR1",
+      },
+      rootfs: { type: "layers", diff_ids: layers.map((file) => digest(readFileSync(join(work, file)))) },
+    };
+    writeFileSync(join(work, "config.json"), JSON.stringify(config));
+    writeFileSync(
+      join(work, "manifest.json"),
+      JSON.stringify([{ Config: "config.json", RepoTags: name === "" ? [] : [name], Layers: layers }]),
+    );
+    tar("image.tar", work, "manifest.json", "config.json", ...layers);
+    return join(work, "image.tar");
   }
 
   async with(input: string | Uint8Array, ...args: string[]): Promise<Finished> {

@@ -18,3 +18,8 @@ export async function inTransfer<T>(
   await using lease = await holdLease(services, undefined);
   return await work({ services, lease: lease.id, signal, progress });
 }
+
+/** For looking at images: nothing is created, so no lease is needed. */
+export function readingContext({ services }: ManagerClient): TransferContext {
+  return { services, lease: "", signal: new AbortController().signal, progress: NO_PROGRESS };
+}

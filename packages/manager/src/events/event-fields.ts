@@ -25,14 +25,19 @@ export function eventFields(event: ShimEvent): FilterFields {
   };
 }
 
-/** Texts of the message by the names of the contract, such as `container_id`; nothing of unknown or broken messages. */
-function messageFields({ typeUrl, payload }: ShimEvent): FilterFields {
+/** The message of an event; undefined for a type that is unknown here, or for bytes that are none. */
+export function decodeEvent(typeUrl: string, payload: Uint8Array): object | undefined {
   try {
-    return toFields(CODECS.get(typeUrl)?.decode(payload) ?? {});
+    return CODECS.get(typeUrl)?.decode(payload);
   } catch (error) {
-    if (error instanceof WireError) return {};
+    if (error instanceof WireError) return undefined;
     throw error;
   }
+}
+
+/** Texts of the message by the names of the contract, such as `container_id`; nothing of unknown or broken messages. */
+function messageFields({ typeUrl, payload }: ShimEvent): FilterFields {
+  return toFields(decodeEvent(typeUrl, payload) ?? {});
 }
 
 /** Numbers, times and lists have no text form that a filter could know. */
