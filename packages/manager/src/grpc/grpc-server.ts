@@ -85,7 +85,7 @@ class GrpcServer implements AsyncDisposable {
       stream.respond({ ":status": 415 }, { endStream: true });
       return;
     }
-    const call = new ServerCall(stream, headers, rawHeaders);
+    const call = new ServerCall(stream, rawHeaders);
     const path = headers[":path"] ?? "";
     const method = this.#methods.get(path);
     if (method === undefined) {
@@ -101,7 +101,7 @@ class GrpcServer implements AsyncDisposable {
   /** What still runs when the client has its answer, because the call was aborted, is added to `handlers`. */
   async #answer(call: ServerCall, method: BoundMethod, handlers: Promise<unknown>[]): Promise<void> {
     const { descriptor, handler } = method;
-    const service = call.service();
+    const service = call.begin();
     const request = descriptor.clientStreaming ? decoded(call, method) : decode(method, await call.request());
     if (!descriptor.serverStreaming) {
       const answer = (async () => handler(request, service))();

@@ -146,6 +146,21 @@ for (const [name, open] of Object.entries({ overSocket, inProcess })) {
     await ended.promise;
   });
 
+  test(`${name}: leaving the loop of a server's stream ends the handler while it waits`, async () => {
+    const ended = Promise.withResolvers<AbortSignal>();
+    const many = async function* (_: unknown, call: ServiceCall) {
+      try {
+        yield {};
+        await aborted(call);
+      } finally {
+        ended.resolve(call.signal);
+      }
+    };
+    await using peer = await open({ ...echo, many });
+    for await (const _ of peer.client.many({})) break;
+    assert.equal((await ended.promise).aborted, true);
+  });
+
   test(`${name}: requests that fail end the call with their error`, async () => {
     const seen = Promise.withResolvers<unknown>();
     const both = async function* (requests: AsyncIterable<unknown>) {

@@ -1,4 +1,4 @@
-import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
+import { constants, type ServerHttp2Stream } from "node:http2";
 import { Code, StatusError } from "../errors/manager-error.ts";
 import { frameHead, readMessages } from "./message-frames.ts";
 import { canceled, raceAbort } from "./race-abort.ts";
@@ -14,25 +14,32 @@ export class ServerCall {
   readonly #controller = new AbortController();
   #timer: NodeJS.Timeout | undefined;
   #ended = false;
-  /** Throws by the status of a bad header. */
-  readonly service: () => ServiceCall;
+  readonly #service: ServiceCall;
+  readonly #timeout: string | undefined;
 
   /** `rawHeaders` are names and values in turn. */
-  constructor(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, rawHeaders: readonly string[]) {
+  constructor(stream: ServerHttp2Stream, rawHeaders: readonly string[]) {
     this.#stream = stream;
     stream.on("error", () => {}); // "close" follows
     stream.on("close", () => {
       if (!this.#ended) this.abort(gone());
     });
-    const call = {
+    this.#service = {
       namespace: firstOf(rawHeaders, "containerd-namespace"),
       lease: firstOf(rawHeaders, "containerd-lease"),
       signal: this.#controller.signal,
     };
-    this.service = () => {
-      this.#startTimer(headers["grpc-timeout"]);
-      return call;
-    };
+    this.#timeout = firstOf(rawHeaders, "grpc-timeout");
+  }
+
+  /** What the service gets to know; the time begins to run, once. Throws InvalidArgument for a bad timeout. */
+  begin(): ServiceCall {
+    const timeoutMs = parseTimeoutMs(this.#timeout);
+    if (timeoutMs !== undefined) {
+      const late = () => this.abort(new StatusError(Code.DeadlineExceeded, "context deadline exceeded"));
+      this.#timer ??= setTimeout(late, timeoutMs);
+    }
+    return this.#service;
   }
 
   get signal(): AbortSignal {
@@ -111,13 +118,6 @@ export class ServerCall {
     stream.write(head);
     stream.write(message, done);
     stream.uncork();
-  }
-
-  #startTimer(header: string | string[] | undefined): void {
-    const timeoutMs = parseTimeoutMs(Array.isArray(header) ? header[0] : header);
-    if (timeoutMs === undefined || this.#timer !== undefined) return;
-    const late = () => this.abort(new StatusError(Code.DeadlineExceeded, "context deadline exceeded"));
-    this.#timer = setTimeout(late, timeoutMs);
   }
 }
 
