@@ -2,10 +2,12 @@ import { mkdir } from "node:fs/promises";
 import type { Bundle } from "../bundles/bundle.ts";
 import { Code, hasCode, messageOf } from "../errors/manager-error.ts";
 import { EventsServer } from "../events/events-server.ts";
+import type { BoundMethod, BoundService } from "../grpc/bound-service.ts";
 import { serveGrpc } from "../grpc/grpc-server.ts";
 import { requireSocketPath } from "../grpc/unix-socket.ts";
 import { once } from "../host/once.ts";
 import { loadSyscalls } from "../host/syscalls.ts";
+import { trimMemory } from "../host/trim-memory.ts";
 import { ContainerRecords } from "../metadata/containers.ts";
 import { noteLostExit } from "../services/note-exit.ts";
 import { readServerId } from "../services/server-id.ts";
@@ -17,6 +19,10 @@ import type { DaemonOptions } from "./daemon-options.ts";
 import { lockDirectory } from "./directory-lock.ts";
 import { shimLogSink } from "./log-shim.ts";
 import { openStores, type Stores } from "./open-stores.ts";
+import { QuietTime } from "./quiet-time.ts";
+
+/** Longer than an idle layer thread lives. */
+const QUIET_MS = 5000;
 
 /** A daemon that serves. Disposing stops it; tasks live on. */
 export interface Daemon extends AsyncDisposable {
@@ -50,12 +56,27 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   };
   const tasks = undo.use(await openTasks(options, stores, shims));
   const uuid = await readServerId(dirs.root);
-  const services = bindServices(composeServices({ dirs, stores, shims, tasks, version, uuid, log }));
+  const quiet = undo.use(new QuietTime(QUIET_MS, () => trimMemory(syscalls())));
+  const implementations = composeServices({ dirs, stores, shims, tasks, version, uuid, log });
+  const services = bindServices(implementations).map((service) => touching(service, quiet));
   const report = (error: unknown, method: string) => log.error("internal error", { method, error: stackOf(error) });
   undo.use(await serveGrpc({ path: address, services, report }));
+  quiet.touch();
   log.info("serving", { address });
   const owned = undo.move();
   return { address, [Symbol.asyncDispose]: () => owned[Symbol.asyncDispose]() };
+}
+
+/** Every call ends a quiet time. */
+function touching(service: BoundService, quiet: QuietTime): BoundService {
+  const touched = [...service].map(([key, method]): [string, BoundMethod] => {
+    const handler: BoundMethod["handler"] = (request, call) => {
+      quiet.touch();
+      return method.handler(request, call);
+    };
+    return [key, { ...method, handler }];
+  });
+  return new Map(touched);
 }
 
 /** The tasks that an earlier daemon has left, and those to come. */

@@ -34,6 +34,10 @@ export interface Syscalls {
   flock(fd: number): Promise<void>;
   /** The same without waiting, or shared with others who share; false if another open file's lock is in the way. */
   tryFlock(fd: number, kind?: "exclusive" | "shared"): boolean;
+  /** Return free memory of malloc to the system. */
+  mallocTrim(): void;
+  /** Forget the pages of a mapping; they are read again from its file when touched. Only for clean ones. */
+  dropPages(start: bigint, length: number): void;
   /** Put a terminal into raw mode (cfmakeraw: Node's own leaves output processing on). The result takes it back. */
   rawTerminal(fd: number): Disposable;
 }
@@ -44,6 +48,7 @@ const UMOUNT_NOFOLLOW = 8;
 const LOCK_SH = 1;
 const LOCK_EX = 2;
 const LOCK_NB = 4;
+const MADV_DONTNEED = 4;
 const TCSADRAIN = 1;
 const TERMIOS_BYTES = 64; // glibc's struct has 60
 const XATTR_LIMIT_BYTES = 65536;
@@ -64,6 +69,8 @@ export function loadSyscalls(): Syscalls {
   const listxattr = libc.func("int64 llistxattr(const char *, _Out_ void *, size_t)");
   const umount2 = libc.func("int umount2(const char *, int)");
   const flock = libc.func("int flock(int, int)");
+  const madvise = libc.func("int madvise(uint64, size_t, int)");
+  const mallocTrim = libc.func("int malloc_trim(size_t)");
 
   const tcgetattr = libc.func("int tcgetattr(int, _Out_ void *)");
   const tcsetattr = libc.func("int tcsetattr(int, int, const void *)");
@@ -100,6 +107,8 @@ export function loadSyscalls(): Syscalls {
         throw error;
       }
     },
+    mallocTrim: () => void mallocTrim(0),
+    dropPages: (start, length) => void check(madvise(start, length, MADV_DONTNEED), "madvise", start.toString(16)),
     rawTerminal: (fd) => {
       const saved = Buffer.alloc(TERMIOS_BYTES);
       check(tcgetattr(fd, saved), "tcgetattr", "terminal");

@@ -1,4 +1,4 @@
-import { existsSync, renameSync } from "node:fs";
+import { existsSync, renameSync, rmSync } from "node:fs";
 import { chmod, chown, lstat, mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { errnoOf } from "../errors/manager-error.ts";
@@ -8,6 +8,7 @@ import type { Mount } from "../layers/mount/mount.ts";
 import type { LayerThreads } from "../layers/thread/layer-threads.ts";
 import { isInUserNamespace } from "../layers/thread/thread-root.ts";
 import type { MappedRoot } from "./id-mapping.ts";
+import { isSmallTree } from "./small-tree.ts";
 import { snapshotMounts } from "./snapshot-mounts.ts";
 
 /** A snapshot's directory that is made, but has no id yet. Disposing removes it, unless it was installed. */
@@ -27,6 +28,7 @@ export interface NewDirectoryOptions {
 
 const NEW = "new-";
 const ID = /^[1-9]\d*$/;
+const SMALL_ENTRIES = 64;
 const INDEX_PARAMETER = "/sys/module/overlay/parameters/index";
 
 /**
@@ -115,7 +117,9 @@ export class SnapshotDirectories implements SnapshotterDriver {
       if (errnoOf(error) === "ENOENT") return;
       throw error;
     }
-    await this.#threads.run({ kind: "remove", directory: this.#directory(id) });
+    // A container that has written next to nothing is the common case, and a thread costs 11 MB and 30 ms.
+    if (await isSmallTree(this.#directory(id), SMALL_ENTRIES)) rmSync(this.#directory(id), { recursive: true });
+    else await this.#threads.run({ kind: "remove", directory: this.#directory(id) });
   }
 
   #directory(id: string): string {
