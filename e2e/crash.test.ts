@@ -15,7 +15,12 @@ for (const runtime of [TRIMARAN, CONTROL]) {
   test(`${runtime}: kill -9 of the daemon, ${ROUNDS} times: nothing acknowledged is lost, nothing leaks`, async (t) => {
     await using engine = await startContainerd({ version: "1.6", daemon: "trimaran" });
     const before = await snapshot(engine);
-    const { answered, cutOff } = await crashRounds(engine, runtime, ROUNDS, Math.random);
+    const { answered, cutOff } = await crashRounds(engine, runtime, ROUNDS, Math.random).catch(
+      async (error: unknown) => {
+        t.diagnostic(await engine.logTail());
+        throw error;
+      },
+    );
     t.diagnostic(`${answered} commands were answered, ${cutOff} cut off`);
     assert.ok(answered > 0 && cutOff > 0);
     const root = join(engine.dir, "root");
