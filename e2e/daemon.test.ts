@@ -56,8 +56,8 @@ describe("trimaran daemon", { timeout: 120_000 }, () => {
     await engine.start();
     assert.deepEqual(await container.listed(), task);
     assert.equal((await container.exec({}, "echo", "hello")).stdout, "hello\n");
-    const attached = container.attach();
     await container.taskOk("kill", "-s", "9");
-    assert.equal((await attached).code, 137);
+    await container.reached("STOPPED");
+    assert.equal((await container.task("delete")).code, 137);
   });
 });
