@@ -45,9 +45,10 @@ describe("trimaran daemon", { timeout: 120_000 }, () => {
   });
 
   test("SIGTERM ends it and takes the sockets away; tasks live on and are found again, events too", async () => {
-    await using container = await Container.start(engine, CONTROL, {}, ["sh", "-c", "echo ready; sleep 1000"]);
+    await using container = await Container.start(engine, CONTROL, {}, ["cat"]);
     const task = await container.listed();
     const waiting = engine.spawnCtr("task", "attach", container.id);
+    waiting.stdin.write("attached\n");
     await once(waiting.stdout, "data");
     const ended = once(waiting, "exit");
     await engine.kill("SIGTERM");
