@@ -45,7 +45,7 @@ describe("trimaran daemon", { timeout: 120_000 }, () => {
   });
 
   test("SIGTERM ends it and takes the sockets away; tasks live on and are found again, events too", async () => {
-    await using container = await Container.start(engine, CONTROL, {}, ["cat"]);
+    await using container = await Container.start(engine, CONTROL, {}, ["sh", "-c", "read -r line; echo $line; exec sleep 1000"]);
     const task = await container.listed();
     const waiting = engine.spawnCtr("task", "attach", container.id);
     waiting.stdin.write("attached\n");
