@@ -1,4 +1,4 @@
-export type { Directories } from "./bundles/directories.ts";
+export { DEFAULT_DIRECTORIES, type Directories } from "./bundles/directories.ts";
 export { type ClientContainer, specText } from "./client/client-container.ts";
 export { ClientTask, type ProcessState, type ProcessStatus, requireTask } from "./client/client-task.ts";
 export { type CreateContainerRequest, createContainer } from "./client/create-container.ts";
@@ -8,7 +8,7 @@ export { findContainer } from "./client/find-container.ts";
 export type { ImageSummary, PlatformChoice, RegistryAccess } from "./client/images.ts";
 export { type ContainerSummary, isExpired, listContainers } from "./client/list-containers.ts";
 export type { ManagerClient } from "./client/manager-client.ts";
-export { type ClientOptions, DEFAULT_DIRECTORIES, openClient } from "./client/open-client.ts";
+export { type ClientOptions, openClient } from "./client/open-client.ts";
 export { removeContainer, removeRecord } from "./client/remove-container.ts";
 export { stopContainer } from "./client/stop-container.ts";
 export { Code, errnoOf, hasCode, ManagerError, messageOf, StatusError } from "./errors/manager-error.ts";

@@ -99,7 +99,7 @@ async function runHere(
   await using stdio = await client.openStdio({ terminal: flags.tty, stdin: flags.interactive });
   const task = await createTask(client, container, stdio.io);
   try {
-    const remove = () => deleteTask(client, task, container.network);
+    const remove = () => deleteTask(client, task, container.network, !flags.rm);
     const exit = await runAttached(context, { client, task, execId: "", stdio, signals }, remove);
     if (flags.rm) await removeRecord(client, container);
     return exit.status;

@@ -39,16 +39,15 @@ export class Trimaran implements Disposable {
   }
 
   start(...args: string[]): ChildProcess {
-    return this.startAs([], ...args);
+    return this.startIn("state", ...args);
   }
 
-  /** The same behind another program's words, such as nsenter's. */
-  startAs(before: readonly string[], ...args: string[]): ChildProcess {
-    const root = ["--root", join(this.directory, "root"), "--state", join(this.directory, "state")];
+  /** With another state directory. */
+  startIn(state: string, ...args: string[]): ChildProcess {
+    const root = ["--root", join(this.directory, "root"), "--state", join(this.directory, state)];
     const main = join(import.meta.dirname, "../main.ts");
     const own = args[0] === "daemon" ? [] : ["--namespace", "trimaran-e2e"];
-    const [program = "", ...words] = [...before, process.execPath, main, ...root, ...own, ...args];
-    return spawn(program, words, { stdio: "pipe" });
+    return spawn(process.execPath, [main, ...root, ...own, ...args], { stdio: "pipe" });
   }
 
   /** A docker archive of the rootfs in two layers, the upper one with /etc/second; its path. */
@@ -79,6 +78,28 @@ export class Trimaran implements Disposable {
     );
     tar("image.tar", work, "manifest.json", "config.json", ...layers);
     return join(work, "image.tar");
+  }
+
+  /** A daemon on the same directories, until disposed; its log so far. */
+  async startDaemon(): Promise<AsyncDisposable & { readonly log: () => string }> {
+    const child = this.start("daemon");
+    const chunks: Buffer[] = [];
+    const log = () => Buffer.concat(chunks).toString("utf8");
+    const ended = new Promise<void>((resolve) => child.once("close", () => resolve()));
+    await new Promise<void>((resolve, reject) => {
+      child.stderr?.on("data", (chunk: Buffer) => {
+        chunks.push(chunk);
+        if (log().includes('msg="serving"')) resolve();
+      });
+      child.once("close", () => reject(new Error(`the daemon has ended: ${log()}`)));
+    });
+    return {
+      log,
+      [Symbol.asyncDispose]: async () => {
+        child.kill("SIGTERM");
+        await ended;
+      },
+    };
   }
 
   async with(input: string | Uint8Array, ...args: string[]): Promise<Finished> {

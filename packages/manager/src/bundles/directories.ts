@@ -6,6 +6,9 @@ export interface Directories {
   readonly state: string;
 }
 
+/** Where the manager keeps things unless it is told. */
+export const DEFAULT_DIRECTORIES: Directories = { root: "/var/lib/trimaran", state: "/run/trimaran/manager" };
+
 const TASK_PLUGIN = "io.containerd.runtime.v2.task";
 
 /** The layout below the two directories, in one place. containerd's names where containerd has one. */

@@ -92,8 +92,8 @@ export class ClientTask {
     return (await this.#tasks.listPids({ containerId: this.id })).processes.map(({ pid }) => pid);
   }
 
-  /** Delete the stopped task and note how it ended. One that is gone already is success. */
-  async delete(): Promise<void> {
+  /** Delete the stopped task and note how it ended, unless nobody will ask. One that is gone already is success. */
+  async delete(isNoted = true): Promise<void> {
     let exit: ExitRecord;
     try {
       exit = toExit(await this.#tasks.delete({ containerId: this.id }));
@@ -101,6 +101,7 @@ export class ClientTask {
       if (hasCode(error, Code.NotFound)) return;
       throw error;
     }
+    if (!isNoted) return;
     const labels = exitLabels(exit);
     const paths = Object.keys(labels).map((key) => `labels.${key}`);
     await this.#client.services.containers

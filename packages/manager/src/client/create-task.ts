@@ -23,9 +23,14 @@ export async function createTask(client: ManagerClient, container: ClientContain
   return new ClientTask(client, id);
 }
 
-/** Delete a container's stopped task and let go of its network. */
-export async function deleteTask(client: ManagerClient, task: ClientTask, network: string | undefined): Promise<void> {
-  await task.delete();
+/** Delete a container's stopped task, note how it ended unless nobody will ask, and let go of its network. */
+export async function deleteTask(
+  client: ManagerClient,
+  task: ClientTask,
+  network: string | undefined,
+  isNoted = true,
+): Promise<void> {
+  await task.delete(isNoted);
   await disconnectContainer(client, task.id, network);
 }
 

@@ -8,9 +8,6 @@ import type { ContainerNetworks } from "../network/container-networks.ts";
 import type { StepListener } from "../tasks/trace.ts";
 import type { ManagerClient } from "./manager-client.ts";
 
-/** Where the manager keeps things unless it is told. */
-export const DEFAULT_DIRECTORIES: Directories = { root: "/var/lib/trimaran", state: "/run/trimaran/manager" };
-
 /** How to reach a manager, or be one. */
 export interface ClientOptions {
   readonly directories: Directories;

@@ -23,7 +23,7 @@ export async function removeContainer(
       if (!force) throw isAlive(container.id, status.state);
       await killTask(task, status.state === "paused");
     }
-    await task.delete();
+    await task.delete(false);
   }
   await removeRecord(client, container);
 }

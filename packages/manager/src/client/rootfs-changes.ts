@@ -25,8 +25,7 @@ const OPAQUE = ["trusted.overlay.opaque", "user.overlay.opaque"];
 
 /**
  * What is in an overlay's upper directory, parents before children, names in bytewise order. Nothing is followed: the files are those
- * of a container that may be running, and hostile. Directories that the kernel copied up only to have a place for something below are
- * left out, as docker's `diff` does not.
+ * of a container that may be running, and hostile. A directory that the kernel copied up to have a place for something below is among them.
  */
 export function* rootfsChanges({ upper, lowers }: RootfsDirectories, libc: ChangesLibc): Generator<RootfsChange> {
   if (upper !== undefined)

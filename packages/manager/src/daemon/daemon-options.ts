@@ -1,4 +1,4 @@
-import type { Directories } from "../bundles/directories.ts";
+import { DEFAULT_DIRECTORIES, type Directories } from "../bundles/directories.ts";
 import type { Logger } from "../host/logger.ts";
 
 /** What a daemon is opened with. */
@@ -19,8 +19,5 @@ export interface DaemonOptions {
   readonly log: Logger;
 }
 
-/** Where a daemon keeps things unless it is told. Not the daemonless commands' directories: they clean up after each other. */
-export const DEFAULT_DAEMON_DIRECTORIES: Directories = {
-  root: "/var/lib/trimaran/daemon",
-  state: "/run/trimaran/daemon",
-};
+/** Where a daemon keeps things unless it is told: where commands without one do, so that nothing is lost on the way to having one. */
+export const DEFAULT_DAEMON_DIRECTORIES: Directories = DEFAULT_DIRECTORIES;
