@@ -1,6 +1,8 @@
 import { resolve } from "node:path";
 import { type Application, buildApplication, buildCommand, buildRouteMap } from "@stricli/core";
 import type { CliContext } from "./cli-context.ts";
+import { proposeContainers, proposeImages } from "./completion/propose.ts";
+import { COMPLETION_SCRIPTS, parseShell } from "./completion/scripts.ts";
 import { daemonFlags } from "./flags/daemon-flags.ts";
 import { managerFlags } from "./flags/manager-flags.ts";
 import { parseSignal } from "./flags/parse-signal.ts";
@@ -36,6 +38,8 @@ export const verbsWithCommands = {
   exec: { flags: execFlags, aliases: execAliases },
 } as const;
 
+const SHELLS = Object.keys(COMPLETION_SCRIPTS);
+
 /** The words that may follow `images`. */
 export const imageVerbs: ReadonlySet<string> = new Set(imageRoutes.getAllEntries().map(({ name }) => name.original));
 
@@ -50,6 +54,7 @@ const runCommand = buildCommand({
         brief: "an image, an image archive or a rootfs directory, then the command",
         parse: String,
         placeholder: "IMAGE CMD",
+        proposeCompletions: proposeImages,
       },
       minimum: 1,
     },
@@ -74,7 +79,12 @@ const execCommand = buildCommand({
     aliases: execAliases,
     positional: {
       kind: "array",
-      parameter: { brief: "a container, then the command", parse: String, placeholder: "ID CMD" },
+      parameter: {
+        brief: "a container, then the command",
+        parse: String,
+        placeholder: "ID CMD",
+        proposeCompletions: proposeContainers,
+      },
       minimum: 2,
     },
   },
@@ -159,6 +169,28 @@ const daemonCommand = buildCommand({
   },
 });
 
+const completionCommand = buildCommand({
+  loader: async () => (await import("./commands/completion.ts")).completion,
+  parameters: {
+    flags: {},
+    positional: {
+      kind: "tuple",
+      parameters: [
+        {
+          brief: "bash, zsh or fish",
+          parse: parseShell,
+          placeholder: "SHELL",
+          proposeCompletions: (partial: string) => SHELLS.filter((shell) => shell.startsWith(partial)),
+        },
+      ],
+    },
+  },
+  docs: {
+    brief: "print a shell's completion script",
+    customUsage: ["bash > /etc/bash_completion.d/trimaran", "SHELL"],
+  },
+});
+
 const versionCommand = buildCommand({
   loader: async () => (await import("./commands/version.ts")).version,
   parameters: { flags: { json: { ...off, brief: "one JSON object" } } },
@@ -224,6 +256,7 @@ export function buildCli(): Application<CliContext> {
     diff: diffCommand,
     commit: commitCommand,
     daemon: daemonCommand,
+    completion: completionCommand,
     install: installCommand,
     uninstall: uninstallCommand,
     version: versionCommand,

@@ -1,4 +1,5 @@
 import { buildCommand, buildRouteMap } from "@stricli/core";
+import { proposeImages } from "../completion/propose.ts";
 import { managerFlags } from "../flags/manager-flags.ts";
 import { registryAliases, registryFlags } from "../flags/registry-flags.ts";
 import { listFlags, off } from "./parameters.ts";
@@ -6,7 +7,7 @@ import { listFlags, off } from "./parameters.ts";
 const { platform } = registryFlags;
 const oneImage = {
   kind: "tuple",
-  parameters: [{ brief: "an image's name", parse: String, placeholder: "IMAGE" }],
+  parameters: [{ brief: "an image's name", parse: String, placeholder: "IMAGE", proposeCompletions: proposeImages }],
 } as const;
 
 /** `trimaran pull`. */
@@ -79,7 +80,7 @@ const removeCommand = buildCommand({
     flags: managerFlags,
     positional: {
       kind: "array",
-      parameter: { brief: "names of images", parse: String, placeholder: "IMAGE" },
+      parameter: { brief: "names of images", parse: String, placeholder: "IMAGE", proposeCompletions: proposeImages },
       minimum: 1,
     },
   },

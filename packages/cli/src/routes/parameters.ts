@@ -1,3 +1,5 @@
+import { proposeContainers } from "../completion/propose.ts";
+
 /** A flag that is off unless given. */
 export const off = { kind: "boolean", default: false, withNegated: false } as const;
 
@@ -10,12 +12,24 @@ export const listFlags = {
 /** One container. */
 export const oneId = {
   kind: "tuple",
-  parameters: [{ brief: "a container, by id or its beginning", parse: String, placeholder: "ID" }],
+  parameters: [
+    {
+      brief: "a container, by id or its beginning",
+      parse: String,
+      placeholder: "ID",
+      proposeCompletions: proposeContainers,
+    },
+  ],
 } as const;
 
 /** One container or more. */
 export const ids = {
   kind: "array",
-  parameter: { brief: "containers, by id or its beginning", parse: String, placeholder: "ID" },
+  parameter: {
+    brief: "containers, by id or its beginning",
+    parse: String,
+    placeholder: "ID",
+    proposeCompletions: proposeContainers,
+  },
   minimum: 1,
 } as const;
