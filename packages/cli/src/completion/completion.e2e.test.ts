@@ -1,11 +1,15 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { test } from "node:test";
+import { after, test } from "node:test";
 
+const directory = mkdtempSync(join(tmpdir(), "trimaran-completion-"));
+after(() => rmSync(directory, { recursive: true, force: true }));
 const main = join(import.meta.dirname, "../main.ts");
 const ask = (...words: string[]) => {
-  const environment = { ...process.env, TRIMARAN_ROOT: "/nonexistent/root", TRIMARAN_MANAGER_STATE: "/proc/none" };
+  const environment = { ...process.env, TRIMARAN_ROOT: join(directory, "root"), TRIMARAN_MANAGER_STATE: directory };
   const { stdout } = spawnSync(process.execPath, [main, ...words], {
     encoding: "utf8",
     env: environment,
@@ -18,7 +22,7 @@ test("verbs, verbs of images, flags and values are proposed by their beginning",
   assert.deepEqual(ask("__complete", "st").split("\n").filter(Boolean), ["stop", "stats"]);
   assert.deepEqual(ask("__complete", "images", "p").split("\n").filter(Boolean), ["pull", "push"]);
   assert.match(ask("__complete", "run", "--mem"), /^--memory\n$/);
-  assert.deepEqual(ask("__complete", "completion", "").split("\n").filter(Boolean), ["bash", "zsh", "fish"]);
+  assert.match(ask("__complete", "completion", ""), /bash\nzsh\nfish\n/);
   assert.equal(ask("__complete", "kill", "x"), ""); // no such container, no error
 });
 
