@@ -1,7 +1,7 @@
 import { chmod, mkdir, readdir, readFile, rename, rm, rmdir, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { Code, errnoOf, ManagerError } from "../errors/manager-error.ts";
-import { writeFileAtomic } from "../host/atomic-file.ts";
+import { writeVolatileFile } from "../host/atomic-file.ts";
 import { mountPointsBelow } from "../host/mounts.ts";
 import type { Syscalls } from "../host/syscalls.ts";
 import { parseShimReply, type ShimEndpoint } from "../shims/shim-reply.ts";
@@ -45,7 +45,7 @@ export async function createBundle(bundle: Bundle, configJson: string | Uint8Arr
     await mkdir(rootfs);
     await chmod(rootfs, 0o711);
     syscalls.mkfifo(join(bundle.path, "log"), 0o700);
-    await writeFileAtomic(join(bundle.path, "config.json"), configJson, 0o644);
+    await writeVolatileFile(join(bundle.path, "config.json"), configJson, 0o644);
   } catch (error) {
     await deleteBundle(bundle, syscalls).catch(() => {});
     throw error;
@@ -78,8 +78,8 @@ export async function deleteBundle(bundle: Bundle, syscalls: Syscalls): Promise<
 
 /** What a later process needs to find the shim again; written after `start`, before Create. */
 export async function writeBootstrap(bundle: Bundle, endpoint: ShimEndpoint, binary: string): Promise<void> {
-  await writeFileAtomic(join(bundle.path, "shim-binary-path"), binary);
-  await writeFileAtomic(join(bundle.path, "bootstrap.json"), JSON.stringify(endpoint));
+  await writeVolatileFile(join(bundle.path, "shim-binary-path"), binary);
+  await writeVolatileFile(join(bundle.path, "bootstrap.json"), JSON.stringify(endpoint));
 }
 
 /**

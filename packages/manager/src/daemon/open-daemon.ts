@@ -52,7 +52,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
     shimDirectories: options.shimDirectories,
     syscalls,
     serveEvents: async () => {},
-    trace: () => {},
+    trace: (step, durationMs) => log.debug("step", { step, duration_ms: durationMs.toFixed(1) }),
   };
   const tasks = undo.use(await openTasks(options, stores, shims));
   const uuid = await readServerId(dirs.root);
