@@ -22,8 +22,11 @@ export const TEST_PACKAGES = [
   "bsdutils",
   "ca-certificates",
   "containerd",
+  "containernetworking-plugins",
+  "docker-registry",
   "golang-go",
   "iproute2",
+  "iptables",
   "runc",
   "util-linux",
 ] as const;

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
-import { messageOf, openManager } from "@trimaran/manager";
+import { messageOf, openClient } from "@trimaran/manager";
 import { build } from "./build.ts";
 import { BUILD_PACKAGES, ensurePackages } from "./debian.ts";
 import { makeBusyboxRootfs } from "./demo/busybox-rootfs.ts";
@@ -32,17 +32,21 @@ async function main(): Promise<number> {
     const rootfs = join(directory, "rootfs");
     await mkdir(rootfs);
     await makeBusyboxRootfs(rootfs);
-    await using manager = openManager({
+    await using client = await openClient({
       directories: { root: join(directory, "root"), state: join(directory, "state") },
       namespace: "trimaran-demo",
       shimDirectories: [join(checkout, "build/bin"), ...(process.env.PATH ?? "").split(":")],
       environment: process.env,
+      access: "write",
+      publishBinary: join(checkout, "build/bin/trimaran"),
+      debug: false,
+      version: "demo",
       trace: (step, durationMs) => steps.set(step, durationMs),
     });
     print.line(`A busybox container through ${values.runtime}, run by Trimaran's own manager, without a daemon.`);
-    await showContainer(manager, steps, rootfs, values.runtime, print);
-    await showAgain(manager, steps, rootfs, values.runtime, print);
-    if (values.runtime === OUR_RUNTIME) await showGvisor(manager, steps, rootfs, print);
+    await showContainer(client, steps, rootfs, values.runtime, print);
+    await showAgain(client, steps, rootfs, values.runtime, print);
+    if (values.runtime === OUR_RUNTIME) await showGvisor(client, steps, rootfs, print);
   } finally {
     await rm(directory, { recursive: true, force: true });
   }

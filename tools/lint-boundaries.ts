@@ -24,6 +24,8 @@ interface Package {
   readonly directory: string;
   readonly layer: string;
   readonly dependencies: ReadonlySet<string>;
+  /** Keys of "exports": `.`, `./daemon`. */
+  readonly entries: ReadonlySet<string>;
 }
 
 const packages = new Map(
@@ -62,7 +64,7 @@ function forbidden(own: Package, path: string, specifier: string, isTest: boolea
   if (isTest) return undefined;
   if (name !== own.name && !own.dependencies.has(name)) return `not in the dependencies of ${own.name}`;
   if (!other || other === own) return undefined;
-  if (specifier !== name) return "only a package's entry may be imported";
+  if (!other.entries.has(`.${specifier.slice(name.length)}`)) return "only a package's entries may be imported";
   if (!(ALLOWED[own.layer] ?? []).includes(other.layer))
     return `layer ${own.layer} may not import layer ${other.layer}`;
   return undefined;
@@ -72,6 +74,7 @@ function parsePackage(path: string): Package {
   const json = JSON.parse(readFileSync(join(ROOT, path), "utf8")) as {
     name: string;
     dependencies?: Record<string, string>;
+    exports?: Record<string, string>;
     nx?: { tags?: string[] };
   };
   const layer = json.nx?.tags?.find((tag) => tag.startsWith("layer:"))?.slice("layer:".length);
@@ -81,5 +84,6 @@ function parsePackage(path: string): Package {
     directory: dirname(path),
     layer,
     dependencies: new Set(Object.keys(json.dependencies ?? {})),
+    entries: new Set(Object.keys(json.exports ?? {})),
   };
 }

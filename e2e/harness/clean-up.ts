@@ -36,8 +36,8 @@ export async function deleteTasks(engine: Cleanable): Promise<void> {
   if (tasks.length > 0) await engine.ctr("tasks", "rm", "--force", ...tasks);
 }
 
-/** A cgroup is busy until its zombies are reaped; PID 1 takes its time where no subreaper does it. */
-async function removeCgroups(engine: Cleanable): Promise<void> {
+/** The engine's cgroups that have no processes. A cgroup is busy until its zombies are reaped; PID 1 takes its time where no subreaper does it. */
+export async function removeCgroups(engine: Scope): Promise<void> {
   const until = Date.now() + GONE_MS;
   const hierarchies = await readdir("/sys/fs/cgroup");
   const own = hierarchies.map((name) => join("/sys/fs/cgroup", name, engine.namespace));

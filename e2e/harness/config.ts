@@ -3,6 +3,9 @@ import { join } from "node:path";
 /** A containerd release line that the tests run on: Debian 12's own, and Debian's newest. */
 export type EngineVersion = "1.6" | "2.x";
 
+/** Which daemon runs: containerd of the release line, or our own, which that line's `ctr` then talks to. */
+export type EngineDaemon = "containerd" | "trimaran";
+
 /** The choices in a containerd's configuration. */
 export interface ConfigOptions {
   readonly version: EngineVersion;

@@ -7,16 +7,18 @@ import { basename, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { ensureContainerd2, ensurePackages } from "../../tools/debian.ts";
 import { cleanUp } from "./clean-up.ts";
-import { type ConfigOptions, configToml, type EngineVersion } from "./config.ts";
+import { type ConfigOptions, configToml, type EngineDaemon, type EngineVersion } from "./config.ts";
 import { buildImages } from "./images.ts";
 import { type Finished, type RunOptions, run, shellQuote } from "./process.ts";
 
-/** Where the project's own shims are built. */
-export const BUILD_BIN = join(import.meta.dirname, "../../build/bin");
+/** Where the project's own programs are built. E2E_BIN: those of another build, which nobody replaces while a long run goes on. */
+export const BUILD_BIN = process.env.E2E_BIN ?? join(import.meta.dirname, "../../build/bin");
 const READY_MS = 20_000;
 
 /** What a containerd for tests is to be like. */
 export interface EngineOptions extends Omit<ConfigOptions, "dir"> {
+  /** Default: containerd. */
+  readonly daemon?: EngineDaemon;
   /** Added to containerd's environment, which shims inherit. */
   readonly env?: Readonly<Record<string, string>>;
   /** Folders put in front of containerd's PATH, where it looks for shims. */
@@ -25,9 +27,10 @@ export interface EngineOptions extends Omit<ConfigOptions, "dir"> {
   readonly buildInPath?: boolean;
 }
 
-/** A containerd of our own: own root, state and address, killed and removed with all that belongs to it when disposed. */
+/** A containerd, or a `trimaran daemon` in its place, of our own: own root, state and address, killed and removed with all that belongs to it when disposed. */
 export class Engine implements AsyncDisposable {
   readonly version: EngineVersion;
+  readonly kind: EngineDaemon;
   /** Marks everything of this engine: part of its paths, ids and environment, and its namespace. */
   readonly tag: string;
   readonly dir: string;
@@ -45,6 +48,7 @@ export class Engine implements AsyncDisposable {
 
   constructor(dir: string, bin: string, options: EngineOptions) {
     this.version = options.version;
+    this.kind = options.daemon ?? "containerd";
     this.dir = dir;
     this.tag = basename(dir);
     this.namespace = this.tag;
@@ -125,7 +129,8 @@ export class Engine implements AsyncDisposable {
   /** Start containerd, on the same folders if it ran before. Returns when it accepts connections. */
   async start(): Promise<void> {
     const log = openSync(this.logPath, "a");
-    const daemon = spawn(join(this.#bin, "containerd"), ["--config", this.configPath], {
+    const [file = "", ...args] = this.#daemonArgv();
+    const daemon = spawn(file, args, {
       env: this.#env,
       cwd: this.dir,
       stdio: ["ignore", log, log],
@@ -169,6 +174,19 @@ export class Engine implements AsyncDisposable {
     await cleanUp(this);
   }
 
+  #daemonArgv(): string[] {
+    if (this.kind === "containerd") return [join(this.#bin, "containerd"), "--config", this.configPath];
+    const [root, state] = ["root", "state"].map((name) => join(this.dir, name));
+    return [
+      join(BUILD_BIN, "trimaran"),
+      "daemon",
+      `--root=${root}`,
+      `--state=${state}`,
+      `--address=${this.address}`,
+      "--debug",
+    ];
+  }
+
   #ctrArgv(args: readonly string[]): string[] {
     return [join(this.#bin, "ctr"), "--address", this.address, "--namespace", this.namespace, ...args];
   }
@@ -177,7 +195,7 @@ export class Engine implements AsyncDisposable {
     const until = Date.now() + READY_MS;
     while (!(await accepts(this.address))) {
       if (daemon.exitCode !== null || daemon.signalCode !== null || Date.now() > until) {
-        throw new Error(`containerd ${this.version} did not come up\n${await this.logTail()}`);
+        throw new Error(`${this.kind} ${this.version} did not come up\n${await this.logTail()}`);
       }
       await delay(20);
     }

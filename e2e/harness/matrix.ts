@@ -39,16 +39,18 @@ export interface MatrixOptions {
 
 /**
  * Run scenarios over containerd {1.6, 2.x} and runtime {upstream's, ours}, each pair with an engine of its own; after each scenario
- * nothing may be left of it. E2E_RUNTIMES=control|trimaran|gvisor|all and E2E_ENGINES=1.6|2.x|all narrow the matrix.
+ * nothing may be left of it. E2E_RUNTIMES=control|trimaran|gvisor|all and E2E_ENGINES=1.6|2.x|all narrow the matrix;
+ * E2E_DAEMON=trimaran puts our own daemon in containerd's place.
  */
 export function matrix(name: string, scenarios: Scenarios, options: MatrixOptions = {}): void {
   const wanted = options.runtimes ?? (process.env.E2E_RUNTIMES === "gvisor" ? [GVISOR] : [CONTROL, TRIMARAN]);
   const runtimes = chosen("E2E_RUNTIMES", { control: CONTROL, trimaran: TRIMARAN, gvisor: GVISOR });
   const engines = chosen<EngineVersion>("E2E_ENGINES", { "1.6": "1.6", "2.x": "2.x" });
+  const daemon = process.env.E2E_DAEMON === "trimaran" ? "trimaran" : "containerd";
   for (const version of engines) {
     for (const runtime of runtimes.filter((each) => wanted.includes(each))) {
-      describe(`${name}: ${runtime} on containerd ${version}`, { timeout: 240_000 }, () => {
-        suite({ ...options.engine, version }, runtime, scenarios);
+      describe(`${name}: ${runtime} on ${daemon} ${version}`, { timeout: 240_000 }, () => {
+        suite({ ...options.engine, version, daemon }, runtime, scenarios);
       });
     }
   }

@@ -1,71 +1,85 @@
-import type { ContainerRecord, FifoSet, Manager, Task } from "@trimaran/manager";
+import {
+  type ClientContainer,
+  type ClientTask,
+  createContainer,
+  createTask,
+  execProcess,
+  type FifoSet,
+  type ManagerClient,
+  removeRecord,
+} from "@trimaran/manager";
 import { compareNamespaces, readNamespaces } from "./namespaces.ts";
 import type { Printer } from "./print.ts";
 
 const SIGTERM = 15;
+const NO_IO = { terminal: false, stdin: "", stdout: "", stderr: "" };
+const PLAIN = { direct: false, ports: [], autoRemove: false, keepOutput: false, transfer: {} };
 /** Shows where it is, then stays for as long as its stdin is open, so that there is a process to look at. */
 const EXEC_COMMAND = "echo host name $(hostname), processes:; ps; read line";
 
 /** Run a container, exec into it, look at both, end it; print each step with its time. Cleans up whatever happens. */
 export async function showContainer(
-  manager: Manager,
+  client: ManagerClient,
   steps: Map<string, number>,
   rootfs: string,
   runtime: string,
   print: Printer,
 ): Promise<void> {
-  const record = await manager.containers.create({
+  const container = await createContainer(client, {
+    ...PLAIN,
     id: "demo",
     runtime,
-    image: rootfs,
+    source: rootfs,
     args: ["sh", "-c", "trap 'exit 0' TERM; sleep 1000 & wait"],
     options: { hostname: "demo" },
   });
   const took = (step: string) => steps.get(step) ?? 0;
 
   print.title("Start");
-  const { task, pid } = await manager.tasks.create(record, await manager.containers.specText(record.id), {
-    terminal: false,
-    stdin: "",
-    stdout: "",
-    stderr: "",
-  });
+  const task = await createTask(client, container, NO_IO);
+  const pid = (await task.status())?.pid ?? 0;
   let ended = false;
   try {
     print.step("bootstrap", took("bootstrap"), "the shim's `start` has answered with its address");
     print.step("create", took("create"), `namespaces, mounts, cgroup; init is pid ${pid} and waits`);
     const start = await timed(() => task.start());
     print.step("start", start.ms, "the gate is open, sh runs");
-    await showExec(manager, record, task, pid, print);
+    await showExec(client, container, task, pid, print);
     print.title("End");
     await end(task, took, print);
     ended = true;
   } finally {
     if (!ended) await forceEnd(task);
-    await manager.containers.remove(record.id);
+    await removeRecord(client, container);
   }
 }
 
 /** The same again, without a look inside: what a container costs when the machine is warm. */
 export async function showAgain(
-  manager: Manager,
+  client: ManagerClient,
   steps: ReadonlyMap<string, number>,
   rootfs: string,
   runtime: string,
   print: Printer,
 ): Promise<void> {
   print.title("A second container, now that everything is warm");
-  const record = await manager.containers.create({ id: "again", runtime, image: rootfs, args: ["true"], options: {} });
-  const io = { terminal: false, stdin: "", stdout: "", stderr: "" };
+  const container = await createContainer(client, {
+    ...PLAIN,
+    id: "again",
+    runtime,
+    source: rootfs,
+    args: ["true"],
+    options: {},
+  });
   const all = await timed(async () => {
-    const { task } = await manager.tasks.create(record, await manager.containers.specText(record.id), io);
+    const task = await createTask(client, container, NO_IO);
     const exited = task.wait();
     const start = await timed(() => task.start());
     await exited;
     await task.delete();
     return start.ms;
   });
-  await manager.containers.remove(record.id);
+  await removeRecord(client, container);
   const took = (step: string) => `${step} ${(steps.get(step) ?? 0).toFixed(1)}`;
   print.step(
     "total",
@@ -75,18 +89,19 @@ export async function showAgain(
 }
 
 async function showExec(
-  manager: Manager,
-  record: ContainerRecord,
-  task: Task,
+  client: ManagerClient,
+  container: ClientContainer,
+  task: ClientTask,
   initPid: number,
   print: Printer,
 ): Promise<void> {
   print.title("Exec");
-  await using stdio = await manager.openStdio({ terminal: false, stdin: true });
-  const { process } = await manager.containers.spec(record.id);
+  await using stdio = await client.openStdio({ terminal: false, stdin: true });
+  const request = { args: ["sh", "-c", EXEC_COMMAND], terminal: false, env: [], cwd: undefined, user: undefined };
+  const process = await execProcess(client, container, request);
   const output = collect(stdio);
   const exited = task.wait.bind(task, "look");
-  const added = await timed(() => task.exec("look", { ...process, args: ["sh", "-c", EXEC_COMMAND] }, stdio.io));
+  const added = await timed(() => task.exec("look", process, stdio.io));
   const started = await timed(() => task.start("look"));
   await stdio.release();
   print.step("exec", added.ms + started.ms, `pid ${started.value}: another process in the same namespaces`);
@@ -105,7 +120,7 @@ async function showExec(
   print.table(["", "host", "container init", "exec"], compareNamespaces(host, init, exec));
 }
 
-async function end(task: Task, took: (step: string) => number, print: Printer): Promise<void> {
+async function end(task: ClientTask, took: (step: string) => number, print: Printer): Promise<void> {
   const exited = task.wait();
   const kill = await timed(async () => {
     await task.kill(SIGTERM);
@@ -118,7 +133,7 @@ async function end(task: Task, took: (step: string) => number, print: Printer): 
   print.step("shutdown", shutdown, "the shim has ended, its `delete` command has found nothing left");
 }
 
-async function forceEnd(task: Task): Promise<void> {
+async function forceEnd(task: ClientTask): Promise<void> {
   await task.kill(9, { all: true }).catch(() => {});
   await task.delete().catch(() => {});
 }

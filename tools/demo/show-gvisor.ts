@@ -1,24 +1,43 @@
 import { text } from "node:stream/consumers";
-import type { Manager } from "@trimaran/manager";
+import {
+  type ClientContainer,
+  type ClientTask,
+  createContainer,
+  createTask,
+  execProcess,
+  type ManagerClient,
+  removeRecord,
+} from "@trimaran/manager";
 import type { Printer } from "./print.ts";
 
 const RUNTIME = "io.containerd.trimaran-gvisor.v2";
 const LOOK = "dmesg | head -n 3; cat /proc/version";
 const EXEC = "echo from an exec:; cat /proc/version";
+const NO_STDIN = { terminal: false, stdin: false };
 
 /** The same image in a gVisor sandbox, through the other shim: what it takes for its kernel, in a container and in an exec. */
 export async function showGvisor(
-  manager: Manager,
+  client: ManagerClient,
   steps: ReadonlyMap<string, number>,
   rootfs: string,
   print: Printer,
 ): Promise<void> {
   print.title(`In a sandbox: ${RUNTIME}, by Debian's runsc`);
-  const args = ["sh", "-c", `${LOOK}; trap 'exit 0' TERM; sleep 1000 & wait`];
-  const record = await manager.containers.create({ id: "boxed", runtime: RUNTIME, image: rootfs, args, options: {} });
-  await using stdio = await manager.openStdio({ terminal: false, stdin: false });
+  const container = await createContainer(client, {
+    id: "boxed",
+    runtime: RUNTIME,
+    source: rootfs,
+    args: ["sh", "-c", `${LOOK}; trap 'exit 0' TERM; sleep 1000 & wait`],
+    options: {},
+    direct: false,
+    ports: [],
+    autoRemove: false,
+    keepOutput: false,
+    transfer: {},
+  });
+  await using stdio = await client.openStdio(NO_STDIN);
   const output = stdio.stdout ? text(stdio.stdout) : Promise.resolve("");
-  const { task } = await manager.tasks.create(record, await manager.containers.specText(record.id), stdio.io);
+  const task = await createTask(client, container, stdio.io);
   const exited = task.wait();
   let ended = false;
   try {
@@ -27,7 +46,7 @@ export async function showGvisor(
     print.step("create", steps.get("create") ?? 0, "runsc has started a sandbox, with a kernel of its own");
     print.step("start", performance.now() - begun, "sh runs in it");
     await stdio.release();
-    const fromExec = await execOutput(manager, record.id, task);
+    const fromExec = await execOutput(client, container, task);
     await task.kill(15);
     const { status } = await exited;
     await task.delete();
@@ -40,19 +59,15 @@ export async function showGvisor(
       await task.kill(9, { all: true }).catch(() => {});
       await task.delete().catch(() => {});
     }
-    await manager.containers.remove(record.id);
+    await removeRecord(client, container);
   }
 }
 
-async function execOutput(
-  manager: Manager,
-  id: string,
-  task: Awaited<ReturnType<Manager["tasks"]["create"]>>["task"],
-): Promise<string> {
-  await using stdio = await manager.openStdio({ terminal: false, stdin: false });
+async function execOutput(client: ManagerClient, container: ClientContainer, task: ClientTask): Promise<string> {
+  await using stdio = await client.openStdio(NO_STDIN);
   const output = stdio.stdout ? text(stdio.stdout) : Promise.resolve("");
-  const { process } = await manager.containers.spec(id);
-  await task.exec("look", { ...process, args: ["sh", "-c", EXEC] }, stdio.io);
+  const request = { args: ["sh", "-c", EXEC], terminal: false, env: [], cwd: undefined, user: undefined };
+  await task.exec("look", await execProcess(client, container, request), stdio.io);
   const exited = task.wait("look");
   await task.start("look");
   await stdio.release();

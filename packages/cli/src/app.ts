@@ -1,16 +1,24 @@
 import { resolve } from "node:path";
 import { type Application, buildApplication, buildCommand, buildRouteMap } from "@stricli/core";
 import type { CliContext } from "./cli-context.ts";
+import { proposeContainers, proposeImages } from "./completion/propose.ts";
+import { COMPLETION_SCRIPTS, parseShell } from "./completion/scripts.ts";
+import { daemonFlags } from "./flags/daemon-flags.ts";
 import { managerFlags } from "./flags/manager-flags.ts";
 import { parseSignal } from "./flags/parse-signal.ts";
+import { parseSeconds } from "./flags/parse-size.ts";
 import { runAliases, runFlags } from "./flags/run-flags.ts";
-
-const off = { kind: "boolean", default: false, withNegated: false } as const;
-const ids = {
-  kind: "array",
-  parameter: { brief: "containers, by id or its beginning", parse: String, placeholder: "ID" },
-  minimum: 1,
-} as const;
+import { exportCommand, imageRoutes, importCommand, pullCommand, pushCommand } from "./routes/image-routes.ts";
+import {
+  commitCommand,
+  diffCommand,
+  eventsCommand,
+  inspectCommand,
+  layersCommand,
+  statsCommand,
+  topCommand,
+} from "./routes/look-routes.ts";
+import { ids, off, oneId } from "./routes/parameters.ts";
 
 const { tty, interactive, detach, env, user, cwd } = runFlags;
 const execFlags = {
@@ -30,6 +38,11 @@ export const verbsWithCommands = {
   exec: { flags: execFlags, aliases: execAliases },
 } as const;
 
+const SHELLS = Object.keys(COMPLETION_SCRIPTS);
+
+/** The words that may follow `images`. */
+export const imageVerbs: ReadonlySet<string> = new Set(imageRoutes.getAllEntries().map(({ name }) => name.original));
+
 const runCommand = buildCommand({
   loader: async () => (await import("./commands/run.ts")).run,
   parameters: {
@@ -38,9 +51,10 @@ const runCommand = buildCommand({
     positional: {
       kind: "array",
       parameter: {
-        brief: "a rootfs directory or an image archive, then the command",
+        brief: "an image, an image archive or a rootfs directory, then the command",
         parse: String,
-        placeholder: "ROOTFS-OR-IMAGE-TAR CMD",
+        placeholder: "IMAGE CMD",
+        proposeCompletions: proposeImages,
       },
       minimum: 1,
     },
@@ -48,9 +62,10 @@ const runCommand = buildCommand({
   docs: {
     brief: "run a container",
     customUsage: [
-      "--rm -t -i busybox.tar sh",
-      "-d --name web --memory 64m ./rootfs /bin/server",
-      "[FLAGS] ROOTFS-OR-IMAGE-TAR [CMD…]",
+      "--rm -t -i busybox sh",
+      "-d --name web -p 8080:80 --memory 64m ./image.tar",
+      "--rm ./rootfs /bin/server",
+      "[FLAGS] IMAGE-OR-TAR-OR-ROOTFS [CMD…]",
     ],
     fullDescription:
       "Exit code: the container's own; 125 we failed; 126 not executable; 127 not found; 128+n killed by signal n.",
@@ -64,7 +79,12 @@ const execCommand = buildCommand({
     aliases: execAliases,
     positional: {
       kind: "array",
-      parameter: { brief: "a container, then the command", parse: String, placeholder: "ID CMD" },
+      parameter: {
+        brief: "a container, then the command",
+        parse: String,
+        placeholder: "ID CMD",
+        proposeCompletions: proposeContainers,
+      },
       minimum: 2,
     },
   },
@@ -99,6 +119,26 @@ const killCommand = buildCommand({
   docs: { brief: "send a signal", customUsage: ["-s KILL web", "[FLAGS] ID…"] },
 });
 
+const stopCommand = buildCommand({
+  loader: async () => (await import("./commands/stop.ts")).stop,
+  parameters: {
+    flags: {
+      time: { kind: "parsed", parse: parseSeconds, default: "10", brief: "seconds until SIGKILL", placeholder: "N" },
+      signal: {
+        kind: "parsed",
+        parse: parseSignal,
+        optional: true,
+        brief: "instead of the image's, or TERM",
+        placeholder: "SIGNAL",
+      },
+      ...managerFlags,
+    },
+    aliases: { t: "time", s: "signal" },
+    positional: ids,
+  },
+  docs: { brief: "end containers", customUsage: ["-t 30 web", "[FLAGS] ID…"] },
+});
+
 const rmCommand = buildCommand({
   loader: async () => (await import("./commands/rm.ts")).rm,
   parameters: {
@@ -114,9 +154,41 @@ const logsCommand = buildCommand({
   parameters: {
     flags: { follow: { ...off, brief: "go on until the container's exit" }, ...managerFlags },
     aliases: { f: "follow" },
-    positional: { kind: "tuple", parameters: [{ brief: "a container", parse: String, placeholder: "ID" }] },
+    positional: oneId,
   },
   docs: { brief: "show the output of a detached container", customUsage: ["-f web", "[FLAGS] ID"] },
+});
+
+const daemonCommand = buildCommand({
+  loader: async () => (await import("./commands/daemon.ts")).daemon,
+  parameters: { flags: daemonFlags },
+  docs: {
+    brief: "serve containerd's API",
+    customUsage: ["--root DIR --state DIR --address SOCKET", "[FLAGS]"],
+    fullDescription: "Runs until SIGTERM or SIGINT; containers live on and are found again by the next daemon.",
+  },
+});
+
+const completionCommand = buildCommand({
+  loader: async () => (await import("./commands/completion.ts")).completion,
+  parameters: {
+    flags: {},
+    positional: {
+      kind: "tuple",
+      parameters: [
+        {
+          brief: "bash, zsh or fish",
+          parse: parseShell,
+          placeholder: "SHELL",
+          proposeCompletions: (partial: string) => SHELLS.filter((shell) => shell.startsWith(partial)),
+        },
+      ],
+    },
+  },
+  docs: {
+    brief: "print a shell's completion script",
+    customUsage: ["bash > /etc/bash_completion.d/trimaran", "SHELL"],
+  },
 });
 
 const versionCommand = buildCommand({
@@ -167,14 +239,32 @@ export function buildCli(): Application<CliContext> {
     run: runCommand,
     exec: execCommand,
     ps: psCommand,
+    stop: stopCommand,
     kill: killCommand,
     rm: rmCommand,
     logs: logsCommand,
+    inspect: inspectCommand,
+    top: topCommand,
+    stats: statsCommand,
+    events: eventsCommand,
+    images: imageRoutes,
+    pull: pullCommand,
+    push: pushCommand,
+    import: importCommand,
+    export: exportCommand,
+    layers: layersCommand,
+    diff: diffCommand,
+    commit: commitCommand,
+    daemon: daemonCommand,
+    completion: completionCommand,
     install: installCommand,
     uninstall: uninstallCommand,
     version: versionCommand,
   };
-  const root = buildRouteMap({ routes, docs: { brief: "Run containers with any containerd shim, without a daemon." } });
+  const root = buildRouteMap({
+    routes,
+    docs: { brief: "Run containers with any containerd shim, with a daemon or without." },
+  });
   return buildApplication(root, {
     name: "trimaran",
     scanner: { caseStyle: "allow-kebab-for-camel", allowArgumentEscapeSequence: true },

@@ -16,6 +16,8 @@ test("what follows the first word that is no flag belongs to the container", () 
     ["ps -a", "ps -a"],
     ["--root /r --debug run img ls -l", "run --root /r --debug -- img ls -l"],
     ["--state=/s ps -q", "ps --state=/s -q"],
+    ["--root /r images pull busybox", "images pull --root /r busybox"],
+    ["--root /r images --json", "images --root /r --json"],
     ["--help", "--help"],
   ];
   for (const [typed, arranged] of cases) assert.equal(arrange(typed.split(" ")).join(" "), arranged);

@@ -1,11 +1,26 @@
 import type { Writable } from "node:stream";
-import type { Manager, StepListener } from "@trimaran/manager";
+import type { ManagerClient } from "@trimaran/manager";
+import type { Daemon } from "@trimaran/manager/daemon";
 
 /** Flags that every verb which talks to the manager has. */
 export interface ManagerFlags {
   readonly root?: string;
   readonly state?: string;
+  /** Of a daemon's socket. */
+  readonly address?: string;
   readonly namespace?: string;
+  readonly debug?: boolean;
+}
+
+/** Whether a verb changes anything. */
+export type Access = "read" | "write";
+
+/** Flags of the daemon. */
+export interface DaemonFlags {
+  readonly root?: string;
+  readonly state?: string;
+  /** Of the gRPC socket. */
+  readonly address?: string;
   readonly debug?: boolean;
 }
 
@@ -19,7 +34,8 @@ export interface CliContext {
   /** The Node binary that runs us. */
   readonly nodeBinary: string;
   readonly signals: SignalSource;
-  openManager(flags: ManagerFlags, trace?: StepListener): Manager;
+  openClient(flags: ManagerFlags, access: Access): Promise<ManagerClient>;
+  openDaemon(flags: DaemonFlags): Promise<Daemon>;
   /** What the process will exit with. */
   setExitCode(code: number): void;
 }

@@ -1,6 +1,7 @@
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { DEFAULT_DIRECTORIES, openManager } from "@trimaran/manager";
+import { DEFAULT_DIRECTORIES, openClient } from "@trimaran/manager";
+import ownPackage from "../package.json" with { type: "json" };
 import type { CliContext, SignalSource } from "./cli-context.ts";
 import { runCli } from "./run-cli.ts";
 
@@ -26,8 +27,8 @@ const context: Omit<CliContext, "setExitCode"> = {
   binDirectory,
   nodeBinary: process.execPath,
   signals,
-  openManager: (flags, trace) =>
-    openManager({
+  openClient: (flags, access) =>
+    openClient({
       directories: {
         root: flags.root ?? process.env.TRIMARAN_ROOT ?? DEFAULT_DIRECTORIES.root,
         state: flags.state ?? process.env.TRIMARAN_MANAGER_STATE ?? DEFAULT_DIRECTORIES.state,
@@ -36,9 +37,25 @@ const context: Omit<CliContext, "setExitCode"> = {
       shimDirectories: [binDirectory, ...(process.env.PATH ?? "").split(":")],
       environment: process.env,
       publishBinary: join(binDirectory, "trimaran"),
+      address: flags.address ?? process.env.TRIMARAN_ADDRESS,
+      access,
       debug: flags.debug ?? false,
-      ...(trace && { trace }),
+      version: ownPackage.version,
     }),
+  openDaemon: async (flags) => {
+    const { DEFAULT_DAEMON_DIRECTORIES, openDaemon, textLogger } = await import("@trimaran/manager/daemon");
+    const state = flags.state ?? DEFAULT_DAEMON_DIRECTORIES.state;
+    return openDaemon({
+      directories: { root: flags.root ?? DEFAULT_DAEMON_DIRECTORIES.root, state },
+      address: flags.address ?? join(state, "trimaran.sock"),
+      shimDirectories: [...(process.env.PATH ?? "").split(":"), binDirectory],
+      environment: process.env,
+      publishBinary: join(binDirectory, "trimaran"),
+      debug: flags.debug ?? false,
+      version: ownPackage.version,
+      log: textLogger((line) => process.stderr.write(line), flags.debug ?? false),
+    });
+  },
 };
 
 const exitCode = await runCli(process.argv.slice(2), context);

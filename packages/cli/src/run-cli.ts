@@ -1,9 +1,12 @@
-import { run, type StricliProcess } from "@stricli/core";
-import { buildCli, verbsWithCommands } from "./app.ts";
+import { proposeCompletions, run, type StricliProcess } from "@stricli/core";
+import { buildCli, imageVerbs, verbsWithCommands } from "./app.ts";
 import { firstPositional, flagShape, splitArguments } from "./argument-split.ts";
 import type { CliContext } from "./cli-context.ts";
 import { FAILED } from "./exit-code.ts";
 import { managerFlags } from "./flags/manager-flags.ts";
+
+/** What the shells' completion scripts call. */
+const COMPLETE = "__complete";
 
 /** Parse a command line and do what it says. The result is the exit code. */
 export async function runCli(args: readonly string[], context: Omit<CliContext, "setExitCode">): Promise<number> {
@@ -13,7 +16,17 @@ export async function runCli(args: readonly string[], context: Omit<CliContext, 
   const setExitCode = (code: number) => {
     exitCode = code;
   };
-  await run(buildCli(), arrange(args), { ...context, process, setExitCode });
+  const whole = { ...context, process, setExitCode };
+  if (args[0] === COMPLETE) {
+    const [verb, partial = ""] = args.slice(1);
+    // Where a route has a default command stricli proposes for that alone.
+    const verbs = verb === "images" && args.length === 3 ? [...imageVerbs] : [];
+    const found = await proposeCompletions(buildCli(), args.slice(1), whole);
+    const words = [...verbs.filter((name) => name.startsWith(partial)), ...found.map(({ completion }) => completion)];
+    for (const word of words) stdout.write(`${word}\n`);
+    return 0;
+  }
+  await run(buildCli(), arrange(args), whole);
   return exitCode ?? (process.exitCode ? FAILED : 0); // stricli's own codes are for command lines that it cannot read
 }
 
@@ -21,7 +34,10 @@ export async function runCli(args: readonly string[], context: Omit<CliContext, 
 export function arrange(args: readonly string[]): string[] {
   const verbAt = firstPositional(args, flagShape(managerFlags, {}));
   if (verbAt === undefined) return [...args];
-  const [verb = "", ...rest] = [args[verbAt] ?? "", ...args.slice(0, verbAt), ...args.slice(verbAt + 1)];
+  const wordCount = args[verbAt] === "images" && imageVerbs.has(args[verbAt + 1] ?? "") ? 2 : 1;
+  const words = args.slice(verbAt, verbAt + wordCount);
+  const [verb = ""] = words;
+  const rest = [...args.slice(0, verbAt), ...args.slice(verbAt + wordCount)];
   const known = Object.entries(verbsWithCommands).find(([name]) => name === verb)?.[1];
-  return [verb, ...(known === undefined ? rest : splitArguments(rest, flagShape(known.flags, known.aliases)))];
+  return [...words, ...(known === undefined ? rest : splitArguments(rest, flagShape(known.flags, known.aliases)))];
 }

@@ -4,11 +4,11 @@ import { test } from "node:test";
 import fc from "fast-check";
 import protobuf from "protobufjs";
 import { loadProtos, messagesOf } from "../generator/load.ts";
-import { containerd, google, io, MessageCodec, runtimeoptions, toBigInt, ttrpc, WireError } from "./index.ts";
+import { containerd, google, grpc, io, MessageCodec, runtimeoptions, toBigInt, ttrpc, WireError } from "./index.ts";
 
 // protobufjs's reflection, on the same .proto files, is the oracle: it shares no code with ours but the parser.
 const root = loadProtos(join(import.meta.dirname, "../../../proto"));
-const trees: Readonly<Record<string, unknown>> = { containerd, google, io, runtimeoptions, ttrpc };
+const trees: Readonly<Record<string, unknown>> = { containerd, google, grpc, io, runtimeoptions, ttrpc };
 
 type Value = string | number | bigint | boolean | object | undefined;
 
@@ -145,20 +145,16 @@ test("large messages leave the scratch buffer usable", () => {
   }
 });
 
-test("the scratch buffer may grow in the middle of nested messages and repeated strings", () => {
-  const { TaskCreate } = containerd.events;
-  TaskCreate.encode({ containerId: "x".repeat(1 << 20) }); // a large one is given back: growth begins anew
+test("the scratch buffer may grow in the middle of nested messages, map entries and packed lists", () => {
+  const { ListContentResponse } = containerd.services.content.v1;
+  ListContentResponse.encode({ info: [{ digest: "x".repeat(1 << 20) }] }); // a large one is given back: growth begins anew
   for (const count of [1, 40, 400, 4000]) {
-    const options = Array.from({ length: 3 }, (_, index) => `${index}${"v".repeat(count)}`);
-    const mounts = Array.from({ length: Math.min(count, 100) }, (_, index) => ({
-      type: "t",
-      source: `s${index}`,
-      options,
-    }));
-    const { rootfs } = TaskCreate.decode(TaskCreate.encode({ rootfs: mounts }));
+    const labels = Object.fromEntries(Array.from({ length: 3 }, (_, key) => [`k${key}`, "v".repeat(count)]));
+    const info = Array.from({ length: count }, (_, index) => ({ digest: `d${index}`, size: BigInt(index), labels }));
+    const decoded = ListContentResponse.decode(ListContentResponse.encode({ info: info.slice(0, 100) }));
     assert.deepEqual(
-      rootfs.map(({ type, source, options }) => ({ type, source, options })),
-      mounts,
+      decoded.info.map(({ digest, size, labels }) => ({ digest, size, labels })),
+      info.slice(0, 100),
     );
   }
 });

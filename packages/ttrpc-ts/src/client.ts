@@ -3,7 +3,7 @@ import type { CallOptions, Method, ServiceClient } from "./call-options.ts";
 import type { FrameChannel } from "./channel.ts";
 import { type ClientStream, ClientStreamCall } from "./client-stream.ts";
 import { Drain } from "./drain.ts";
-import { requestFrame } from "./envelope.ts";
+import { type Metadata, requestFrame } from "./envelope.ts";
 import { Flag, type Frame } from "./frame.ts";
 import { Inbox, STREAM_BUFFER_BYTES } from "./inbox.ts";
 import { earlyError, type PendingCall, watch } from "./pending-call.ts";
@@ -14,6 +14,8 @@ import { UnaryCall } from "./unary-call.ts";
 export interface ClientOptions {
   /** Bound of what a stream may hold that nobody has taken, 256 bytes per message included. Default 8 MiB. */
   readonly streamBufferBytes?: number;
+  /** Of every call that brings none of its own. */
+  readonly metadata?: Metadata;
 }
 
 const MAX_STREAM_ID = 2 ** 32 - 1;
@@ -25,12 +27,14 @@ export class Client {
   readonly #channel: FrameChannel;
   readonly #drain: Drain;
   readonly #streamBufferBytes: number;
+  readonly #metadata: Metadata | undefined;
   readonly #calls = new Map<number, PendingCall>();
   #nextId = 1;
   #closedError: StatusError | undefined;
 
   constructor(channel: FrameChannel, options: ClientOptions = {}) {
     this.#channel = channel;
+    this.#metadata = options.metadata;
     this.#streamBufferBytes = options.streamBufferBytes ?? STREAM_BUFFER_BYTES;
     this.#drain = new Drain(channel);
     const { promise, resolve } = Promise.withResolvers<void>();
@@ -125,7 +129,7 @@ export class Client {
   }
 
   #head(service: string, method: string, options: CallOptions, timeoutMs: number | undefined) {
-    return { service, method, timeoutMs, metadata: options.metadata };
+    return { service, method, timeoutMs, metadata: options.metadata ?? this.#metadata };
   }
 
   #open(id: number, call: PendingCall, frame: Uint8Array): void {

@@ -1,13 +1,13 @@
 import { once } from "node:events";
-import type { ExitRecord, FifoSet, Manager, Task } from "@trimaran/manager";
+import type { ClientTask, ExitRecord, FifoSet, ManagerClient } from "@trimaran/manager";
 import type { CliContext } from "../cli-context.ts";
 import type { SignalForwarding } from "./signal-forwarding.ts";
 import { followSize, makeTerminalRaw } from "./terminal.ts";
 
 /** A process that is not started yet, with the streams it was created with. */
 export interface AttachableProcess {
-  readonly manager: Manager;
-  readonly task: Task;
+  readonly client: ManagerClient;
+  readonly task: ClientTask;
   /** "" for the container's first process. */
   readonly execId: string;
   readonly stdio: FifoSet;
@@ -24,14 +24,14 @@ const LAST_OUTPUT_MS = 2000;
  */
 export async function runAttached(
   context: CliContext,
-  { manager, task, execId, stdio, signals }: AttachableProcess,
+  { client, task, execId, stdio, signals }: AttachableProcess,
   remove: () => Promise<unknown>,
 ): Promise<ExitRecord> {
   using cleanup = new DisposableStack();
   const exit = task.wait(execId);
   exit.catch(() => {}); // looked at below, unless Start fails first
   connectOutput(context, task, execId, stdio);
-  if (stdio.io.terminal) cleanup.use(makeTerminalRaw(context, manager));
+  if (stdio.io.terminal) cleanup.use(makeTerminalRaw(context, client));
   const pid = await task.start(execId);
   await stdio.release();
   signals.passTo(task, execId, pid);
@@ -44,7 +44,7 @@ export async function runAttached(
 }
 
 /** If our own reader goes away, the process ends as it would at the end of a pipe. */
-function connectOutput(context: CliContext, task: Task, execId: string, { stdout, stderr }: FifoSet): void {
+function connectOutput(context: CliContext, task: ClientTask, execId: string, { stdout, stderr }: FifoSet): void {
   const { process } = context;
   const stop = () => void task.kill(SIGKILL, { execId }).catch(() => {});
   process.stdout.once("error", () => {
@@ -59,7 +59,7 @@ function connectOutput(context: CliContext, task: Task, execId: string, { stdout
 /** Our stdin to the container's; its end is passed on by CloseIO. */
 function connectInput(
   context: CliContext,
-  task: Task,
+  task: ClientTask,
   execId: string,
   target: NonNullable<FifoSet["stdin"]>,
 ): Disposable {

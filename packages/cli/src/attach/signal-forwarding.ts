@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { constants } from "node:os";
 import { setTimeout } from "node:timers/promises";
-import type { Task } from "@trimaran/manager";
+import type { ClientTask } from "@trimaran/manager";
 import type { SignalSource } from "../cli-context.ts";
 
 /** What is passed on. SIGWINCH becomes a resize, SIGPIPE and SIGCHLD are ours. */
@@ -19,7 +19,7 @@ const SIGKILL = 9;
 const LOOK_AGAIN_MS = 100;
 
 /** The part of a task that takes signals. */
-export type SignalTarget = Pick<Task, "kill">;
+export type SignalTarget = Pick<ClientTask, "kill">;
 
 /**
  * Our signals, kept from the moment this is made and passed on once there is a process to take them: a Ctrl-C while a container is

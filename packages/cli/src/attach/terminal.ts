@@ -1,14 +1,14 @@
 import { WriteStream } from "node:tty";
-import type { Manager, Task } from "@trimaran/manager";
+import type { ClientTask, ManagerClient } from "@trimaran/manager";
 import type { CliContext } from "../cli-context.ts";
 
 /** Raw mode for our terminal until disposed, if stdin is one. Due before the process starts: its first words are raw already. */
-export function makeTerminalRaw({ stdin }: CliContext, manager: Manager): Disposable {
-  return stdin.isTTY ? manager.rawTerminal(stdin.fd) : { [Symbol.dispose]: () => {} };
+export function makeTerminalRaw({ stdin }: CliContext, client: ManagerClient): Disposable {
+  return stdin.isTTY ? client.rawTerminal(stdin.fd) : { [Symbol.dispose]: () => {} };
 }
 
 /** Give the container's terminal the size of ours, now and at each change until disposed, if stdout is one. */
-export async function followSize(context: CliContext, task: Task, execId: string): Promise<Disposable> {
+export async function followSize(context: CliContext, task: ClientTask, execId: string): Promise<Disposable> {
   const { stdout } = context.process;
   if (!(stdout instanceof WriteStream)) return { [Symbol.dispose]: () => {} };
   const resize = () => task.resize({ columns: stdout.columns, rows: stdout.rows }, execId).catch(() => {});

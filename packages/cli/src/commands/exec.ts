@@ -1,11 +1,11 @@
 import { randomBytes } from "node:crypto";
 import {
-  type ContainerRecord,
-  type Manager,
-  mergeEnv,
+  type ClientTask,
+  execProcess,
+  findContainer,
+  type ManagerClient,
   type OciProcess,
   requireTask,
-  type Task,
 } from "@trimaran/manager";
 import { runAttached } from "../attach/attached-process.ts";
 import { SignalForwarding } from "../attach/signal-forwarding.ts";
@@ -27,39 +27,22 @@ const NO_IO = { stdin: "", stdout: "", stderr: "" } as const;
 
 /** `trimaran exec`. */
 export const exec = command<ExecFlags, string[]>("exec", async (context, flags, [id = "", ...args]) => {
-  await using manager = context.openManager(flags);
-  const record = await manager.containers.get(id);
-  const task = requireTask(record.id, await manager.tasks.get(record));
-  try {
-    const process = await execProcess(context, manager, record, flags, args);
-    const execId = `exec-${randomBytes(6).toString("hex")}`;
-    if (flags.detach) return await execDetached(task, execId, process);
-    return await execHere(context, manager, flags, task, execId, process);
-  } finally {
-    task.disconnect();
-  }
+  await using client = await context.openClient(flags, "write");
+  const container = await findContainer(client, id);
+  const task = await requireTask(client, container.id);
+  const process = await execProcess(client, container, {
+    args,
+    terminal: flags.tty,
+    env: resolveEnv(flags.env ?? [], context.environment),
+    cwd: flags.cwd,
+    user: flags.user,
+  });
+  const execId = `exec-${randomBytes(6).toString("hex")}`;
+  if (flags.detach) return await execDetached(task, execId, process);
+  return await execHere(context, client, flags, task, execId, process);
 });
 
-/** The container's own process, with what is asked for changed: same capabilities, limits and environment. */
-async function execProcess(
-  { environment }: CliContext,
-  manager: Manager,
-  record: ContainerRecord,
-  flags: ExecFlags,
-  args: readonly string[],
-): Promise<OciProcess> {
-  const { process } = await manager.containers.spec(record.id);
-  return {
-    ...process,
-    args: [...args],
-    terminal: flags.tty,
-    env: mergeEnv(process.env, flags.tty ? ["TERM=xterm"] : [], resolveEnv(flags.env ?? [], environment)),
-    cwd: flags.cwd ?? process.cwd,
-    user: flags.user === undefined ? process.user : await manager.containers.lookupUser(record, flags.user),
-  };
-}
-
-async function execDetached(task: Task, execId: string, process: OciProcess): Promise<number> {
+async function execDetached(task: ClientTask, execId: string, process: OciProcess): Promise<number> {
   await task.exec(execId, process, { ...NO_IO, terminal: process.terminal });
   await startOrDelete(task, execId, () => task.start(execId));
   return 0;
@@ -67,21 +50,21 @@ async function execDetached(task: Task, execId: string, process: OciProcess): Pr
 
 async function execHere(
   context: CliContext,
-  manager: Manager,
+  client: ManagerClient,
   flags: ExecFlags,
-  task: Task,
+  task: ClientTask,
   execId: string,
   process: OciProcess,
 ): Promise<number> {
   using signals = new SignalForwarding(context.signals);
-  await using stdio = await manager.openStdio({ terminal: flags.tty, stdin: flags.interactive });
+  await using stdio = await client.openStdio({ terminal: flags.tty, stdin: flags.interactive });
   await task.exec(execId, process, stdio.io);
-  const attached = { manager, task, execId, stdio, signals };
+  const attached = { client, task, execId, stdio, signals };
   const remove = () => task.deleteExec(execId).catch(() => {}); // the container may have ended with it
   return (await startOrDelete(task, execId, () => runAttached(context, attached, remove))).status;
 }
 
-async function startOrDelete<T>(task: Task, execId: string, start: () => Promise<T>): Promise<T> {
+async function startOrDelete<T>(task: ClientTask, execId: string, start: () => Promise<T>): Promise<T> {
   try {
     return await start();
   } catch (error) {

@@ -1,4 +1,4 @@
-import { requireTask } from "@trimaran/manager";
+import { findContainer, requireTask } from "@trimaran/manager";
 import type { ManagerFlags } from "../cli-context.ts";
 import { forEachId } from "../each-container.ts";
 import { command } from "../report-error.ts";
@@ -10,15 +10,11 @@ export interface KillFlags extends ManagerFlags {
 
 /** `trimaran kill`. */
 export const kill = command<KillFlags, string[]>("kill", async (context, flags, ids) => {
-  await using manager = context.openManager(flags);
-  return forEachId(context, "kill", ids, async (id) => {
-    const record = await manager.containers.get(id);
-    const task = requireTask(record.id, await manager.tasks.get(record));
-    try {
-      await task.kill(flags.signal, { all: flags.all });
-      return record.id;
-    } finally {
-      task.disconnect();
-    }
+  await using client = await context.openClient(flags, "write");
+  return await forEachId(context, "kill", ids, async (idOrPrefix) => {
+    const { id } = await findContainer(client, idOrPrefix);
+    const task = await requireTask(client, id);
+    await task.kill(flags.signal, { all: flags.all });
+    return id;
   });
 });

@@ -1,7 +1,15 @@
 import { type FSWatcher, watch } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import type { Writable } from "node:stream";
-import { Code, type ContainerRecord, errnoOf, type Manager, ManagerError } from "@trimaran/manager";
+import {
+  type ClientContainer,
+  ClientTask,
+  Code,
+  errnoOf,
+  findContainer,
+  type ManagerClient,
+  ManagerError,
+} from "@trimaran/manager";
 import type { ManagerFlags } from "../cli-context.ts";
 import { command } from "../report-error.ts";
 
@@ -15,22 +23,22 @@ const SETTLE_MS = 100;
 
 /** `trimaran logs`. */
 export const logs = command<LogsFlags, [string]>("logs", async (context, flags, [id]) => {
-  await using manager = context.openManager(flags);
-  const record = await manager.containers.get(id);
-  const path = logPath(record);
+  await using client = await context.openClient(flags, "read");
+  const container = await findContainer(client, id);
+  const path = requireLog(container);
   const file = await openLog(path);
   if (file === undefined) return 0; // nothing was written yet
   try {
     await copy(file, context.process.stdout);
-    if (flags.follow) await follow(manager, record, path, () => copy(file, context.process.stdout));
+    if (flags.follow) await follow(client, container.id, path, () => copy(file, context.process.stdout));
   } finally {
     await file.close();
   }
   return 0;
 });
 
-function logPath({ id, io }: ContainerRecord): string {
-  if (io?.stdout.startsWith("file://")) return io.stdout.slice("file://".length);
+function requireLog({ id, logPath }: ClientContainer): string {
+  if (logPath !== undefined) return logPath;
   throw new ManagerError(
     Code.FailedPrecondition,
     `container ${JSON.stringify(id)}: no log, its output went to who ran it`,
@@ -64,14 +72,9 @@ async function copy(file: FileHandle, target: Writable): Promise<number> {
 }
 
 /** Until the container's exit, at each change of the file. */
-async function follow(
-  manager: Manager,
-  record: ContainerRecord,
-  path: string,
-  copyNew: () => Promise<number>,
-): Promise<void> {
-  const task = await manager.tasks.get(record);
-  if (task === undefined) return;
+async function follow(client: ManagerClient, id: string, path: string, copyNew: () => Promise<number>): Promise<void> {
+  const task = new ClientTask(client, id);
+  if ((await task.status()) === undefined) return;
   const changes = new Changes(watch(path));
   try {
     const exited = task.wait().then(() => "exited" as const);
@@ -80,7 +83,6 @@ async function follow(
     while ((await copyNew()) > 0);
   } finally {
     changes.close();
-    task.disconnect();
   }
 }
 

@@ -1,7 +1,8 @@
-import { type ContainerSummary, listContainers } from "@trimaran/manager";
-import type { ManagerFlags } from "../cli-context.ts";
+import { type ContainerSummary, formatPortMapping, isExpired, listContainers, removeRecord } from "@trimaran/manager";
+import type { CliContext, ManagerFlags } from "../cli-context.ts";
+import { formatAge } from "../format/format-age.ts";
+import { writeList } from "../format/write-list.ts";
 import { command } from "../report-error.ts";
-import { table } from "../table.ts";
 
 export interface PsFlags extends ManagerFlags {
   readonly all: boolean;
@@ -11,29 +12,46 @@ export interface PsFlags extends ManagerFlags {
 
 /** `trimaran ps`. */
 export const ps = command<PsFlags, []>("ps", async (context, flags) => {
-  await using manager = context.openManager(flags);
-  const containers = await listContainers(manager.containers, manager.tasks);
-  const shown = containers.filter(({ state }) => flags.all || (state !== "stopped" && state !== "new"));
-  const { stdout, stderr } = context.process;
-  if (flags.json) for (const summary of shown) stdout.write(`${JSON.stringify(toJson(summary))}\n`);
-  else if (flags.quiet) for (const { record } of shown) stdout.write(`${record.id}\n`);
-  else stdout.write(table(["ID", "STATE", "PID", "RUNTIME", "IMAGE", "COMMAND"], shown.map(toRow)));
-  const hidden = containers.length - shown.length;
-  if (shown.length === 0 && hidden > 0 && !flags.quiet && !flags.json) {
-    stderr.write(
-      `${hidden} that ${hidden === 1 ? "is" : "are"} not running in namespace ${manager.namespace}: trimaran ps -a\n`,
-    );
-  }
+  await using client = await context.openClient(flags, "read");
+  const containers = await listContainers(client);
+  const expired = containers.filter(isExpired);
+  if (expired.length > 0) await removeExpired(context, flags, expired);
+  const there = containers.filter((summary) => !isExpired(summary));
+  const shown = there.filter(({ state }) => flags.all || (state !== "stopped" && state !== "new"));
+  const hidden = there.length - shown.length;
+  const isAre = hidden === 1 ? "is" : "are";
+  writeList(context, flags, shown, {
+    head: ["ID", "STATE", "PID", "CREATED", "RUNTIME", "IMAGE", "PORTS", "COMMAND"],
+    row: toRow,
+    name: ({ container }) => container.id,
+    json: toJson,
+    empty:
+      hidden > 0 ? `${hidden} that ${isAre} not running in namespace ${client.namespace}: trimaran ps -a` : undefined,
+  });
   return 0;
 });
 
-function toRow({ record, state, pid, exitStatus }: ContainerSummary): string[] {
+/** Containers that were to go when they end, and nobody was there to see to it. */
+async function removeExpired(context: CliContext, flags: PsFlags, expired: readonly ContainerSummary[]): Promise<void> {
+  await using client = await context.openClient(flags, "write");
+  const { ClientTask } = await import("@trimaran/manager");
+  for (const { container } of expired) {
+    await new ClientTask(client, container.id).delete();
+    await removeRecord(client, container);
+  }
+}
+
+function toRow({ container, state, pid, exitStatus }: ContainerSummary): string[] {
+  const { id, runtime, image, ports, args, createdAtNs } = container;
   const shown = exitStatus === undefined ? state : `exited (${exitStatus})`;
-  return [record.id, shown, pid === undefined ? "-" : String(pid), record.runtime, record.image, record.args.join(" ")];
+  const age = formatAge(Date.now() - Number(createdAtNs / 1_000_000n));
+  const published = ports.map(formatPortMapping).join(", ");
+  return [id, shown, pid === undefined ? "-" : String(pid), age, runtime, image, published, args.join(" ")];
 }
 
 /** Keys that are always there, and `pid` and `exitStatus` where there is one. */
-function toJson({ record, state, pid, exitStatus }: ContainerSummary) {
-  const { id, runtime, image, args, createdAt } = record;
-  return { id, runtime, state, pid, exitStatus, image, command: args, createdAt };
+function toJson({ container, state, pid, exitStatus }: ContainerSummary) {
+  const { id, runtime, image, args, createdAtNs, ports, network } = container;
+  const createdAt = new Date(Number(createdAtNs / 1_000_000n)).toISOString();
+  return { id, runtime, state, pid, exitStatus, image, command: args, createdAt, network, ports };
 }

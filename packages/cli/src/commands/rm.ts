@@ -1,4 +1,4 @@
-import { removeContainer } from "@trimaran/manager";
+import { findContainer, removeContainer } from "@trimaran/manager";
 import type { ManagerFlags } from "../cli-context.ts";
 import { forEachId } from "../each-container.ts";
 import { command } from "../report-error.ts";
@@ -9,10 +9,10 @@ export interface RmFlags extends ManagerFlags {
 
 /** `trimaran rm`. */
 export const rm = command<RmFlags, string[]>("rm", async (context, flags, ids) => {
-  await using manager = context.openManager(flags);
-  return forEachId(context, "rm", ids, async (id) => {
-    const record = await manager.containers.get(id);
-    await removeContainer(manager.containers, manager.tasks, record, flags.force);
-    return record.id;
+  await using client = await context.openClient(flags, "write");
+  return await forEachId(context, "rm", ids, async (id) => {
+    const container = await findContainer(client, id);
+    await removeContainer(client, container, flags.force);
+    return container.id;
   });
 });

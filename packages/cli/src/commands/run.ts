@@ -1,44 +1,61 @@
-import { Code, type ContainerRecord, hasCode, type Manager, ManagerError, type TaskIo } from "@trimaran/manager";
+import {
+  type ClientContainer,
+  type ClientTask,
+  Code,
+  createContainer,
+  createTask,
+  deleteTask,
+  type ManagerClient,
+  ManagerError,
+  removeRecord,
+  type TaskIo,
+} from "@trimaran/manager";
 import { runAttached } from "../attach/attached-process.ts";
 import { SignalForwarding } from "../attach/signal-forwarding.ts";
 import type { CliContext } from "../cli-context.ts";
 import { ExitError, startFailureCode } from "../exit-code.ts";
+import { parseNetwork } from "../flags/parse-network.ts";
 import { type RunFlags, resolveEnv } from "../flags/run-flags.ts";
 import { command } from "../report-error.ts";
 
 /** `trimaran run`. */
-export const run = command<RunFlags, string[]>("run", async (context, flags, [image = "", ...args]) => {
+export const run = command<RunFlags, string[]>("run", async (context, flags, [source = "", ...args]) => {
   if (flags.detach && (flags.interactive || flags.tty)) {
     throw new ManagerError(Code.InvalidArgument, "--detach: nobody would be at the other end of -i or -t");
   }
-  await using manager = context.openManager(flags);
-  const record = await createContainer(context, manager, flags, image, args);
+  await using client = await context.openClient(flags, "write");
+  const container = await makeContainer(context, client, flags, source, args);
   using signals = new SignalForwarding(context.signals); // from here on there is something to take back
   try {
     return flags.detach
-      ? await runDetached(context, manager, record)
-      : await runHere(context, manager, flags, record, signals);
+      ? await runDetached(context, client, container)
+      : await runHere(context, client, flags, container, signals);
   } catch (error) {
     // It never ran, so there is nothing to keep; unless its shim would not let go of it.
-    if ((await manager.tasks.get(record)) === undefined) await manager.containers.remove(record.id);
+    await removeIfIdle(client, container);
     throw new ExitError(startFailureCode(error), error);
   }
 });
 
-function createContainer(
+function makeContainer(
   { environment }: CliContext,
-  manager: Manager,
+  client: ManagerClient,
   flags: RunFlags,
-  image: string,
+  source: string,
   args: readonly string[],
-): Promise<ContainerRecord> {
-  return manager.containers.create({
+): Promise<ClientContainer> {
+  const { hostNetwork, network, ports } = parseNetwork(flags);
+  return createContainer(client, {
     id: flags.name,
     runtime: flags.runtime,
-    image,
+    source,
     direct: flags.rootfsRw,
     args,
     autoRemove: flags.rm,
+    keepOutput: flags.detach,
+    network,
+    ports,
+    transfer: {},
     options: {
       terminal: flags.tty,
       env: resolveEnv(flags.env ?? [], environment),
@@ -49,7 +66,7 @@ function createContainer(
       user: flags.user,
       cwd: flags.cwd,
       hostname: flags.hostname,
-      hostNetwork: flags.netHost,
+      hostNetwork,
       readOnly: flags.readOnly,
       privileged: flags.privileged,
       capAdd: flags.capAdd,
@@ -58,41 +75,46 @@ function createContainer(
   });
 }
 
-async function runDetached(context: CliContext, manager: Manager, record: ContainerRecord): Promise<number> {
-  const log = `file://${manager.containers.logPath(record.id)}`;
+async function runDetached(context: CliContext, client: ManagerClient, container: ClientContainer): Promise<number> {
+  const log = `file://${container.logPath}`;
   const io: TaskIo = { terminal: false, stdin: "", stdout: log, stderr: log };
-  const { task } = await manager.tasks.create(record, await manager.containers.specText(record.id), io);
+  const task = await createTask(client, container, io);
   try {
     await task.start();
   } catch (error) {
-    await task.delete().catch(() => {});
+    await undoTask(client, task, container);
     throw error;
   }
-  task.disconnect();
-  context.process.stdout.write(`${record.id}\n`);
+  context.process.stdout.write(`${container.id}\n`);
   return 0;
 }
 
 async function runHere(
   context: CliContext,
-  manager: Manager,
+  client: ManagerClient,
   flags: RunFlags,
-  record: ContainerRecord,
+  container: ClientContainer,
   signals: SignalForwarding,
 ): Promise<number> {
-  await using stdio = await manager.openStdio({ terminal: flags.tty, stdin: flags.interactive });
-  const { task } = await manager.tasks.create(record, await manager.containers.specText(record.id), stdio.io);
+  await using stdio = await client.openStdio({ terminal: flags.tty, stdin: flags.interactive });
+  const task = await createTask(client, container, stdio.io);
   try {
-    const exit = await runAttached(context, { manager, task, execId: "", stdio, signals }, () => task.delete());
-    if (flags.rm) await manager.containers.remove(record.id);
+    const remove = () => deleteTask(client, task, container.network, !flags.rm);
+    const exit = await runAttached(context, { client, task, execId: "", stdio, signals }, remove);
+    if (flags.rm) await removeRecord(client, container);
     return exit.status;
   } catch (error) {
-    await task.kill(9, { all: true }).catch(() => {});
-    await task.delete().catch(ignoreNotFound);
+    await undoTask(client, task, container);
     throw error;
   }
 }
 
-function ignoreNotFound(error: unknown): void {
-  if (!hasCode(error, Code.NotFound)) throw error;
+async function undoTask(client: ManagerClient, task: ClientTask, container: ClientContainer): Promise<void> {
+  await task.kill(9, { all: true }).catch(() => {});
+  await deleteTask(client, task, container.network).catch(() => {}); // the first error is the one to tell
+}
+
+async function removeIfIdle(client: ManagerClient, container: ClientContainer): Promise<void> {
+  const { ClientTask: Task } = await import("@trimaran/manager");
+  if ((await new Task(client, container.id).status()) === undefined) await removeRecord(client, container);
 }

@@ -16,6 +16,13 @@ export const managerFlags = {
     placeholder: "DIR",
     optional: true,
   },
+  address: {
+    kind: "parsed",
+    parse: (text: string) => resolve(text),
+    brief: "a daemon's socket (default: one in the state directory, if a daemon listens there; or $TRIMARAN_ADDRESS)",
+    placeholder: "SOCKET",
+    optional: true,
+  },
   namespace: {
     kind: "parsed",
     parse: String,

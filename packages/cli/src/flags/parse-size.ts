@@ -21,3 +21,9 @@ export function parseCount(text: string): number {
   if (/^[1-9]\d{0,14}$/.test(text)) return Number(text);
   throw new RangeError(`${JSON.stringify(text)}: not a whole number above 0`);
 }
+
+/** A whole number of seconds from 0 on. */
+export function parseSeconds(text: string): number {
+  if (/^\d{1,9}$/.test(text)) return Number(text);
+  throw new RangeError(`${JSON.stringify(text)}: not a whole number of seconds`);
+}

@@ -1,4 +1,4 @@
-import type { OciMount } from "@trimaran/manager";
+import { type OciMount, type PortMapping, parsePortMapping } from "@trimaran/manager";
 import { DEFAULT_RUNTIME, type ManagerFlags } from "../cli-context.ts";
 import { managerFlags } from "./manager-flags.ts";
 import { parseMount } from "./parse-mount.ts";
@@ -20,7 +20,9 @@ export interface RunFlags extends ManagerFlags {
   readonly user?: string;
   readonly cwd?: string;
   readonly hostname?: string;
+  readonly net?: string;
   readonly netHost: boolean;
+  readonly publish?: readonly PortMapping[];
   readonly readOnly: boolean;
   readonly rootfsRw: boolean;
   readonly privileged: boolean;
@@ -61,7 +63,16 @@ export const runFlags = {
   user: { ...text, brief: "USER[:GROUP], names or numbers", placeholder: "USER" },
   cwd: { ...text, brief: "working directory inside", placeholder: "DIR" },
   hostname: { ...text, brief: "host name inside", placeholder: "NAME" },
-  netHost: { ...off, brief: "use the host's network" },
+  net: { ...text, brief: "bridge, host, none (default), or a network of /etc/cni/net.d", placeholder: "NET" },
+  netHost: { ...off, brief: "the same as --net host" },
+  publish: {
+    kind: "parsed",
+    parse: parsePortMapping,
+    optional: true,
+    variadic: true,
+    brief: "lead a port of the host to the container (and --net bridge)",
+    placeholder: "[IP:]HOST:CONTAINER[/udp]",
+  },
   readOnly: { ...off, brief: "read-only root filesystem" },
   rootfsRw: { ...off, brief: "use the rootfs directory itself, with no overlay over it" },
   privileged: { ...off, brief: "all capabilities and devices, nothing masked" },
@@ -71,7 +82,15 @@ export const runFlags = {
 } as const;
 
 /** One letter each, docker's where docker has one. */
-export const runAliases = { t: "tty", i: "interactive", d: "detach", e: "env", u: "user", m: "memory" } as const;
+export const runAliases = {
+  t: "tty",
+  i: "interactive",
+  d: "detach",
+  e: "env",
+  u: "user",
+  m: "memory",
+  p: "publish",
+} as const;
 
 /** Checked here, looked up in our environment by the command. */
 export function parseEnv(entry: string): string {

@@ -53,7 +53,7 @@ export function relocateCommand(text: string, oldLibrary: string, newLibrary: st
 
 function launcher(prefix: string, nodePath: string): string {
   const quote = (path: string) => `'${path.replaceAll("'", "'\\''")}'`;
-  return `#!/bin/sh\nexec ${quote(join(prefix, nodePath))} ${quote(join(prefix, LIBRARY, "trimaran.js"))} "$@"\n`;
+  return `#!/bin/sh\nexec ${quote(join(prefix, nodePath))} --max-semi-space-size=2 ${quote(join(prefix, LIBRARY, "trimaran.js"))} "$@"\n`;
 }
 
 async function filesBelow(directory: string): Promise<string[]> {

@@ -1,4 +1,5 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { createHash } from "node:crypto";
 import {
   chmodSync,
   copyFileSync,
@@ -38,9 +39,67 @@ export class Trimaran implements Disposable {
   }
 
   start(...args: string[]): ChildProcess {
-    const root = ["--root", join(this.directory, "root"), "--state", join(this.directory, "state")];
+    return this.startIn("state", ...args);
+  }
+
+  /** With another state directory. */
+  startIn(state: string, ...args: string[]): ChildProcess {
+    const root = ["--root", join(this.directory, "root"), "--state", join(this.directory, state)];
     const main = join(import.meta.dirname, "../main.ts");
-    return spawn(process.execPath, [main, ...root, "--namespace", "trimaran-e2e", ...args], { stdio: "pipe" });
+    const own = args[0] === "daemon" ? [] : ["--namespace", "trimaran-e2e"];
+    return spawn(process.execPath, [main, ...root, ...own, ...args], { stdio: "pipe" });
+  }
+
+  /** A docker archive of the rootfs in two layers, the upper one with /etc/second; its path. */
+  imageArchive(name: string): string {
+    const work = join(this.directory, "archive");
+    mkdirSync(join(work, "upper/etc"), { recursive: true });
+    writeFileSync(join(work, "upper/etc/second"), "second\n");
+    const tar = (file: string, directory: string, ...paths: string[]) =>
+      execFileSync("tar", ["--numeric-owner", "--sort=name", "-C", directory, "-cf", join(work, file), ...paths]);
+    tar("lower.tar", this.rootfs, ".");
+    tar("upper.tar", join(work, "upper"), "etc/second");
+    const layers = ["lower.tar", "upper.tar"];
+    const digest = (bytes: Buffer) => `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
+    const config = {
+      architecture: { x64: "amd64" }[process.arch as string] ?? process.arch,
+      os: "linux",
+      config: {
+        Env: ["PATH=/bin", "FROM=image"],
+        Cmd: ["sh", "-c", "cat /etc/second; echo $FROM"],
+        StopSignal: "SIGUSR1",
+      },
+      rootfs: { type: "layers", diff_ids: layers.map((file) => digest(readFileSync(join(work, file)))) },
+    };
+    writeFileSync(join(work, "config.json"), JSON.stringify(config));
+    writeFileSync(
+      join(work, "manifest.json"),
+      JSON.stringify([{ Config: "config.json", RepoTags: name === "" ? [] : [name], Layers: layers }]),
+    );
+    tar("image.tar", work, "manifest.json", "config.json", ...layers);
+    return join(work, "image.tar");
+  }
+
+  /** A daemon on the same directories, until disposed; its log so far. */
+  async startDaemon(): Promise<AsyncDisposable & { readonly log: () => string }> {
+    const child = this.start("daemon");
+    const chunks: Buffer[] = [];
+    const log = () => Buffer.concat(chunks).toString("utf8");
+    const ended = new Promise<void>((resolve) => child.once("close", () => resolve()));
+    await new Promise<void>((resolve, reject) => {
+      child.stderr?.on("data", (chunk: Buffer) => {
+        chunks.push(chunk);
+        if (log().includes('msg="serving"')) resolve();
+      });
+      child.once("close", () => reject(new Error(`the daemon has ended: ${log()}`)));
+    });
+    return {
+      log,
+      [Symbol.asyncDispose]: async () => {
+        child.kill("SIGTERM");
+        await ended;
+      },
+    };
   }
 
   async with(input: string | Uint8Array, ...args: string[]): Promise<Finished> {

@@ -1,10 +1,11 @@
 import { chmod, mkdir, readdir, readFile, rename, rm, rmdir, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { Code, errnoOf, ManagerError } from "../errors/manager-error.ts";
-import { writeFileAtomic } from "../host/atomic-file.ts";
+import { writeVolatileFile } from "../host/atomic-file.ts";
 import { mountPointsBelow } from "../host/mounts.ts";
 import type { Syscalls } from "../host/syscalls.ts";
 import { parseShimReply, type ShimEndpoint } from "../shims/shim-reply.ts";
+import { awaitStartOutput } from "../shims/start-output.ts";
 import { type Directories, layout } from "./directories.ts";
 import type { Identifier } from "./identifier.ts";
 
@@ -30,7 +31,7 @@ export function bundleAt(dirs: Directories, namespace: Identifier, id: Identifie
  * Make a bundle as containerd does: 0700, rootfs/ 0711, `work` to an emptied work directory, a `log` FIFO. `configJson` is
  * written as it is. Throws AlreadyExists if the id has a bundle; what a failure has made is removed again.
  */
-export async function createBundle(bundle: Bundle, configJson: string, syscalls: Syscalls): Promise<void> {
+export async function createBundle(bundle: Bundle, configJson: string | Uint8Array, syscalls: Syscalls): Promise<void> {
   await mkdir(join(bundle.path, ".."), { recursive: true, mode: 0o711 });
   await mkdir(bundle.path, { mode: 0o700 }).catch((error: unknown) => {
     if (errnoOf(error) !== "EEXIST") throw error;
@@ -44,7 +45,7 @@ export async function createBundle(bundle: Bundle, configJson: string, syscalls:
     await mkdir(rootfs);
     await chmod(rootfs, 0o711);
     syscalls.mkfifo(join(bundle.path, "log"), 0o700);
-    await writeFileAtomic(join(bundle.path, "config.json"), configJson, 0o644);
+    await writeVolatileFile(join(bundle.path, "config.json"), configJson, 0o644);
   } catch (error) {
     await deleteBundle(bundle, syscalls).catch(() => {});
     throw error;
@@ -77,15 +78,21 @@ export async function deleteBundle(bundle: Bundle, syscalls: Syscalls): Promise<
 
 /** What a later process needs to find the shim again; written after `start`, before Create. */
 export async function writeBootstrap(bundle: Bundle, endpoint: ShimEndpoint, binary: string): Promise<void> {
-  await writeFileAtomic(join(bundle.path, "shim-binary-path"), binary);
-  await writeFileAtomic(join(bundle.path, "bootstrap.json"), JSON.stringify(endpoint));
+  await writeVolatileFile(join(bundle.path, "shim-binary-path"), binary);
+  await writeVolatileFile(join(bundle.path, "bootstrap.json"), JSON.stringify(endpoint));
 }
 
-/** `bootstrap.json`, or the `address` file of an older shim; undefined if the shim never came up. */
-export async function readBootstrap(bundle: Bundle): Promise<ShimEndpoint | undefined> {
-  const content =
-    (await readIfThere(join(bundle.path, "bootstrap.json"))) ?? (await readIfThere(join(bundle.path, "address")));
-  return content === undefined ? undefined : parseShimReply(content);
+/**
+ * `bootstrap.json`, or what `start` has printed if it was not written any more, or the `address` file of an older shim. Undefined
+ * if the shim never came up.
+ */
+export async function readBootstrap(bundle: Bundle, syscalls: () => Syscalls): Promise<ShimEndpoint | undefined> {
+  const written = await readIfThere(join(bundle.path, "bootstrap.json"));
+  if (written !== undefined) return parseShimReply(written);
+  const printed = await awaitStartOutput(bundle, syscalls());
+  if (printed !== undefined && printed.length > 0) return parseShimReply(printed);
+  const address = await readIfThere(join(bundle.path, "address"));
+  return address === undefined ? undefined : parseShimReply(address);
 }
 
 /** The shim's binary as noted at its start. */

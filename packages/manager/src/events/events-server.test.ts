@@ -37,8 +37,17 @@ test("a shim's event reaches the subscribers, a malformed one is refused", async
     seen.map(({ topic, namespace, timestampNs }) => [topic, namespace, timestampNs]),
     [["/tasks/exit", "ns", 5n]],
   );
-  for (const bad of [{}, { ...envelope, topic: "x" }, { ...envelope, namespace: "" }]) {
-    await assert.rejects(forward(path, bad), { code: 3 });
+  const bad = [
+    {},
+    { topic: "x" },
+    { topic: "/" },
+    { topic: "/a//b" },
+    { topic: "/a b" },
+    { namespace: "" },
+    { namespace: "a/b" },
+  ];
+  for (const field of bad) {
+    await assert.rejects(forward(path, Object.keys(field).length === 0 ? {} : { ...envelope, ...field }), { code: 3 });
   }
 });
 

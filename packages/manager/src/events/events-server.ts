@@ -1,10 +1,11 @@
+import { randomBytes } from "node:crypto";
 import { mkdir, rename, stat, unlink } from "node:fs/promises";
 import { connect } from "node:net";
 import { dirname } from "node:path";
-import { type containerd, fromTimestamp, ttrpcEvents } from "@trimaran/proto";
+import { ttrpcEvents } from "@trimaran/proto";
 import { listenUnix, Server } from "ttrpc-ts";
-import { Code, StatusError } from "../errors/manager-error.ts";
-import type { EventExchange, ShimEvent } from "./event-exchange.ts";
+import { parseEnvelope } from "./envelope.ts";
+import type { EventExchange } from "./event-exchange.ts";
 
 /**
  * containerd's ttrpc events service on a socket, so that shims can forward their events. Shims remember the address for life,
@@ -48,14 +49,13 @@ export class EventsServer implements AsyncDisposable {
     const server = new Server();
     server.register(ttrpcEvents, {
       forward: ({ envelope }) => {
-        this.#exchange.publish(parseEnvelope(envelope));
+        this.#exchange.publish(parseEnvelope(envelope, BigInt(Date.now()) * 1_000_000n));
         return {};
       },
     });
     // Bound under another name and renamed: there is no moment without a socket that answers.
-    const temporary = `${this.#path}.${process.pid}`;
-    await unlink(temporary).catch(() => {});
-    await listenUnix(server, temporary);
+    const temporary = `${this.#path}.${randomBytes(3).toString("hex")}`;
+    await listenUnix(server, temporary, { mode: 0o660 });
     const { ino } = await stat(temporary);
     await rename(temporary, this.#path);
     this.#ours = { server, inode: ino };
@@ -74,13 +74,4 @@ function answers(path: string): Promise<boolean> {
     });
     socket.once("error", () => resolve(false));
   });
-}
-
-/** containerd's checks: a topic that begins with a slash, a namespace, a time, and something in it. */
-function parseEnvelope(envelope: containerd.types.Envelope | undefined): ShimEvent {
-  const { namespace = "", topic = "", timestamp, event } = envelope ?? {};
-  if (namespace === "" || !topic.startsWith("/") || timestamp === undefined || event === undefined) {
-    throw new StatusError(Code.InvalidArgument, "envelope: needs timestamp, namespace, topic and event");
-  }
-  return { namespace, topic, timestampNs: fromTimestamp(timestamp), typeUrl: event.typeUrl, payload: event.value };
 }

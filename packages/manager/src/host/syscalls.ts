@@ -30,10 +30,14 @@ export interface Syscalls {
   lgetxattrs(path: string): ReadonlyMap<string, Buffer>;
   /** Lazy unmount of one mount; false if nothing is mounted there. */
   umount(path: string): boolean;
-  /** Both ends are close-on-exec; the reading end does not block. */
-  pipe(): { readonly reader: number; readonly writer: number };
   /** An exclusive lock on an open file, for as long as it is open. Waits on a thread of the pool. */
   flock(fd: number): Promise<void>;
+  /** The same without waiting, or shared with others who share; false if another open file's lock is in the way. */
+  tryFlock(fd: number, kind?: "exclusive" | "shared"): boolean;
+  /** Return free memory of malloc to the system. */
+  mallocTrim(): void;
+  /** Forget the pages of a mapping; they are read again from its file when touched. Only for clean ones. */
+  dropPages(start: bigint, length: number): void;
   /** Put a terminal into raw mode (cfmakeraw: Node's own leaves output processing on). The result takes it back. */
   rawTerminal(fd: number): Disposable;
 }
@@ -41,7 +45,10 @@ export interface Syscalls {
 const AT_FDCWD = -100;
 const MNT_DETACH = 2;
 const UMOUNT_NOFOLLOW = 8;
+const LOCK_SH = 1;
 const LOCK_EX = 2;
+const LOCK_NB = 4;
+const MADV_DONTNEED = 4;
 const TCSADRAIN = 1;
 const TERMIOS_BYTES = 64; // glibc's struct has 60
 const XATTR_LIMIT_BYTES = 65536;
@@ -61,9 +68,9 @@ export function loadSyscalls(): Syscalls {
   const getxattr = libc.func("int64 lgetxattr(const char *, const char *, _Out_ void *, size_t)");
   const listxattr = libc.func("int64 llistxattr(const char *, _Out_ void *, size_t)");
   const umount2 = libc.func("int umount2(const char *, int)");
-  const pipe2 = libc.func("int pipe2(_Out_ int *, int)");
-  const fcntl = libc.func("int fcntl(int, int, int)");
   const flock = libc.func("int flock(int, int)");
+  const madvise = libc.func("int madvise(uint64, size_t, int)");
+  const mallocTrim = libc.func("int malloc_trim(size_t)");
 
   const tcgetattr = libc.func("int tcgetattr(int, _Out_ void *)");
   const tcsetattr = libc.func("int tcsetattr(int, int, const void *)");
@@ -100,13 +107,8 @@ export function loadSyscalls(): Syscalls {
         throw error;
       }
     },
-    pipe: () => {
-      const fds = new Int32Array(2);
-      check(pipe2(fds, 0o2000000), "pipe2", "pipe"); // O_CLOEXEC
-      const [reader = -1, writer = -1] = fds;
-      check(fcntl(reader, 4, 0o4000), "fcntl", "pipe"); // F_SETFL, O_NONBLOCK
-      return { reader, writer };
-    },
+    mallocTrim: () => void mallocTrim(0),
+    dropPages: (start, length) => void check(madvise(start, length, MADV_DONTNEED), "madvise", start.toString(16)),
     rawTerminal: (fd) => {
       const saved = Buffer.alloc(TERMIOS_BYTES);
       check(tcgetattr(fd, saved), "tcgetattr", "terminal");
@@ -114,6 +116,15 @@ export function loadSyscalls(): Syscalls {
       cfmakeraw(raw);
       check(tcsetattr(fd, TCSADRAIN, raw), "tcsetattr", "terminal");
       return { [Symbol.dispose]: () => void tcsetattr(fd, TCSADRAIN, saved) };
+    },
+    tryFlock: (fd, kind = "exclusive") => {
+      try {
+        check(flock(fd, (kind === "shared" ? LOCK_SH : LOCK_EX) | LOCK_NB), "flock", "lock");
+        return true;
+      } catch (error) {
+        if (errnoOf(error) === "EAGAIN" || errnoOf(error) === "EWOULDBLOCK") return false;
+        throw error;
+      }
     },
     flock: async (fd) => {
       const { promise, resolve, reject } = Promise.withResolvers<number>();

@@ -13,17 +13,21 @@ function taskService(client: Client, version: 2 | 3) {
 export class ShimConnection implements Disposable {
   readonly endpoint: ShimEndpoint;
   readonly task: TaskService;
+  /** Resolves, never rejects, when the connection is gone, by whichever side. */
+  readonly closed: Promise<void>;
   readonly #client: Client;
 
   private constructor(endpoint: ShimEndpoint, client: Client) {
     this.endpoint = endpoint;
     this.#client = client;
+    this.closed = client.closed;
     this.task = taskService(client, endpoint.version);
   }
 
   /** Throws the socket's error (ECONNREFUSED, ENOENT) if nobody listens there: a shim is dialled once, without retries. */
-  static async open(endpoint: ShimEndpoint): Promise<ShimConnection> {
-    return new ShimConnection(endpoint, new Client(await connectUnix(socketPath(endpoint.address))));
+  static async open(endpoint: ShimEndpoint, namespace: string): Promise<ShimConnection> {
+    const metadata = { "containerd-namespace-ttrpc": namespace };
+    return new ShimConnection(endpoint, new Client(await connectUnix(socketPath(endpoint.address)), { metadata }));
   }
 
   /** The same connection, spoken to as task.v2: for a shim that announces 3 and serves only 2. */

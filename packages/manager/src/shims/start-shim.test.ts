@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { mkdirSync, readFileSync, realpathSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { closeSync, mkdirSync, readFileSync, realpathSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { Bundle } from "../bundles/bundle.ts";
@@ -7,6 +8,7 @@ import { loadSyscalls } from "../host/syscalls.ts";
 import { writeFakeShim } from "../testing/fake-shim.ts";
 import { temporaryDirectory } from "../testing/temporary-directory.ts";
 import { runShimDelete } from "./delete-shim.ts";
+import { awaitStartOutput, openStartOutput } from "./start-output.ts";
 import { type ShimParent, startShim } from "./start-shim.ts";
 
 const syscalls = loadSyscalls();
@@ -55,7 +57,7 @@ test("a shim gets containerd's arguments, environment, directory and group", asy
   assert.equal(pid, group);
 });
 
-test("stdout and stderr are one pipe, and without input stdin is at its end", async () => {
+test("stdout and stderr are one, and without input stdin is at its end", async () => {
   using directory = temporaryDirectory();
   const shim = writeFakeShim(directory.path, { start: "cat; echo unix:///y >&2" });
   assert.equal((await start(shim, prepare(directory.path))).address, "unix:///y");
@@ -66,13 +68,30 @@ test("a failing start speaks in its own words", async () => {
   const bundle = prepare(directory.path);
   const shim = writeFakeShim(directory.path, { start: "echo no such pod >&2; exit 3" });
   await assert.rejects(start(shim, bundle), /start: exit status 3: no such pod/);
-  await assert.rejects(start("/nonexistent/shim", bundle), /ENOENT/);
+  using another = temporaryDirectory();
+  await assert.rejects(start("/nonexistent/shim", prepare(another.path)), /ENOENT/);
 });
 
-test("a daemon that keeps the pipe makes start end in time, not hang", async () => {
+test("a daemon that keeps its parent's stdout does not delay start; a start that hangs is ended in time", async () => {
   using directory = temporaryDirectory();
   const shim = writeFakeShim(directory.path, { start: "echo unix:///z; sleep 2 & exit 0" });
-  await assert.rejects(start(shim, prepare(directory.path), 300), /no reply in time|aborted/);
+  assert.equal((await start(shim, prepare(directory.path))).address, "unix:///z");
+  using another = temporaryDirectory();
+  const hanging = writeFakeShim(another.path, { start: "exec sleep 30" });
+  await assert.rejects(start(hanging, prepare(another.path), 300), /no reply in time/);
+});
+
+test("what start prints is found by a manager that comes after a crash, also while start still runs", async () => {
+  using directory = temporaryDirectory();
+  const bundle = prepare(directory.path);
+  assert.equal(await awaitStartOutput(bundle, syscalls), undefined);
+  const shim = writeFakeShim(directory.path, { start: "touch started; read -r line; echo unix:///$line" });
+  const output = openStartOutput(bundle, syscalls);
+  const child = spawn(shim, ["start"], { cwd: bundle.path, stdio: ["pipe", output, output] });
+  closeSync(output);
+  const found = awaitStartOutput(bundle, syscalls);
+  child.stdin?.end("late\n");
+  assert.equal(String(await found), "unix:///late\n");
 });
 
 test("delete gets the bundle too, and its output is parsed", async () => {

@@ -1,10 +1,10 @@
 import { spawn } from "node:child_process";
 import { closeSync } from "node:fs";
-import { Socket } from "node:net";
 import type { Bundle } from "../bundles/bundle.ts";
 import { Code, ManagerError, messageOf } from "../errors/manager-error.ts";
 import type { Syscalls } from "../host/syscalls.ts";
 import { parseShimReply, type ShimEndpoint } from "./shim-reply.ts";
+import { openStartOutput, readStartOutput } from "./start-output.ts";
 
 /** What every invocation of a shim is told about its manager. */
 export interface ShimParent {
@@ -16,8 +16,6 @@ export interface ShimParent {
   readonly environment: NodeJS.ProcessEnv;
   readonly debug: boolean;
 }
-
-const OUTPUT_LIMIT_BYTES = 1 << 20;
 
 /** The flags that all invocations share, as containerd writes them. */
 export function shimFlags(parent: ShimParent, bundle: Bundle): string[] {
@@ -38,8 +36,9 @@ export function shimEnvironment(parent: ShimParent, namespace: string): NodeJS.P
 }
 
 /**
- * Run `BINARY … start` as containerd does: in the bundle, in a process group of its own, stdout and stderr one pipe, `input` on
- * stdin or nothing. Waits for the end of the pipe and for the exit. Throws with the shim's own words if it fails.
+ * Run `BINARY … start` as containerd does: in the bundle, in a process group of its own, stdout and stderr together, `input` on
+ * stdin or nothing. They go to a file (`start-output.ts`), so that a manager that dies now finds the shim again. Waits for the
+ * exit. Throws with the shim's own words if it fails.
  */
 export async function startShim(
   binary: string,
@@ -47,14 +46,32 @@ export async function startShim(
   parent: ShimParent,
   host: { readonly syscalls: Syscalls; readonly signal: AbortSignal; readonly input?: Uint8Array },
 ): Promise<ShimEndpoint> {
-  const { reader, writer } = host.syscalls.pipe();
-  const output = new Socket({ fd: reader, readable: true, writable: false });
+  try {
+    const status = await runStart(binary, bundle, parent, host);
+    const bytes = await readStartOutput(bundle);
+    if (status !== "0") throw startFailed(binary, status, bytes.toString("utf8").trim());
+    return parseShimReply(bytes);
+  } catch (error) {
+    if (error instanceof ManagerError) throw error;
+    const late = host.signal.aborted ? "no reply in time" : messageOf(error);
+    throw startFailed(binary, late, "", error);
+  }
+}
+
+/** The exit status, or the signal's name. */
+async function runStart(
+  binary: string,
+  bundle: Bundle,
+  parent: ShimParent,
+  host: { readonly syscalls: Syscalls; readonly signal: AbortSignal; readonly input?: Uint8Array },
+): Promise<string> {
   const exit = Promise.withResolvers<string>();
+  const output = openStartOutput(bundle, host.syscalls);
   try {
     const child = spawn(binary, [...shimFlags(parent, bundle), ...(parent.debug ? ["-debug"] : []), "start"], {
       cwd: bundle.path,
       env: shimEnvironment(parent, bundle.namespace),
-      stdio: [host.input === undefined ? "ignore" : "pipe", writer, writer],
+      stdio: [host.input === undefined ? "ignore" : "pipe", output, output],
       detached: true,
       signal: host.signal,
       killSignal: "SIGKILL",
@@ -63,35 +80,9 @@ export async function startShim(
     child.on("exit", (code, signal) => exit.resolve(signal ?? String(code)));
     child.stdin?.on("error", () => {}).end(host.input); // a shim may close stdin unread
   } finally {
-    closeSync(writer);
+    closeSync(output);
   }
-  try {
-    const [bytes, status] = await Promise.all([readAll(output, host.signal), exit.promise]);
-    if (status !== "0") throw startFailed(binary, status, bytes.toString("utf8").trim());
-    return parseShimReply(bytes);
-  } catch (error) {
-    if (error instanceof ManagerError) throw error;
-    throw startFailed(binary, messageOf(error), "", error);
-  } finally {
-    output.destroy();
-  }
-}
-
-async function readAll(stream: Socket, signal: AbortSignal): Promise<Buffer> {
-  const abort = () => stream.destroy(new Error("no reply in time"));
-  signal.addEventListener("abort", abort, { once: true });
-  try {
-    const chunks: Buffer[] = [];
-    let length = 0;
-    for await (const chunk of stream as AsyncIterable<Buffer>) {
-      length += chunk.length;
-      if (length > OUTPUT_LIMIT_BYTES) throw new Error(`more than ${OUTPUT_LIMIT_BYTES} bytes of output`);
-      chunks.push(chunk);
-    }
-    return Buffer.concat(chunks);
-  } finally {
-    signal.removeEventListener("abort", abort);
-  }
+  return exit.promise;
 }
 
 function startFailed(binary: string, status: string, output: string, cause?: unknown): ManagerError {

@@ -1,7 +1,7 @@
 import { chmod, chown, lstat, mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { Code, ManagerError } from "../errors/manager-error.ts";
-import type { Rootfs } from "../stores/container-record.ts";
+import type { Rootfs } from "./rootfs.ts";
 
 /** One mount for Create, in the shape of containerd's types.Mount. */
 export interface RootfsMount {

@@ -4,7 +4,7 @@ import { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Syscalls } from "../host/syscalls.ts";
-import type { TaskIo } from "../stores/container-record.ts";
+import type { TaskIo } from "../tasks/task-io.ts";
 
 /** What the client of one process wants of its streams. */
 export interface StdioRequest {

@@ -1,84 +1,101 @@
-import { join } from "node:path";
-import { type Bundle, bundleAt, createBundle, writeBootstrap } from "../bundles/bundle.ts";
-import { parseIdentifier } from "../bundles/identifier.ts";
+import { google } from "@trimaran/proto";
+import { type Bundle, createBundle, writeBootstrap } from "../bundles/bundle.ts";
 import { Code, hasCode } from "../errors/manager-error.ts";
 import { findShimBinary } from "../shims/runtime-binary.ts";
 import { ShimConnection } from "../shims/shim-connection.ts";
-import { openShimLog } from "../shims/shim-log.ts";
+import { type LogSink, openShimLog } from "../shims/shim-log.ts";
 import { startShim } from "../shims/start-shim.ts";
-import { type RootfsMount, rootfsMounts } from "../snapshots/rootfs-mounts.ts";
-import type { ContainerRecord, TaskIo } from "../stores/container-record.ts";
+import type { RootfsMount } from "../snapshots/rootfs-mounts.ts";
 import { cleanUpShim } from "./shim-process.ts";
-import type { TaskHost } from "./task-host.ts";
+import { inStep } from "./step-error.ts";
+import type { ShimHost } from "./task-host.ts";
+import type { TaskIo } from "./task-io.ts";
 import { traced } from "./trace.ts";
 
 const START_TIMEOUT_MS = 30_000;
 const UNDO_TIMEOUT_MS = 5000;
 const SHUTDOWN_TIMEOUT_MS = 3000;
 
-export interface CreatedTask {
+/** A task to be made. */
+export interface NewTask {
   readonly bundle: Bundle;
+  /** a.b.NAME.VERSION or an absolute path. */
+  readonly runtime: string;
+  /** Becomes config.json as it is. */
+  readonly configJson: string | Uint8Array;
+  readonly rootfs: readonly RootfsMount[];
+  readonly io: TaskIo;
+  /** The runtime's options: on stdin of `start`, and in Create. */
+  readonly options?: google.protobuf.Any | undefined;
+  /** A directory to restore from. */
+  readonly checkpoint?: string | undefined;
+  readonly log: LogSink;
+  /** Aborted when the client has gone: what is there by then is undone. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface CreatedTask {
   readonly connection: ShimConnection;
   readonly pid: number;
   /** The copying of the shim's log; ends with its owner. */
   readonly log: Disposable;
 }
 
-/** Bundle, `start`, connect, Create: containerd's order. If a step fails, what the earlier ones made is undone. */
-export async function createTask(
-  host: TaskHost,
-  record: ContainerRecord,
-  configJson: string,
-  io: TaskIo,
-): Promise<CreatedTask> {
-  const bundle = bundleAt(host.dirs, host.namespace, parseIdentifier("id", record.id));
-  const binary = await findShimBinary(record.runtime, host.shimDirectories);
-  const folder = host.store.folder(record.id);
-  const rootfs = await rootfsMounts(record.rootfs, folder);
+/**
+ * Bundle, `start`, connect, Create: containerd's order. If a step fails, what the earlier ones made is undone. Throws
+ * AlreadyExists if there is a bundle, StepError with the shim's own code.
+ */
+export async function createTask(host: ShimHost, task: NewTask): Promise<CreatedTask> {
+  const binary = await inStep("start shim", () => findShimBinary(task.runtime, host.shimDirectories));
   await host.serveEvents();
-  await createBundle(bundle, configJson, host.syscalls());
-  const log = openShimLog(bundle, join(folder, "shim.log"));
+  await createBundle(task.bundle, task.configJson, host.syscalls());
+  const log = openShimLog(task.bundle, task.log);
   let connection: ShimConnection | undefined;
   try {
-    const endpoint = await traced(host.trace, "bootstrap", () => {
-      const signal = AbortSignal.timeout(START_TIMEOUT_MS);
-      return startShim(binary, bundle, host.parent, { syscalls: host.syscalls(), signal });
-    });
-    await writeBootstrap(bundle, endpoint, binary);
-    const opened = await traced(host.trace, "connect", () => ShimConnection.open(endpoint));
+    const opened = await inStep("start shim", () => openShim(host, task, binary));
     connection = opened;
-    const created = await traced(host.trace, "create", () => callCreate(opened, bundle, rootfs, io));
-    return { ...created, bundle, log };
+    const create = () => traced(host.trace, "create", () => callCreate(opened, task));
+    return { ...(await inStep("create shim task", create)), log };
   } catch (error) {
-    await undoCreate(host, bundle, record, connection).catch(() => {}); // the first error is the one to tell
+    await undoCreate(host, task, connection).catch(() => {}); // the first error is the one to tell
     log[Symbol.dispose]();
     throw error;
   }
 }
 
-async function callCreate(connection: ShimConnection, bundle: Bundle, rootfs: readonly RootfsMount[], io: TaskIo) {
-  const request = { id: bundle.id, bundle: bundle.path, rootfs, ...io };
+async function openShim(host: ShimHost, { bundle, options, signal }: NewTask, binary: string): Promise<ShimConnection> {
+  const limit = AbortSignal.timeout(START_TIMEOUT_MS);
+  const endpoint = await traced(host.trace, "bootstrap", () =>
+    startShim(binary, bundle, host.parent, {
+      syscalls: host.syscalls(),
+      signal: signal === undefined ? limit : AbortSignal.any([limit, signal]),
+      ...(options && { input: google.protobuf.Any.encode(options) }),
+    }),
+  );
+  await writeBootstrap(bundle, endpoint, binary);
+  return traced(host.trace, "connect", () => ShimConnection.open(endpoint, bundle.namespace));
+}
+
+async function callCreate(connection: ShimConnection, task: NewTask) {
+  const { bundle, rootfs, io, options, checkpoint = "", signal } = task;
+  const request = { id: bundle.id, bundle: bundle.path, rootfs, ...io, options, checkpoint };
   try {
-    return { connection, pid: (await connection.task.create(request)).pid };
+    return { connection, pid: (await connection.task.create(request, { signal })).pid };
   } catch (error) {
     // A shim that announces 3 but serves only v2: containerd goes on with v2 on the same connection.
     if (connection.endpoint.version !== 3 || !hasCode(error, Code.Unimplemented)) throw error;
     const older = connection.asVersion2();
-    return { connection: older, pid: (await older.task.create(request)).pid };
+    return { connection: older, pid: (await older.task.create(request, { signal })).pid };
   }
 }
 
-async function undoCreate(
-  host: TaskHost,
-  bundle: Bundle,
-  record: ContainerRecord,
-  connection: ShimConnection | undefined,
-): Promise<void> {
+async function undoCreate(host: ShimHost, task: NewTask, connection: ShimConnection | undefined): Promise<void> {
+  const { bundle, runtime } = task;
   if (connection !== undefined) {
     await connection.task.delete({ id: bundle.id }, { timeoutMs: UNDO_TIMEOUT_MS }).catch(() => {});
     await shutDown(connection, bundle.id);
   }
-  await cleanUpShim(host, bundle, record);
+  await cleanUpShim(host, bundle, runtime);
 }
 
 /** Shutdown, then close. A shim that does not answer in 3 s is left to its `delete` command. */

@@ -443,7 +443,1171 @@ const SandboxMetricsResponse: MessageCodec<SandboxMetricsResponse>;
 }
 }
 }
+namespace services {
+namespace images {
+namespace v1 {
+interface ImageCreate {
+name: string;
+labels: Record<string, string>;
+}
+const ImageCreate: MessageCodec<ImageCreate>;
+interface ImageUpdate {
+name: string;
+labels: Record<string, string>;
+}
+const ImageUpdate: MessageCodec<ImageUpdate>;
+interface ImageDelete {
+name: string;
+}
+const ImageDelete: MessageCodec<ImageDelete>;
+const Images: {
+readonly name: "containerd.services.images.v1.Images";
+readonly methods: {
+readonly get: MethodDescriptor<containerd.services.images.v1.GetImageRequest, containerd.services.images.v1.GetImageResponse, false, false>;
+readonly list: MethodDescriptor<containerd.services.images.v1.ListImagesRequest, containerd.services.images.v1.ListImagesResponse, false, false>;
+readonly create: MethodDescriptor<containerd.services.images.v1.CreateImageRequest, containerd.services.images.v1.CreateImageResponse, false, false>;
+readonly update: MethodDescriptor<containerd.services.images.v1.UpdateImageRequest, containerd.services.images.v1.UpdateImageResponse, false, false>;
+readonly delete: MethodDescriptor<containerd.services.images.v1.DeleteImageRequest, google.protobuf.Empty, false, false>;
+};
+};
+/** A name for a blob. */
+interface Image {
+name: string;
+labels: Record<string, string>;
+/** Index or manifest. */
+target: containerd.types.Descriptor | undefined;
+createdAt: google.protobuf.Timestamp | undefined;
+updatedAt: google.protobuf.Timestamp | undefined;
+}
+const Image: MessageCodec<Image>;
+interface GetImageRequest {
+name: string;
+}
+const GetImageRequest: MessageCodec<GetImageRequest>;
+interface GetImageResponse {
+image: containerd.services.images.v1.Image | undefined;
+}
+const GetImageResponse: MessageCodec<GetImageResponse>;
+interface ListImagesRequest {
+filters: string[];
+}
+const ListImagesRequest: MessageCodec<ListImagesRequest>;
+interface ListImagesResponse {
+images: containerd.services.images.v1.Image[];
+}
+const ListImagesResponse: MessageCodec<ListImagesResponse>;
+interface CreateImageRequest {
+image: containerd.services.images.v1.Image | undefined;
+/** containerd 2.x. */
+sourceDateEpoch: google.protobuf.Timestamp | undefined;
+}
+const CreateImageRequest: MessageCodec<CreateImageRequest>;
+interface CreateImageResponse {
+image: containerd.services.images.v1.Image | undefined;
+}
+const CreateImageResponse: MessageCodec<CreateImageResponse>;
+interface UpdateImageRequest {
+image: containerd.services.images.v1.Image | undefined;
+updateMask: google.protobuf.FieldMask | undefined;
+/** containerd 2.x. */
+sourceDateEpoch: google.protobuf.Timestamp | undefined;
+}
+const UpdateImageRequest: MessageCodec<UpdateImageRequest>;
+interface UpdateImageResponse {
+image: containerd.services.images.v1.Image | undefined;
+}
+const UpdateImageResponse: MessageCodec<UpdateImageResponse>;
+interface DeleteImageRequest {
+name: string;
+/** Answer after the garbage has been collected. */
+sync: boolean;
+/** containerd 2.x: delete only if the image has this digest. */
+target: containerd.types.Descriptor | undefined;
+}
+const DeleteImageRequest: MessageCodec<DeleteImageRequest>;
+}
+}
 namespace events {
+namespace ttrpc {
+namespace v1 {
+const Events: {
+readonly name: "containerd.services.events.ttrpc.v1.Events";
+readonly methods: {
+readonly forward: MethodDescriptor<containerd.services.events.ttrpc.v1.ForwardRequest, google.protobuf.Empty, false, false>;
+};
+};
+interface ForwardRequest {
+envelope: containerd.types.Envelope | undefined;
+}
+const ForwardRequest: MessageCodec<ForwardRequest>;
+}
+}
+namespace v1 {
+const Events: {
+readonly name: "containerd.services.events.v1.Events";
+readonly methods: {
+readonly publish: MethodDescriptor<containerd.services.events.v1.PublishRequest, google.protobuf.Empty, false, false>;
+readonly forward: MethodDescriptor<containerd.services.events.v1.ForwardRequest, google.protobuf.Empty, false, false>;
+readonly subscribe: MethodDescriptor<containerd.services.events.v1.SubscribeRequest, containerd.types.Envelope, false, true>;
+};
+};
+interface PublishRequest {
+topic: string;
+event: google.protobuf.Any | undefined;
+}
+const PublishRequest: MessageCodec<PublishRequest>;
+interface ForwardRequest {
+envelope: containerd.types.Envelope | undefined;
+}
+const ForwardRequest: MessageCodec<ForwardRequest>;
+interface SubscribeRequest {
+filters: string[];
+}
+const SubscribeRequest: MessageCodec<SubscribeRequest>;
+}
+}
+namespace containers {
+namespace v1 {
+const Containers: {
+readonly name: "containerd.services.containers.v1.Containers";
+readonly methods: {
+readonly get: MethodDescriptor<containerd.services.containers.v1.GetContainerRequest, containerd.services.containers.v1.GetContainerResponse, false, false>;
+readonly list: MethodDescriptor<containerd.services.containers.v1.ListContainersRequest, containerd.services.containers.v1.ListContainersResponse, false, false>;
+readonly listStream: MethodDescriptor<containerd.services.containers.v1.ListContainersRequest, containerd.services.containers.v1.ListContainerMessage, false, true>;
+readonly create: MethodDescriptor<containerd.services.containers.v1.CreateContainerRequest, containerd.services.containers.v1.CreateContainerResponse, false, false>;
+readonly update: MethodDescriptor<containerd.services.containers.v1.UpdateContainerRequest, containerd.services.containers.v1.UpdateContainerResponse, false, false>;
+readonly delete: MethodDescriptor<containerd.services.containers.v1.DeleteContainerRequest, google.protobuf.Empty, false, false>;
+};
+};
+/** What a task is made from; nothing runs for it. */
+interface Container {
+id: string;
+labels: Record<string, string>;
+/** Name of an image; informative. */
+image: string;
+runtime: containerd.services.containers.v1.Runtime | undefined;
+/** JSON, types.containerd.io/opencontainers/runtime-spec/1/Spec. */
+spec: google.protobuf.Any | undefined;
+snapshotter: string;
+snapshotKey: string;
+createdAt: google.protobuf.Timestamp | undefined;
+updatedAt: google.protobuf.Timestamp | undefined;
+extensions: Record<string, google.protobuf.Any>;
+/** containerd 2.x. */
+sandbox: string;
+}
+const Container: MessageCodec<Container>;
+interface Runtime {
+/** Such as io.containerd.runc.v2, or an absolute path. */
+name: string;
+options: google.protobuf.Any | undefined;
+}
+const Runtime: MessageCodec<Runtime>;
+interface GetContainerRequest {
+id: string;
+}
+const GetContainerRequest: MessageCodec<GetContainerRequest>;
+interface GetContainerResponse {
+container: containerd.services.containers.v1.Container | undefined;
+}
+const GetContainerResponse: MessageCodec<GetContainerResponse>;
+interface ListContainersRequest {
+filters: string[];
+}
+const ListContainersRequest: MessageCodec<ListContainersRequest>;
+interface ListContainersResponse {
+containers: containerd.services.containers.v1.Container[];
+}
+const ListContainersResponse: MessageCodec<ListContainersResponse>;
+interface ListContainerMessage {
+container: containerd.services.containers.v1.Container | undefined;
+}
+const ListContainerMessage: MessageCodec<ListContainerMessage>;
+interface CreateContainerRequest {
+container: containerd.services.containers.v1.Container | undefined;
+}
+const CreateContainerRequest: MessageCodec<CreateContainerRequest>;
+interface CreateContainerResponse {
+container: containerd.services.containers.v1.Container | undefined;
+}
+const CreateContainerResponse: MessageCodec<CreateContainerResponse>;
+interface UpdateContainerRequest {
+container: containerd.services.containers.v1.Container | undefined;
+updateMask: google.protobuf.FieldMask | undefined;
+}
+const UpdateContainerRequest: MessageCodec<UpdateContainerRequest>;
+interface UpdateContainerResponse {
+container: containerd.services.containers.v1.Container | undefined;
+}
+const UpdateContainerResponse: MessageCodec<UpdateContainerResponse>;
+interface DeleteContainerRequest {
+id: string;
+}
+const DeleteContainerRequest: MessageCodec<DeleteContainerRequest>;
+}
+}
+namespace content {
+namespace v1 {
+const Content: {
+readonly name: "containerd.services.content.v1.Content";
+readonly methods: {
+readonly info: MethodDescriptor<containerd.services.content.v1.InfoRequest, containerd.services.content.v1.InfoResponse, false, false>;
+readonly update: MethodDescriptor<containerd.services.content.v1.UpdateRequest, containerd.services.content.v1.UpdateResponse, false, false>;
+readonly list: MethodDescriptor<containerd.services.content.v1.ListContentRequest, containerd.services.content.v1.ListContentResponse, false, true>;
+readonly delete: MethodDescriptor<containerd.services.content.v1.DeleteContentRequest, google.protobuf.Empty, false, false>;
+readonly read: MethodDescriptor<containerd.services.content.v1.ReadContentRequest, containerd.services.content.v1.ReadContentResponse, false, true>;
+readonly status: MethodDescriptor<containerd.services.content.v1.StatusRequest, containerd.services.content.v1.StatusResponse, false, false>;
+readonly listStatuses: MethodDescriptor<containerd.services.content.v1.ListStatusesRequest, containerd.services.content.v1.ListStatusesResponse, false, false>;
+/** Every message waits for its answer. */
+readonly write: MethodDescriptor<containerd.services.content.v1.WriteContentRequest, containerd.services.content.v1.WriteContentResponse, true, true>;
+readonly abort: MethodDescriptor<containerd.services.content.v1.AbortRequest, google.protobuf.Empty, false, false>;
+};
+};
+/** A blob. */
+interface Info {
+digest: string;
+size: bigint;
+createdAt: google.protobuf.Timestamp | undefined;
+updatedAt: google.protobuf.Timestamp | undefined;
+labels: Record<string, string>;
+}
+const Info: MessageCodec<Info>;
+/** An ingest: a blob on its way in. */
+interface Status {
+startedAt: google.protobuf.Timestamp | undefined;
+updatedAt: google.protobuf.Timestamp | undefined;
+/** The client's name for it. */
+ref: string;
+offset: bigint;
+/** 0 if not known. */
+total: bigint;
+/** A digest, or empty. */
+expected: string;
+}
+const Status: MessageCodec<Status>;
+interface InfoRequest {
+digest: string;
+}
+const InfoRequest: MessageCodec<InfoRequest>;
+interface InfoResponse {
+info: containerd.services.content.v1.Info | undefined;
+}
+const InfoResponse: MessageCodec<InfoResponse>;
+interface UpdateRequest {
+info: containerd.services.content.v1.Info | undefined;
+updateMask: google.protobuf.FieldMask | undefined;
+}
+const UpdateRequest: MessageCodec<UpdateRequest>;
+interface UpdateResponse {
+info: containerd.services.content.v1.Info | undefined;
+}
+const UpdateResponse: MessageCodec<UpdateResponse>;
+interface ListContentRequest {
+filters: string[];
+}
+const ListContentRequest: MessageCodec<ListContentRequest>;
+interface ListContentResponse {
+info: containerd.services.content.v1.Info[];
+}
+const ListContentResponse: MessageCodec<ListContentResponse>;
+interface DeleteContentRequest {
+digest: string;
+}
+const DeleteContentRequest: MessageCodec<DeleteContentRequest>;
+interface ReadContentRequest {
+digest: string;
+offset: bigint;
+/** 0 or less: to the end. */
+size: bigint;
+}
+const ReadContentRequest: MessageCodec<ReadContentRequest>;
+interface ReadContentResponse {
+/** From the start of this read, not of the blob. */
+offset: bigint;
+data: Uint8Array;
+}
+const ReadContentResponse: MessageCodec<ReadContentResponse>;
+interface StatusRequest {
+ref: string;
+}
+const StatusRequest: MessageCodec<StatusRequest>;
+interface StatusResponse {
+status: containerd.services.content.v1.Status | undefined;
+}
+const StatusResponse: MessageCodec<StatusResponse>;
+interface ListStatusesRequest {
+filters: string[];
+}
+const ListStatusesRequest: MessageCodec<ListStatusesRequest>;
+interface ListStatusesResponse {
+statuses: containerd.services.content.v1.Status[];
+}
+const ListStatusesResponse: MessageCodec<ListStatusesResponse>;
+type WriteAction = number;
+const WriteAction: {
+readonly STAT: 0;
+readonly WRITE: 1;
+readonly COMMIT: 2;
+};
+interface WriteContentRequest {
+action: containerd.services.content.v1.WriteAction;
+/** Needed in the first message only. */
+ref: string;
+total: bigint;
+expected: string;
+offset: bigint;
+data: Uint8Array;
+/** Of the blob, in a COMMIT. */
+labels: Record<string, string>;
+}
+const WriteContentRequest: MessageCodec<WriteContentRequest>;
+interface WriteContentResponse {
+action: containerd.services.content.v1.WriteAction;
+startedAt: google.protobuf.Timestamp | undefined;
+updatedAt: google.protobuf.Timestamp | undefined;
+offset: bigint;
+total: bigint;
+digest: string;
+}
+const WriteContentResponse: MessageCodec<WriteContentResponse>;
+interface AbortRequest {
+ref: string;
+}
+const AbortRequest: MessageCodec<AbortRequest>;
+}
+}
+namespace diff {
+namespace v1 {
+const Diff: {
+readonly name: "containerd.services.diff.v1.Diff";
+readonly methods: {
+/** Unpack a layer. */
+readonly apply: MethodDescriptor<containerd.services.diff.v1.ApplyRequest, containerd.services.diff.v1.ApplyResponse, false, false>;
+/** Make a layer of what differs. */
+readonly diff: MethodDescriptor<containerd.services.diff.v1.DiffRequest, containerd.services.diff.v1.DiffResponse, false, false>;
+};
+};
+interface ApplyRequest {
+diff: containerd.types.Descriptor | undefined;
+mounts: containerd.types.Mount[];
+payloads: Record<string, google.protobuf.Any>;
+/** containerd 2.x: sync the file system before the answer. */
+syncFs: boolean;
+}
+const ApplyRequest: MessageCodec<ApplyRequest>;
+interface ApplyResponse {
+/** Of the uncompressed stream, so its digest is the diff id. */
+applied: containerd.types.Descriptor | undefined;
+}
+const ApplyResponse: MessageCodec<ApplyResponse>;
+interface DiffRequest {
+/** Mounts of the lower tree. */
+left: containerd.types.Mount[];
+/** Mounts of the upper tree. */
+right: containerd.types.Mount[];
+mediaType: string;
+/** Of the ingest; empty: the server makes one up. */
+ref: string;
+/** Of the blob. */
+labels: Record<string, string>;
+/** containerd 2.x. */
+sourceDateEpoch: google.protobuf.Timestamp | undefined;
+}
+const DiffRequest: MessageCodec<DiffRequest>;
+interface DiffResponse {
+diff: containerd.types.Descriptor | undefined;
+}
+const DiffResponse: MessageCodec<DiffResponse>;
+}
+}
+namespace introspection {
+namespace v1 {
+const Introspection: {
+readonly name: "containerd.services.introspection.v1.Introspection";
+readonly methods: {
+readonly plugins: MethodDescriptor<containerd.services.introspection.v1.PluginsRequest, containerd.services.introspection.v1.PluginsResponse, false, false>;
+readonly server: MethodDescriptor<google.protobuf.Empty, containerd.services.introspection.v1.ServerResponse, false, false>;
+/** containerd 2.x. */
+readonly pluginInfo: MethodDescriptor<containerd.services.introspection.v1.PluginInfoRequest, containerd.services.introspection.v1.PluginInfoResponse, false, false>;
+};
+};
+interface Plugin {
+/** Such as io.containerd.snapshotter.v1. */
+type: string;
+/** Such as overlayfs; one per type. */
+id: string;
+requires: string[];
+platforms: containerd.types.Platform[];
+exports: Record<string, string>;
+capabilities: string[];
+/** Why the plugin is not there; absent when it is. */
+initErr: google.rpc.Status | undefined;
+}
+const Plugin: MessageCodec<Plugin>;
+interface PluginsRequest {
+filters: string[];
+}
+const PluginsRequest: MessageCodec<PluginsRequest>;
+interface PluginsResponse {
+plugins: containerd.services.introspection.v1.Plugin[];
+}
+const PluginsResponse: MessageCodec<PluginsResponse>;
+interface ServerResponse {
+/** RFC 4122; the same for the life of the root directory. */
+uuid: string;
+/** The rest: containerd 2.x. */
+pid: bigint;
+/** Inode of the pid namespace. */
+pidns: bigint;
+deprecations: containerd.services.introspection.v1.DeprecationWarning[];
+}
+const ServerResponse: MessageCodec<ServerResponse>;
+interface DeprecationWarning {
+id: string;
+message: string;
+lastOccurrence: google.protobuf.Timestamp | undefined;
+}
+const DeprecationWarning: MessageCodec<DeprecationWarning>;
+interface PluginInfoRequest {
+type: string;
+id: string;
+/** For a runtime: containerd.types.RuntimeRequest. */
+options: google.protobuf.Any | undefined;
+}
+const PluginInfoRequest: MessageCodec<PluginInfoRequest>;
+interface PluginInfoResponse {
+plugin: containerd.services.introspection.v1.Plugin | undefined;
+/** For a runtime: containerd.types.RuntimeInfo. */
+extra: google.protobuf.Any | undefined;
+}
+const PluginInfoResponse: MessageCodec<PluginInfoResponse>;
+}
+}
+namespace leases {
+namespace v1 {
+const Leases: {
+readonly name: "containerd.services.leases.v1.Leases";
+readonly methods: {
+readonly create: MethodDescriptor<containerd.services.leases.v1.CreateRequest, containerd.services.leases.v1.CreateResponse, false, false>;
+readonly delete: MethodDescriptor<containerd.services.leases.v1.DeleteRequest, google.protobuf.Empty, false, false>;
+readonly list: MethodDescriptor<containerd.services.leases.v1.ListRequest, containerd.services.leases.v1.ListResponse, false, false>;
+readonly addResource: MethodDescriptor<containerd.services.leases.v1.AddResourceRequest, google.protobuf.Empty, false, false>;
+readonly deleteResource: MethodDescriptor<containerd.services.leases.v1.DeleteResourceRequest, google.protobuf.Empty, false, false>;
+readonly listResources: MethodDescriptor<containerd.services.leases.v1.ListResourcesRequest, containerd.services.leases.v1.ListResourcesResponse, false, false>;
+};
+};
+/** Keeps what it holds from being collected. */
+interface Lease {
+id: string;
+createdAt: google.protobuf.Timestamp | undefined;
+labels: Record<string, string>;
+}
+const Lease: MessageCodec<Lease>;
+interface Resource {
+/** A digest, an ingest's ref, a snapshot's key, an image's name. */
+id: string;
+/** content, ingests, snapshots/<snapshotter>, images. */
+type: string;
+}
+const Resource: MessageCodec<Resource>;
+interface CreateRequest {
+/** Empty: the server makes one up. */
+id: string;
+labels: Record<string, string>;
+}
+const CreateRequest: MessageCodec<CreateRequest>;
+interface CreateResponse {
+lease: containerd.services.leases.v1.Lease | undefined;
+}
+const CreateResponse: MessageCodec<CreateResponse>;
+interface DeleteRequest {
+id: string;
+/** Answer after the garbage has been collected. */
+sync: boolean;
+}
+const DeleteRequest: MessageCodec<DeleteRequest>;
+interface ListRequest {
+filters: string[];
+}
+const ListRequest: MessageCodec<ListRequest>;
+interface ListResponse {
+leases: containerd.services.leases.v1.Lease[];
+}
+const ListResponse: MessageCodec<ListResponse>;
+interface AddResourceRequest {
+id: string;
+resource: containerd.services.leases.v1.Resource | undefined;
+}
+const AddResourceRequest: MessageCodec<AddResourceRequest>;
+interface DeleteResourceRequest {
+id: string;
+resource: containerd.services.leases.v1.Resource | undefined;
+}
+const DeleteResourceRequest: MessageCodec<DeleteResourceRequest>;
+interface ListResourcesRequest {
+id: string;
+}
+const ListResourcesRequest: MessageCodec<ListResourcesRequest>;
+interface ListResourcesResponse {
+resources: containerd.services.leases.v1.Resource[];
+}
+const ListResourcesResponse: MessageCodec<ListResourcesResponse>;
+}
+}
+namespace namespaces {
+namespace v1 {
+const Namespaces: {
+readonly name: "containerd.services.namespaces.v1.Namespaces";
+readonly methods: {
+readonly get: MethodDescriptor<containerd.services.namespaces.v1.GetNamespaceRequest, containerd.services.namespaces.v1.GetNamespaceResponse, false, false>;
+readonly list: MethodDescriptor<containerd.services.namespaces.v1.ListNamespacesRequest, containerd.services.namespaces.v1.ListNamespacesResponse, false, false>;
+readonly create: MethodDescriptor<containerd.services.namespaces.v1.CreateNamespaceRequest, containerd.services.namespaces.v1.CreateNamespaceResponse, false, false>;
+readonly update: MethodDescriptor<containerd.services.namespaces.v1.UpdateNamespaceRequest, containerd.services.namespaces.v1.UpdateNamespaceResponse, false, false>;
+readonly delete: MethodDescriptor<containerd.services.namespaces.v1.DeleteNamespaceRequest, google.protobuf.Empty, false, false>;
+};
+};
+interface Namespace {
+name: string;
+labels: Record<string, string>;
+}
+const Namespace: MessageCodec<Namespace>;
+interface GetNamespaceRequest {
+name: string;
+}
+const GetNamespaceRequest: MessageCodec<GetNamespaceRequest>;
+interface GetNamespaceResponse {
+namespace: containerd.services.namespaces.v1.Namespace | undefined;
+}
+const GetNamespaceResponse: MessageCodec<GetNamespaceResponse>;
+interface ListNamespacesRequest {
+/** Ignored by all servers. */
+filter: string;
+}
+const ListNamespacesRequest: MessageCodec<ListNamespacesRequest>;
+interface ListNamespacesResponse {
+namespaces: containerd.services.namespaces.v1.Namespace[];
+}
+const ListNamespacesResponse: MessageCodec<ListNamespacesResponse>;
+interface CreateNamespaceRequest {
+namespace: containerd.services.namespaces.v1.Namespace | undefined;
+}
+const CreateNamespaceRequest: MessageCodec<CreateNamespaceRequest>;
+interface CreateNamespaceResponse {
+namespace: containerd.services.namespaces.v1.Namespace | undefined;
+}
+const CreateNamespaceResponse: MessageCodec<CreateNamespaceResponse>;
+interface UpdateNamespaceRequest {
+namespace: containerd.services.namespaces.v1.Namespace | undefined;
+updateMask: google.protobuf.FieldMask | undefined;
+}
+const UpdateNamespaceRequest: MessageCodec<UpdateNamespaceRequest>;
+/** Servers leave it empty. */
+interface UpdateNamespaceResponse {
+namespace: containerd.services.namespaces.v1.Namespace | undefined;
+}
+const UpdateNamespaceResponse: MessageCodec<UpdateNamespaceResponse>;
+interface DeleteNamespaceRequest {
+name: string;
+}
+const DeleteNamespaceRequest: MessageCodec<DeleteNamespaceRequest>;
+}
+}
+namespace sandbox {
+namespace v1 {
+/** The records. */
+const Store: {
+readonly name: "containerd.services.sandbox.v1.Store";
+readonly methods: {
+readonly create: MethodDescriptor<containerd.services.sandbox.v1.StoreCreateRequest, containerd.services.sandbox.v1.StoreCreateResponse, false, false>;
+readonly update: MethodDescriptor<containerd.services.sandbox.v1.StoreUpdateRequest, containerd.services.sandbox.v1.StoreUpdateResponse, false, false>;
+readonly delete: MethodDescriptor<containerd.services.sandbox.v1.StoreDeleteRequest, containerd.services.sandbox.v1.StoreDeleteResponse, false, false>;
+readonly list: MethodDescriptor<containerd.services.sandbox.v1.StoreListRequest, containerd.services.sandbox.v1.StoreListResponse, false, false>;
+readonly get: MethodDescriptor<containerd.services.sandbox.v1.StoreGetRequest, containerd.services.sandbox.v1.StoreGetResponse, false, false>;
+};
+};
+/** What runs. */
+const Controller: {
+readonly name: "containerd.services.sandbox.v1.Controller";
+readonly methods: {
+readonly create: MethodDescriptor<containerd.services.sandbox.v1.ControllerCreateRequest, containerd.services.sandbox.v1.ControllerCreateResponse, false, false>;
+readonly start: MethodDescriptor<containerd.services.sandbox.v1.ControllerStartRequest, containerd.services.sandbox.v1.ControllerStartResponse, false, false>;
+readonly platform: MethodDescriptor<containerd.services.sandbox.v1.ControllerPlatformRequest, containerd.services.sandbox.v1.ControllerPlatformResponse, false, false>;
+readonly stop: MethodDescriptor<containerd.services.sandbox.v1.ControllerStopRequest, containerd.services.sandbox.v1.ControllerStopResponse, false, false>;
+readonly wait: MethodDescriptor<containerd.services.sandbox.v1.ControllerWaitRequest, containerd.services.sandbox.v1.ControllerWaitResponse, false, false>;
+readonly status: MethodDescriptor<containerd.services.sandbox.v1.ControllerStatusRequest, containerd.services.sandbox.v1.ControllerStatusResponse, false, false>;
+readonly shutdown: MethodDescriptor<containerd.services.sandbox.v1.ControllerShutdownRequest, containerd.services.sandbox.v1.ControllerShutdownResponse, false, false>;
+readonly metrics: MethodDescriptor<containerd.services.sandbox.v1.ControllerMetricsRequest, containerd.services.sandbox.v1.ControllerMetricsResponse, false, false>;
+readonly update: MethodDescriptor<containerd.services.sandbox.v1.ControllerUpdateRequest, containerd.services.sandbox.v1.ControllerUpdateResponse, false, false>;
+};
+};
+interface StoreCreateRequest {
+sandbox: containerd.types.Sandbox | undefined;
+}
+const StoreCreateRequest: MessageCodec<StoreCreateRequest>;
+interface StoreCreateResponse {
+sandbox: containerd.types.Sandbox | undefined;
+}
+const StoreCreateResponse: MessageCodec<StoreCreateResponse>;
+interface StoreUpdateRequest {
+sandbox: containerd.types.Sandbox | undefined;
+fields: string[];
+}
+const StoreUpdateRequest: MessageCodec<StoreUpdateRequest>;
+interface StoreUpdateResponse {
+sandbox: containerd.types.Sandbox | undefined;
+}
+const StoreUpdateResponse: MessageCodec<StoreUpdateResponse>;
+interface StoreDeleteRequest {
+sandboxId: string;
+}
+const StoreDeleteRequest: MessageCodec<StoreDeleteRequest>;
+interface StoreDeleteResponse {
+}
+const StoreDeleteResponse: MessageCodec<StoreDeleteResponse>;
+interface StoreListRequest {
+filters: string[];
+}
+const StoreListRequest: MessageCodec<StoreListRequest>;
+interface StoreListResponse {
+list: containerd.types.Sandbox[];
+}
+const StoreListResponse: MessageCodec<StoreListResponse>;
+interface StoreGetRequest {
+sandboxId: string;
+}
+const StoreGetRequest: MessageCodec<StoreGetRequest>;
+interface StoreGetResponse {
+sandbox: containerd.types.Sandbox | undefined;
+}
+const StoreGetResponse: MessageCodec<StoreGetResponse>;
+interface ControllerCreateRequest {
+sandboxId: string;
+rootfs: containerd.types.Mount[];
+options: google.protobuf.Any | undefined;
+netnsPath: string;
+annotations: Record<string, string>;
+sandbox: containerd.types.Sandbox | undefined;
+/** Which controller, such as shim. Never empty. */
+sandboxer: string;
+}
+const ControllerCreateRequest: MessageCodec<ControllerCreateRequest>;
+interface ControllerCreateResponse {
+sandboxId: string;
+}
+const ControllerCreateResponse: MessageCodec<ControllerCreateResponse>;
+interface ControllerStartRequest {
+sandboxId: string;
+sandboxer: string;
+}
+const ControllerStartRequest: MessageCodec<ControllerStartRequest>;
+interface ControllerStartResponse {
+sandboxId: string;
+pid: number;
+createdAt: google.protobuf.Timestamp | undefined;
+labels: Record<string, string>;
+/** Of the task service inside. */
+address: string;
+version: number;
+}
+const ControllerStartResponse: MessageCodec<ControllerStartResponse>;
+interface ControllerPlatformRequest {
+sandboxId: string;
+sandboxer: string;
+}
+const ControllerPlatformRequest: MessageCodec<ControllerPlatformRequest>;
+interface ControllerPlatformResponse {
+platform: containerd.types.Platform | undefined;
+}
+const ControllerPlatformResponse: MessageCodec<ControllerPlatformResponse>;
+interface ControllerStopRequest {
+sandboxId: string;
+timeoutSecs: number;
+sandboxer: string;
+}
+const ControllerStopRequest: MessageCodec<ControllerStopRequest>;
+interface ControllerStopResponse {
+}
+const ControllerStopResponse: MessageCodec<ControllerStopResponse>;
+interface ControllerWaitRequest {
+sandboxId: string;
+sandboxer: string;
+}
+const ControllerWaitRequest: MessageCodec<ControllerWaitRequest>;
+interface ControllerWaitResponse {
+exitStatus: number;
+exitedAt: google.protobuf.Timestamp | undefined;
+}
+const ControllerWaitResponse: MessageCodec<ControllerWaitResponse>;
+interface ControllerStatusRequest {
+sandboxId: string;
+verbose: boolean;
+sandboxer: string;
+}
+const ControllerStatusRequest: MessageCodec<ControllerStatusRequest>;
+interface ControllerStatusResponse {
+sandboxId: string;
+pid: number;
+state: string;
+info: Record<string, string>;
+createdAt: google.protobuf.Timestamp | undefined;
+exitedAt: google.protobuf.Timestamp | undefined;
+extra: google.protobuf.Any | undefined;
+address: string;
+version: number;
+}
+const ControllerStatusResponse: MessageCodec<ControllerStatusResponse>;
+interface ControllerShutdownRequest {
+sandboxId: string;
+sandboxer: string;
+}
+const ControllerShutdownRequest: MessageCodec<ControllerShutdownRequest>;
+interface ControllerShutdownResponse {
+}
+const ControllerShutdownResponse: MessageCodec<ControllerShutdownResponse>;
+interface ControllerMetricsRequest {
+sandboxId: string;
+sandboxer: string;
+}
+const ControllerMetricsRequest: MessageCodec<ControllerMetricsRequest>;
+interface ControllerMetricsResponse {
+metrics: containerd.types.Metric | undefined;
+}
+const ControllerMetricsResponse: MessageCodec<ControllerMetricsResponse>;
+interface ControllerUpdateRequest {
+sandboxId: string;
+sandboxer: string;
+sandbox: containerd.types.Sandbox | undefined;
+fields: string[];
+}
+const ControllerUpdateRequest: MessageCodec<ControllerUpdateRequest>;
+interface ControllerUpdateResponse {
+}
+const ControllerUpdateResponse: MessageCodec<ControllerUpdateResponse>;
+}
+}
+namespace snapshots {
+namespace v1 {
+const Snapshots: {
+readonly name: "containerd.services.snapshots.v1.Snapshots";
+readonly methods: {
+readonly prepare: MethodDescriptor<containerd.services.snapshots.v1.PrepareSnapshotRequest, containerd.services.snapshots.v1.PrepareSnapshotResponse, false, false>;
+readonly view: MethodDescriptor<containerd.services.snapshots.v1.ViewSnapshotRequest, containerd.services.snapshots.v1.ViewSnapshotResponse, false, false>;
+readonly mounts: MethodDescriptor<containerd.services.snapshots.v1.MountsRequest, containerd.services.snapshots.v1.MountsResponse, false, false>;
+readonly commit: MethodDescriptor<containerd.services.snapshots.v1.CommitSnapshotRequest, google.protobuf.Empty, false, false>;
+readonly remove: MethodDescriptor<containerd.services.snapshots.v1.RemoveSnapshotRequest, google.protobuf.Empty, false, false>;
+readonly stat: MethodDescriptor<containerd.services.snapshots.v1.StatSnapshotRequest, containerd.services.snapshots.v1.StatSnapshotResponse, false, false>;
+readonly update: MethodDescriptor<containerd.services.snapshots.v1.UpdateSnapshotRequest, containerd.services.snapshots.v1.UpdateSnapshotResponse, false, false>;
+readonly list: MethodDescriptor<containerd.services.snapshots.v1.ListSnapshotsRequest, containerd.services.snapshots.v1.ListSnapshotsResponse, false, true>;
+readonly usage: MethodDescriptor<containerd.services.snapshots.v1.UsageRequest, containerd.services.snapshots.v1.UsageResponse, false, false>;
+readonly cleanup: MethodDescriptor<containerd.services.snapshots.v1.CleanupRequest, google.protobuf.Empty, false, false>;
+};
+};
+type Kind = number;
+const Kind: {
+readonly UNKNOWN: 0;
+readonly VIEW: 1;
+readonly ACTIVE: 2;
+readonly COMMITTED: 3;
+};
+interface Info {
+/** Key of a view or an active one, name of a committed one. */
+name: string;
+parent: string;
+kind: containerd.services.snapshots.v1.Kind;
+createdAt: google.protobuf.Timestamp | undefined;
+updatedAt: google.protobuf.Timestamp | undefined;
+labels: Record<string, string>;
+}
+const Info: MessageCodec<Info>;
+interface PrepareSnapshotRequest {
+snapshotter: string;
+key: string;
+parent: string;
+labels: Record<string, string>;
+}
+const PrepareSnapshotRequest: MessageCodec<PrepareSnapshotRequest>;
+interface PrepareSnapshotResponse {
+mounts: containerd.types.Mount[];
+}
+const PrepareSnapshotResponse: MessageCodec<PrepareSnapshotResponse>;
+interface ViewSnapshotRequest {
+snapshotter: string;
+key: string;
+parent: string;
+labels: Record<string, string>;
+}
+const ViewSnapshotRequest: MessageCodec<ViewSnapshotRequest>;
+interface ViewSnapshotResponse {
+mounts: containerd.types.Mount[];
+}
+const ViewSnapshotResponse: MessageCodec<ViewSnapshotResponse>;
+interface MountsRequest {
+snapshotter: string;
+key: string;
+}
+const MountsRequest: MessageCodec<MountsRequest>;
+interface MountsResponse {
+mounts: containerd.types.Mount[];
+}
+const MountsResponse: MessageCodec<MountsResponse>;
+interface CommitSnapshotRequest {
+snapshotter: string;
+name: string;
+key: string;
+labels: Record<string, string>;
+}
+const CommitSnapshotRequest: MessageCodec<CommitSnapshotRequest>;
+interface RemoveSnapshotRequest {
+snapshotter: string;
+key: string;
+}
+const RemoveSnapshotRequest: MessageCodec<RemoveSnapshotRequest>;
+interface StatSnapshotRequest {
+snapshotter: string;
+key: string;
+}
+const StatSnapshotRequest: MessageCodec<StatSnapshotRequest>;
+interface StatSnapshotResponse {
+info: containerd.services.snapshots.v1.Info | undefined;
+}
+const StatSnapshotResponse: MessageCodec<StatSnapshotResponse>;
+interface UpdateSnapshotRequest {
+snapshotter: string;
+info: containerd.services.snapshots.v1.Info | undefined;
+updateMask: google.protobuf.FieldMask | undefined;
+}
+const UpdateSnapshotRequest: MessageCodec<UpdateSnapshotRequest>;
+interface UpdateSnapshotResponse {
+info: containerd.services.snapshots.v1.Info | undefined;
+}
+const UpdateSnapshotResponse: MessageCodec<UpdateSnapshotResponse>;
+interface ListSnapshotsRequest {
+snapshotter: string;
+filters: string[];
+}
+const ListSnapshotsRequest: MessageCodec<ListSnapshotsRequest>;
+interface ListSnapshotsResponse {
+info: containerd.services.snapshots.v1.Info[];
+}
+const ListSnapshotsResponse: MessageCodec<ListSnapshotsResponse>;
+interface UsageRequest {
+snapshotter: string;
+key: string;
+}
+const UsageRequest: MessageCodec<UsageRequest>;
+interface UsageResponse {
+/** Bytes on disk. */
+size: bigint;
+inodes: bigint;
+}
+const UsageResponse: MessageCodec<UsageResponse>;
+interface CleanupRequest {
+snapshotter: string;
+}
+const CleanupRequest: MessageCodec<CleanupRequest>;
+}
+}
+namespace tasks {
+namespace v1 {
+const Tasks: {
+readonly name: "containerd.services.tasks.v1.Tasks";
+readonly methods: {
+readonly create: MethodDescriptor<containerd.services.tasks.v1.CreateTaskRequest, containerd.services.tasks.v1.CreateTaskResponse, false, false>;
+readonly start: MethodDescriptor<containerd.services.tasks.v1.StartRequest, containerd.services.tasks.v1.StartResponse, false, false>;
+readonly delete: MethodDescriptor<containerd.services.tasks.v1.DeleteTaskRequest, containerd.services.tasks.v1.DeleteResponse, false, false>;
+readonly deleteProcess: MethodDescriptor<containerd.services.tasks.v1.DeleteProcessRequest, containerd.services.tasks.v1.DeleteResponse, false, false>;
+readonly get: MethodDescriptor<containerd.services.tasks.v1.GetRequest, containerd.services.tasks.v1.GetResponse, false, false>;
+readonly list: MethodDescriptor<containerd.services.tasks.v1.ListTasksRequest, containerd.services.tasks.v1.ListTasksResponse, false, false>;
+readonly kill: MethodDescriptor<containerd.services.tasks.v1.KillRequest, google.protobuf.Empty, false, false>;
+readonly exec: MethodDescriptor<containerd.services.tasks.v1.ExecProcessRequest, google.protobuf.Empty, false, false>;
+readonly resizePty: MethodDescriptor<containerd.services.tasks.v1.ResizePtyRequest, google.protobuf.Empty, false, false>;
+readonly closeIO: MethodDescriptor<containerd.services.tasks.v1.CloseIORequest, google.protobuf.Empty, false, false>;
+readonly pause: MethodDescriptor<containerd.services.tasks.v1.PauseTaskRequest, google.protobuf.Empty, false, false>;
+readonly resume: MethodDescriptor<containerd.services.tasks.v1.ResumeTaskRequest, google.protobuf.Empty, false, false>;
+readonly listPids: MethodDescriptor<containerd.services.tasks.v1.ListPidsRequest, containerd.services.tasks.v1.ListPidsResponse, false, false>;
+readonly checkpoint: MethodDescriptor<containerd.services.tasks.v1.CheckpointTaskRequest, containerd.services.tasks.v1.CheckpointTaskResponse, false, false>;
+readonly update: MethodDescriptor<containerd.services.tasks.v1.UpdateTaskRequest, google.protobuf.Empty, false, false>;
+readonly metrics: MethodDescriptor<containerd.services.tasks.v1.MetricsRequest, containerd.services.tasks.v1.MetricsResponse, false, false>;
+readonly wait: MethodDescriptor<containerd.services.tasks.v1.WaitRequest, containerd.services.tasks.v1.WaitResponse, false, false>;
+};
+};
+interface CreateTaskRequest {
+containerId: string;
+rootfs: containerd.types.Mount[];
+stdin: string;
+stdout: string;
+stderr: string;
+terminal: boolean;
+checkpoint: containerd.types.Descriptor | undefined;
+/** Instead of the container's runtime options. */
+options: google.protobuf.Any | undefined;
+runtimePath: string;
+}
+const CreateTaskRequest: MessageCodec<CreateTaskRequest>;
+interface CreateTaskResponse {
+containerId: string;
+pid: number;
+}
+const CreateTaskResponse: MessageCodec<CreateTaskResponse>;
+interface StartRequest {
+containerId: string;
+execId: string;
+}
+const StartRequest: MessageCodec<StartRequest>;
+interface StartResponse {
+pid: number;
+}
+const StartResponse: MessageCodec<StartResponse>;
+interface DeleteTaskRequest {
+containerId: string;
+}
+const DeleteTaskRequest: MessageCodec<DeleteTaskRequest>;
+interface DeleteProcessRequest {
+containerId: string;
+execId: string;
+}
+const DeleteProcessRequest: MessageCodec<DeleteProcessRequest>;
+interface DeleteResponse {
+/** The exec's id, or the container's. */
+id: string;
+pid: number;
+exitStatus: number;
+exitedAt: google.protobuf.Timestamp | undefined;
+}
+const DeleteResponse: MessageCodec<DeleteResponse>;
+interface GetRequest {
+containerId: string;
+execId: string;
+}
+const GetRequest: MessageCodec<GetRequest>;
+interface GetResponse {
+process: containerd.v1.types.Process | undefined;
+}
+const GetResponse: MessageCodec<GetResponse>;
+interface ListTasksRequest {
+/** Ignored by all servers. */
+filter: string;
+}
+const ListTasksRequest: MessageCodec<ListTasksRequest>;
+interface ListTasksResponse {
+tasks: containerd.v1.types.Process[];
+}
+const ListTasksResponse: MessageCodec<ListTasksResponse>;
+interface KillRequest {
+containerId: string;
+execId: string;
+signal: number;
+all: boolean;
+}
+const KillRequest: MessageCodec<KillRequest>;
+interface ExecProcessRequest {
+containerId: string;
+stdin: string;
+stdout: string;
+stderr: string;
+terminal: boolean;
+/** JSON, types.containerd.io/opencontainers/runtime-spec/1/Process. */
+spec: google.protobuf.Any | undefined;
+execId: string;
+}
+const ExecProcessRequest: MessageCodec<ExecProcessRequest>;
+interface ResizePtyRequest {
+containerId: string;
+execId: string;
+width: number;
+height: number;
+}
+const ResizePtyRequest: MessageCodec<ResizePtyRequest>;
+interface CloseIORequest {
+containerId: string;
+execId: string;
+stdin: boolean;
+}
+const CloseIORequest: MessageCodec<CloseIORequest>;
+interface PauseTaskRequest {
+containerId: string;
+}
+const PauseTaskRequest: MessageCodec<PauseTaskRequest>;
+interface ResumeTaskRequest {
+containerId: string;
+}
+const ResumeTaskRequest: MessageCodec<ResumeTaskRequest>;
+interface ListPidsRequest {
+containerId: string;
+}
+const ListPidsRequest: MessageCodec<ListPidsRequest>;
+interface ListPidsResponse {
+processes: containerd.v1.types.ProcessInfo[];
+}
+const ListPidsResponse: MessageCodec<ListPidsResponse>;
+interface CheckpointTaskRequest {
+containerId: string;
+parentCheckpoint: string;
+options: google.protobuf.Any | undefined;
+}
+const CheckpointTaskRequest: MessageCodec<CheckpointTaskRequest>;
+interface CheckpointTaskResponse {
+descriptors: containerd.types.Descriptor[];
+}
+const CheckpointTaskResponse: MessageCodec<CheckpointTaskResponse>;
+interface UpdateTaskRequest {
+containerId: string;
+/** JSON, types.containerd.io/opencontainers/runtime-spec/1/LinuxResources. */
+resources: google.protobuf.Any | undefined;
+annotations: Record<string, string>;
+}
+const UpdateTaskRequest: MessageCodec<UpdateTaskRequest>;
+interface MetricsRequest {
+filters: string[];
+}
+const MetricsRequest: MessageCodec<MetricsRequest>;
+interface MetricsResponse {
+metrics: containerd.types.Metric[];
+}
+const MetricsResponse: MessageCodec<MetricsResponse>;
+interface WaitRequest {
+containerId: string;
+execId: string;
+}
+const WaitRequest: MessageCodec<WaitRequest>;
+interface WaitResponse {
+exitStatus: number;
+exitedAt: google.protobuf.Timestamp | undefined;
+}
+const WaitResponse: MessageCodec<WaitResponse>;
+}
+}
+namespace transfer {
+namespace v1 {
+const Transfer: {
+readonly name: "containerd.services.transfer.v1.Transfer";
+readonly methods: {
+readonly transfer: MethodDescriptor<containerd.services.transfer.v1.TransferRequest, google.protobuf.Empty, false, false>;
+};
+};
+interface TransferRequest {
+source: google.protobuf.Any | undefined;
+destination: google.protobuf.Any | undefined;
+options: containerd.services.transfer.v1.TransferOptions | undefined;
+}
+const TransferRequest: MessageCodec<TransferRequest>;
+interface TransferOptions {
+/** Id of a stream that takes Progress messages. */
+progressStream: string;
+}
+const TransferOptions: MessageCodec<TransferOptions>;
+}
+}
+namespace version {
+namespace v1 {
+const Version: {
+readonly name: "containerd.services.version.v1.Version";
+readonly methods: {
+readonly version: MethodDescriptor<google.protobuf.Empty, containerd.services.version.v1.VersionResponse, false, false>;
+};
+};
+interface VersionResponse {
+version: string;
+revision: string;
+}
+const VersionResponse: MessageCodec<VersionResponse>;
+}
+}
+namespace streaming {
+namespace v1 {
+const Streaming: {
+readonly name: "containerd.services.streaming.v1.Streaming";
+readonly methods: {
+readonly stream: MethodDescriptor<google.protobuf.Any, google.protobuf.Any, true, true>;
+};
+};
+/** First message of the side that opens. */
+interface StreamInit {
+id: string;
+}
+const StreamInit: MessageCodec<StreamInit>;
+}
+}
+}
+namespace events {
+interface NamespaceCreate {
+name: string;
+labels: Record<string, string>;
+}
+const NamespaceCreate: MessageCodec<NamespaceCreate>;
+interface NamespaceUpdate {
+name: string;
+labels: Record<string, string>;
+}
+const NamespaceUpdate: MessageCodec<NamespaceUpdate>;
+interface NamespaceDelete {
+name: string;
+}
+const NamespaceDelete: MessageCodec<NamespaceDelete>;
+/** containerd 2.x. */
+interface ContentCreate {
+digest: string;
+size: bigint;
+}
+const ContentCreate: MessageCodec<ContentCreate>;
+interface ContentDelete {
+digest: string;
+}
+const ContentDelete: MessageCodec<ContentDelete>;
+/** The snapshotter's name in these three: containerd 2.x. */
+interface SnapshotPrepare {
+key: string;
+parent: string;
+snapshotter: string;
+}
+const SnapshotPrepare: MessageCodec<SnapshotPrepare>;
+interface SnapshotCommit {
+key: string;
+name: string;
+snapshotter: string;
+}
+const SnapshotCommit: MessageCodec<SnapshotCommit>;
+interface SnapshotRemove {
+key: string;
+snapshotter: string;
+}
+const SnapshotRemove: MessageCodec<SnapshotRemove>;
+interface ContainerCreate {
+id: string;
+image: string;
+runtime: containerd.events.ContainerRuntime | undefined;
+}
+const ContainerCreate: MessageCodec<ContainerCreate>;
+interface ContainerRuntime {
+name: string;
+options: google.protobuf.Any | undefined;
+}
+const ContainerRuntime: MessageCodec<ContainerRuntime>;
+interface ContainerUpdate {
+id: string;
+image: string;
+labels: Record<string, string>;
+snapshotKey: string;
+}
+const ContainerUpdate: MessageCodec<ContainerUpdate>;
+interface ContainerDelete {
+id: string;
+}
+const ContainerDelete: MessageCodec<ContainerDelete>;
+interface SandboxCreate {
+sandboxId: string;
+}
+const SandboxCreate: MessageCodec<SandboxCreate>;
+interface SandboxStart {
+sandboxId: string;
+}
+const SandboxStart: MessageCodec<SandboxStart>;
+interface SandboxExit {
+sandboxId: string;
+exitStatus: number;
+exitedAt: google.protobuf.Timestamp | undefined;
+}
+const SandboxExit: MessageCodec<SandboxExit>;
 interface TaskCreate {
 containerId: string;
 bundle: string;
@@ -510,39 +1674,6 @@ containerId: string;
 checkpoint: string;
 }
 const TaskCheckpointed: MessageCodec<TaskCheckpointed>;
-}
-namespace services {
-namespace events {
-namespace ttrpc {
-namespace v1 {
-const Events: {
-readonly name: "containerd.services.events.ttrpc.v1.Events";
-readonly methods: {
-readonly forward: MethodDescriptor<containerd.services.events.ttrpc.v1.ForwardRequest, google.protobuf.Empty, false, false>;
-};
-};
-interface ForwardRequest {
-envelope: containerd.types.Envelope | undefined;
-}
-const ForwardRequest: MessageCodec<ForwardRequest>;
-}
-}
-}
-namespace streaming {
-namespace v1 {
-const Streaming: {
-readonly name: "containerd.services.streaming.v1.Streaming";
-readonly methods: {
-readonly stream: MethodDescriptor<google.protobuf.Any, google.protobuf.Any, true, true>;
-};
-};
-/** First message of the side that opens. */
-interface StreamInit {
-id: string;
-}
-const StreamInit: MessageCodec<StreamInit>;
-}
-}
 }
 namespace runc {
 namespace v1 {
@@ -800,6 +1931,22 @@ pid: number;
 info: google.protobuf.Any | undefined;
 }
 const ProcessInfo: MessageCodec<ProcessInfo>;
+interface Process {
+/** Servers leave it empty. */
+containerId: string;
+/** The exec's id, or the container's for init. */
+id: string;
+pid: number;
+status: containerd.v1.types.Status;
+stdin: string;
+stdout: string;
+stderr: string;
+terminal: boolean;
+exitStatus: number;
+/** Go's zero time while it runs. */
+exitedAt: google.protobuf.Timestamp | undefined;
+}
+const Process: MessageCodec<Process>;
 }
 }
 namespace types {
@@ -814,6 +1961,103 @@ interface WindowUpdate {
 update: number;
 }
 const WindowUpdate: MessageCodec<WindowUpdate>;
+/** Images in the server's own store. */
+interface ImageStore {
+name: string;
+labels: Record<string, string>;
+/** Empty: all. */
+platforms: containerd.types.Platform[];
+allMetadata: boolean;
+manifestLimit: number;
+extraReferences: containerd.types.transfer.ImageReference[];
+unpacks: containerd.types.transfer.UnpackConfiguration[];
+}
+const ImageStore: MessageCodec<ImageStore>;
+interface UnpackConfiguration {
+platform: containerd.types.Platform | undefined;
+/** Empty: the default one. */
+snapshotter: string;
+}
+const UnpackConfiguration: MessageCodec<UnpackConfiguration>;
+interface ImageReference {
+name: string;
+isPrefix: boolean;
+allowOverwrite: boolean;
+addDigest: boolean;
+skipNamedDigest: boolean;
+}
+const ImageReference: MessageCodec<ImageReference>;
+/** An archive that the client sends. */
+interface ImageImportStream {
+stream: string;
+/** Empty: found out from the first bytes. */
+mediaType: string;
+forceCompress: boolean;
+}
+const ImageImportStream: MessageCodec<ImageImportStream>;
+/** An archive that the client receives. */
+interface ImageExportStream {
+stream: string;
+mediaType: string;
+platforms: containerd.types.Platform[];
+allPlatforms: boolean;
+skipCompatibilityManifest: boolean;
+skipNonDistributable: boolean;
+}
+const ImageExportStream: MessageCodec<ImageExportStream>;
+interface OCIRegistry {
+reference: string;
+resolver: containerd.types.transfer.RegistryResolver | undefined;
+}
+const OCIRegistry: MessageCodec<OCIRegistry>;
+interface RegistryResolver {
+/** Id of a stream that answers AuthRequests. */
+authStream: string;
+headers: Record<string, string>;
+hostDir: string;
+/** http or https. */
+defaultScheme: string;
+httpDebug: containerd.types.transfer.HTTPDebug;
+logsStream: string;
+}
+const RegistryResolver: MessageCodec<RegistryResolver>;
+type HTTPDebug = number;
+const HTTPDebug: {
+readonly DISABLED: 0;
+readonly DEBUG: 1;
+readonly TRACE: 2;
+readonly BOTH: 3;
+};
+interface Progress {
+event: string;
+name: string;
+parents: string[];
+progress: bigint;
+total: bigint;
+desc: containerd.types.Descriptor | undefined;
+}
+const Progress: MessageCodec<Progress>;
+interface AuthRequest {
+host: string;
+reference: string;
+/** Values of the header fields of the 401 answer. */
+wwwauthenticate: string[];
+}
+const AuthRequest: MessageCodec<AuthRequest>;
+type AuthType = number;
+const AuthType: {
+readonly NONE: 0;
+readonly CREDENTIALS: 1;
+readonly REFRESH: 2;
+readonly HEADER: 3;
+};
+interface AuthResponse {
+authType: containerd.types.transfer.AuthType;
+secret: string;
+username: string;
+expireAt: google.protobuf.Timestamp | undefined;
+}
+const AuthResponse: MessageCodec<AuthResponse>;
 }
 interface Mount {
 type: string;
@@ -859,6 +2103,39 @@ version: string;
 revision: string;
 }
 const RuntimeVersion: MessageCodec<RuntimeVersion>;
+/** Options of Introspection.PluginInfo when a runtime is asked about. */
+interface RuntimeRequest {
+runtimePath: string;
+options: google.protobuf.Any | undefined;
+}
+const RuntimeRequest: MessageCodec<RuntimeRequest>;
+/** Where bytes are, and what. */
+interface Descriptor {
+mediaType: string;
+/** <algorithm>:<hex>. */
+digest: string;
+size: bigint;
+annotations: Record<string, string>;
+}
+const Descriptor: MessageCodec<Descriptor>;
+/** A pod. */
+interface Sandbox {
+sandboxId: string;
+runtime: containerd.types.SandboxRuntime | undefined;
+spec: google.protobuf.Any | undefined;
+labels: Record<string, string>;
+createdAt: google.protobuf.Timestamp | undefined;
+updatedAt: google.protobuf.Timestamp | undefined;
+extensions: Record<string, google.protobuf.Any>;
+/** Which controller runs it, such as shim or podsandbox. */
+sandboxer: string;
+}
+const Sandbox: MessageCodec<Sandbox>;
+interface SandboxRuntime {
+name: string;
+options: google.protobuf.Any | undefined;
+}
+const SandboxRuntime: MessageCodec<SandboxRuntime>;
 }
 }
 
@@ -887,6 +2164,11 @@ const Any: MessageCodec<Any>;
 interface Empty {
 }
 const Empty: MessageCodec<Empty>;
+/** Which fields an update touches. containerd's paths are names in snake case; what follows the first dot is a map's key, whole. */
+interface FieldMask {
+paths: string[];
+}
+const FieldMask: MessageCodec<FieldMask>;
 /** A point in time: seconds since 1970 (may be negative) and 0 to 999999999 nanoseconds after that second. */
 interface Timestamp {
 seconds: bigint;
@@ -902,6 +2184,36 @@ message: string;
 details: google.protobuf.Any[];
 }
 const Status: MessageCodec<Status>;
+}
+}
+
+export namespace grpc {
+namespace health {
+namespace v1 {
+const Health: {
+readonly name: "grpc.health.v1.Health";
+readonly methods: {
+readonly check: MethodDescriptor<grpc.health.v1.HealthCheckRequest, grpc.health.v1.HealthCheckResponse, false, false>;
+readonly watch: MethodDescriptor<grpc.health.v1.HealthCheckRequest, grpc.health.v1.HealthCheckResponse, false, true>;
+};
+};
+interface HealthCheckRequest {
+/** Empty asks for the whole server. */
+service: string;
+}
+const HealthCheckRequest: MessageCodec<HealthCheckRequest>;
+interface HealthCheckResponse {
+status: grpc.health.v1.ServingStatus;
+}
+const HealthCheckResponse: MessageCodec<HealthCheckResponse>;
+type ServingStatus = number;
+const ServingStatus: {
+readonly UNKNOWN: 0;
+readonly SERVING: 1;
+readonly NOT_SERVING: 2;
+readonly SERVICE_UNKNOWN: 3;
+};
+}
 }
 }
 

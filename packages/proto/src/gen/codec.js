@@ -3,6 +3,263 @@ import { MessageCodec, readEntry } from "../codec.ts";
 
 const NO_BYTES = new Uint8Array(0);
 
+const empty_containerd_events_ContainerCreate = () => ({ id: "", image: "", runtime: undefined });
+function write_containerd_events_ContainerCreate(w, m) {
+  if (m.runtime != null) w.message(26, write_containerd_events_ContainerRuntime, m.runtime);
+  if (m.image) w.string(18, m.image);
+  if (m.id) w.string(10, m.id);
+}
+function read_containerd_events_ContainerCreate(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.id = r.string(); break;
+      case 18: m.image = r.string(); break;
+      case 26: m.runtime = r.message(read_containerd_events_ContainerRuntime, m.runtime ?? empty_containerd_events_ContainerRuntime()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_events_ContainerDelete = () => ({ id: "" });
+function write_containerd_events_ContainerDelete(w, m) {
+  if (m.id) w.string(10, m.id);
+}
+function read_containerd_events_ContainerDelete(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.id = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_events_ContainerRuntime = () => ({ name: "", options: undefined });
+function write_containerd_events_ContainerRuntime(w, m) {
+  if (m.options != null) w.message(18, write_google_protobuf_Any, m.options);
+  if (m.name) w.string(10, m.name);
+}
+function read_containerd_events_ContainerRuntime(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.name = r.string(); break;
+      case 18: m.options = r.message(read_google_protobuf_Any, m.options ?? empty_google_protobuf_Any()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_events_ContainerUpdate = () => ({ id: "", image: "", labels: {}, snapshotKey: "" });
+function write_containerd_events_ContainerUpdate(w, m) {
+  if (m.snapshotKey) w.string(34, m.snapshotKey);
+  if (m.labels) for (const [k, v] of Object.entries(m.labels).reverse()) { const e = w.pos; w.string(18, v); w.string(10, k); w.close(26, e); }
+  if (m.image) w.string(18, m.image);
+  if (m.id) w.string(10, m.id);
+}
+function read_containerd_events_ContainerUpdate(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.id = r.string(); break;
+      case 18: m.image = r.string(); break;
+      case 26: readEntry(r, m.labels, "", 18, () => r.string()); break;
+      case 34: m.snapshotKey = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_events_ContentCreate = () => ({ digest: "", size: 0n });
+function write_containerd_events_ContentCreate(w, m) {
+  if (m.size) w.int64(16, m.size);
+  if (m.digest) w.string(10, m.digest);
+}
+function read_containerd_events_ContentCreate(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.digest = r.string(); break;
+      case 16: m.size = r.int64(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_events_ContentDelete = () => ({ digest: "" });
+function write_containerd_events_ContentDelete(w, m) {
+  if (m.digest) w.string(10, m.digest);
+}
+function read_containerd_events_ContentDelete(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.digest = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_events_NamespaceCreate = () => ({ name: "", labels: {} });
+function write_containerd_events_NamespaceCreate(w, m) {
+  if (m.labels) for (const [k, v] of Object.entries(m.labels).reverse()) { const e = w.pos; w.string(18, v); w.string(10, k); w.close(18, e); }
+  if (m.name) w.string(10, m.name);
+}
+function read_containerd_events_NamespaceCreate(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.name = r.string(); break;
+      case 18: readEntry(r, m.labels, "", 18, () => r.string()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_events_NamespaceDelete = () => ({ name: "" });
+function write_containerd_events_NamespaceDelete(w, m) {
+  if (m.name) w.string(10, m.name);
+}
+function read_containerd_events_NamespaceDelete(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.name = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_events_NamespaceUpdate = () => ({ name: "", labels: {} });
+function write_containerd_events_NamespaceUpdate(w, m) {
+  if (m.labels) for (const [k, v] of Object.entries(m.labels).reverse()) { const e = w.pos; w.string(18, v); w.string(10, k); w.close(18, e); }
+  if (m.name) w.string(10, m.name);
+}
+function read_containerd_events_NamespaceUpdate(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.name = r.string(); break;
+      case 18: readEntry(r, m.labels, "", 18, () => r.string()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_events_SandboxCreate = () => ({ sandboxId: "" });
+function write_containerd_events_SandboxCreate(w, m) {
+  if (m.sandboxId) w.string(10, m.sandboxId);
+}
+function read_containerd_events_SandboxCreate(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.sandboxId = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_events_SandboxExit = () => ({ sandboxId: "", exitStatus: 0, exitedAt: undefined });
+function write_containerd_events_SandboxExit(w, m) {
+  if (m.exitedAt != null) w.message(26, write_google_protobuf_Timestamp, m.exitedAt);
+  if (m.exitStatus) w.uint32(16, m.exitStatus);
+  if (m.sandboxId) w.string(10, m.sandboxId);
+}
+function read_containerd_events_SandboxExit(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.sandboxId = r.string(); break;
+      case 16: m.exitStatus = r.uint32(); break;
+      case 26: m.exitedAt = r.message(read_google_protobuf_Timestamp, m.exitedAt ?? empty_google_protobuf_Timestamp()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_events_SandboxStart = () => ({ sandboxId: "" });
+function write_containerd_events_SandboxStart(w, m) {
+  if (m.sandboxId) w.string(10, m.sandboxId);
+}
+function read_containerd_events_SandboxStart(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.sandboxId = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_events_SnapshotCommit = () => ({ key: "", name: "", snapshotter: "" });
+function write_containerd_events_SnapshotCommit(w, m) {
+  if (m.snapshotter) w.string(42, m.snapshotter);
+  if (m.name) w.string(18, m.name);
+  if (m.key) w.string(10, m.key);
+}
+function read_containerd_events_SnapshotCommit(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.key = r.string(); break;
+      case 18: m.name = r.string(); break;
+      case 42: m.snapshotter = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_events_SnapshotPrepare = () => ({ key: "", parent: "", snapshotter: "" });
+function write_containerd_events_SnapshotPrepare(w, m) {
+  if (m.snapshotter) w.string(42, m.snapshotter);
+  if (m.parent) w.string(18, m.parent);
+  if (m.key) w.string(10, m.key);
+}
+function read_containerd_events_SnapshotPrepare(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.key = r.string(); break;
+      case 18: m.parent = r.string(); break;
+      case 42: m.snapshotter = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_events_SnapshotRemove = () => ({ key: "", snapshotter: "" });
+function write_containerd_events_SnapshotRemove(w, m) {
+  if (m.snapshotter) w.string(42, m.snapshotter);
+  if (m.key) w.string(10, m.key);
+}
+function read_containerd_events_SnapshotRemove(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.key = r.string(); break;
+      case 42: m.snapshotter = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
 const empty_containerd_events_TaskCheckpointed = () => ({ containerId: "", checkpoint: "" });
 function write_containerd_events_TaskCheckpointed(w, m) {
   if (m.checkpoint) w.string(18, m.checkpoint);
@@ -661,6 +918,604 @@ function read_containerd_runtime_sandbox_v1_WaitSandboxResponse(r, m) {
   return m;
 }
 
+const empty_containerd_services_containers_v1_Container = () => ({ id: "", labels: {}, image: "", runtime: undefined, spec: undefined, snapshotter: "", snapshotKey: "", createdAt: undefined, updatedAt: undefined, extensions: {}, sandbox: "" });
+function write_containerd_services_containers_v1_Container(w, m) {
+  if (m.sandbox) w.string(90, m.sandbox);
+  if (m.extensions) for (const [k, v] of Object.entries(m.extensions).reverse()) { const e = w.pos; w.message(18, write_google_protobuf_Any, v); w.string(10, k); w.close(82, e); }
+  if (m.updatedAt != null) w.message(74, write_google_protobuf_Timestamp, m.updatedAt);
+  if (m.createdAt != null) w.message(66, write_google_protobuf_Timestamp, m.createdAt);
+  if (m.snapshotKey) w.string(58, m.snapshotKey);
+  if (m.snapshotter) w.string(50, m.snapshotter);
+  if (m.spec != null) w.message(42, write_google_protobuf_Any, m.spec);
+  if (m.runtime != null) w.message(34, write_containerd_services_containers_v1_Runtime, m.runtime);
+  if (m.image) w.string(26, m.image);
+  if (m.labels) for (const [k, v] of Object.entries(m.labels).reverse()) { const e = w.pos; w.string(18, v); w.string(10, k); w.close(18, e); }
+  if (m.id) w.string(10, m.id);
+}
+function read_containerd_services_containers_v1_Container(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.id = r.string(); break;
+      case 18: readEntry(r, m.labels, "", 18, () => r.string()); break;
+      case 26: m.image = r.string(); break;
+      case 34: m.runtime = r.message(read_containerd_services_containers_v1_Runtime, m.runtime ?? empty_containerd_services_containers_v1_Runtime()); break;
+      case 42: m.spec = r.message(read_google_protobuf_Any, m.spec ?? empty_google_protobuf_Any()); break;
+      case 50: m.snapshotter = r.string(); break;
+      case 58: m.snapshotKey = r.string(); break;
+      case 66: m.createdAt = r.message(read_google_protobuf_Timestamp, m.createdAt ?? empty_google_protobuf_Timestamp()); break;
+      case 74: m.updatedAt = r.message(read_google_protobuf_Timestamp, m.updatedAt ?? empty_google_protobuf_Timestamp()); break;
+      case 82: readEntry(r, m.extensions, empty_google_protobuf_Any(), 18, () => r.message(read_google_protobuf_Any, empty_google_protobuf_Any())); break;
+      case 90: m.sandbox = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_containers_v1_CreateContainerRequest = () => ({ container: undefined });
+function write_containerd_services_containers_v1_CreateContainerRequest(w, m) {
+  if (m.container != null) w.message(10, write_containerd_services_containers_v1_Container, m.container);
+}
+function read_containerd_services_containers_v1_CreateContainerRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.container = r.message(read_containerd_services_containers_v1_Container, m.container ?? empty_containerd_services_containers_v1_Container()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_containers_v1_CreateContainerResponse = () => ({ container: undefined });
+function write_containerd_services_containers_v1_CreateContainerResponse(w, m) {
+  if (m.container != null) w.message(10, write_containerd_services_containers_v1_Container, m.container);
+}
+function read_containerd_services_containers_v1_CreateContainerResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.container = r.message(read_containerd_services_containers_v1_Container, m.container ?? empty_containerd_services_containers_v1_Container()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_containers_v1_DeleteContainerRequest = () => ({ id: "" });
+function write_containerd_services_containers_v1_DeleteContainerRequest(w, m) {
+  if (m.id) w.string(10, m.id);
+}
+function read_containerd_services_containers_v1_DeleteContainerRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.id = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_containers_v1_GetContainerRequest = () => ({ id: "" });
+function write_containerd_services_containers_v1_GetContainerRequest(w, m) {
+  if (m.id) w.string(10, m.id);
+}
+function read_containerd_services_containers_v1_GetContainerRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.id = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_containers_v1_GetContainerResponse = () => ({ container: undefined });
+function write_containerd_services_containers_v1_GetContainerResponse(w, m) {
+  if (m.container != null) w.message(10, write_containerd_services_containers_v1_Container, m.container);
+}
+function read_containerd_services_containers_v1_GetContainerResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.container = r.message(read_containerd_services_containers_v1_Container, m.container ?? empty_containerd_services_containers_v1_Container()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_containers_v1_ListContainerMessage = () => ({ container: undefined });
+function write_containerd_services_containers_v1_ListContainerMessage(w, m) {
+  if (m.container != null) w.message(10, write_containerd_services_containers_v1_Container, m.container);
+}
+function read_containerd_services_containers_v1_ListContainerMessage(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.container = r.message(read_containerd_services_containers_v1_Container, m.container ?? empty_containerd_services_containers_v1_Container()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_containers_v1_ListContainersRequest = () => ({ filters: [] });
+function write_containerd_services_containers_v1_ListContainersRequest(w, m) {
+  if (m.filters) for (let i = m.filters.length - 1; i >= 0; i--) w.string(10, m.filters[i]);
+}
+function read_containerd_services_containers_v1_ListContainersRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.filters.push(r.string()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_containers_v1_ListContainersResponse = () => ({ containers: [] });
+function write_containerd_services_containers_v1_ListContainersResponse(w, m) {
+  if (m.containers) for (let i = m.containers.length - 1; i >= 0; i--) w.message(10, write_containerd_services_containers_v1_Container, m.containers[i]);
+}
+function read_containerd_services_containers_v1_ListContainersResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.containers.push(r.message(read_containerd_services_containers_v1_Container, empty_containerd_services_containers_v1_Container())); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_containers_v1_Runtime = () => ({ name: "", options: undefined });
+function write_containerd_services_containers_v1_Runtime(w, m) {
+  if (m.options != null) w.message(18, write_google_protobuf_Any, m.options);
+  if (m.name) w.string(10, m.name);
+}
+function read_containerd_services_containers_v1_Runtime(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.name = r.string(); break;
+      case 18: m.options = r.message(read_google_protobuf_Any, m.options ?? empty_google_protobuf_Any()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_containers_v1_UpdateContainerRequest = () => ({ container: undefined, updateMask: undefined });
+function write_containerd_services_containers_v1_UpdateContainerRequest(w, m) {
+  if (m.updateMask != null) w.message(18, write_google_protobuf_FieldMask, m.updateMask);
+  if (m.container != null) w.message(10, write_containerd_services_containers_v1_Container, m.container);
+}
+function read_containerd_services_containers_v1_UpdateContainerRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.container = r.message(read_containerd_services_containers_v1_Container, m.container ?? empty_containerd_services_containers_v1_Container()); break;
+      case 18: m.updateMask = r.message(read_google_protobuf_FieldMask, m.updateMask ?? empty_google_protobuf_FieldMask()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_containers_v1_UpdateContainerResponse = () => ({ container: undefined });
+function write_containerd_services_containers_v1_UpdateContainerResponse(w, m) {
+  if (m.container != null) w.message(10, write_containerd_services_containers_v1_Container, m.container);
+}
+function read_containerd_services_containers_v1_UpdateContainerResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.container = r.message(read_containerd_services_containers_v1_Container, m.container ?? empty_containerd_services_containers_v1_Container()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_content_v1_AbortRequest = () => ({ ref: "" });
+function write_containerd_services_content_v1_AbortRequest(w, m) {
+  if (m.ref) w.string(10, m.ref);
+}
+function read_containerd_services_content_v1_AbortRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.ref = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_content_v1_DeleteContentRequest = () => ({ digest: "" });
+function write_containerd_services_content_v1_DeleteContentRequest(w, m) {
+  if (m.digest) w.string(10, m.digest);
+}
+function read_containerd_services_content_v1_DeleteContentRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.digest = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_content_v1_Info = () => ({ digest: "", size: 0n, createdAt: undefined, updatedAt: undefined, labels: {} });
+function write_containerd_services_content_v1_Info(w, m) {
+  if (m.labels) for (const [k, v] of Object.entries(m.labels).reverse()) { const e = w.pos; w.string(18, v); w.string(10, k); w.close(42, e); }
+  if (m.updatedAt != null) w.message(34, write_google_protobuf_Timestamp, m.updatedAt);
+  if (m.createdAt != null) w.message(26, write_google_protobuf_Timestamp, m.createdAt);
+  if (m.size) w.int64(16, m.size);
+  if (m.digest) w.string(10, m.digest);
+}
+function read_containerd_services_content_v1_Info(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.digest = r.string(); break;
+      case 16: m.size = r.int64(); break;
+      case 26: m.createdAt = r.message(read_google_protobuf_Timestamp, m.createdAt ?? empty_google_protobuf_Timestamp()); break;
+      case 34: m.updatedAt = r.message(read_google_protobuf_Timestamp, m.updatedAt ?? empty_google_protobuf_Timestamp()); break;
+      case 42: readEntry(r, m.labels, "", 18, () => r.string()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_content_v1_InfoRequest = () => ({ digest: "" });
+function write_containerd_services_content_v1_InfoRequest(w, m) {
+  if (m.digest) w.string(10, m.digest);
+}
+function read_containerd_services_content_v1_InfoRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.digest = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_content_v1_InfoResponse = () => ({ info: undefined });
+function write_containerd_services_content_v1_InfoResponse(w, m) {
+  if (m.info != null) w.message(10, write_containerd_services_content_v1_Info, m.info);
+}
+function read_containerd_services_content_v1_InfoResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.info = r.message(read_containerd_services_content_v1_Info, m.info ?? empty_containerd_services_content_v1_Info()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_content_v1_ListContentRequest = () => ({ filters: [] });
+function write_containerd_services_content_v1_ListContentRequest(w, m) {
+  if (m.filters) for (let i = m.filters.length - 1; i >= 0; i--) w.string(10, m.filters[i]);
+}
+function read_containerd_services_content_v1_ListContentRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.filters.push(r.string()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_content_v1_ListContentResponse = () => ({ info: [] });
+function write_containerd_services_content_v1_ListContentResponse(w, m) {
+  if (m.info) for (let i = m.info.length - 1; i >= 0; i--) w.message(10, write_containerd_services_content_v1_Info, m.info[i]);
+}
+function read_containerd_services_content_v1_ListContentResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.info.push(r.message(read_containerd_services_content_v1_Info, empty_containerd_services_content_v1_Info())); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_content_v1_ListStatusesRequest = () => ({ filters: [] });
+function write_containerd_services_content_v1_ListStatusesRequest(w, m) {
+  if (m.filters) for (let i = m.filters.length - 1; i >= 0; i--) w.string(10, m.filters[i]);
+}
+function read_containerd_services_content_v1_ListStatusesRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.filters.push(r.string()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_content_v1_ListStatusesResponse = () => ({ statuses: [] });
+function write_containerd_services_content_v1_ListStatusesResponse(w, m) {
+  if (m.statuses) for (let i = m.statuses.length - 1; i >= 0; i--) w.message(10, write_containerd_services_content_v1_Status, m.statuses[i]);
+}
+function read_containerd_services_content_v1_ListStatusesResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.statuses.push(r.message(read_containerd_services_content_v1_Status, empty_containerd_services_content_v1_Status())); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_content_v1_ReadContentRequest = () => ({ digest: "", offset: 0n, size: 0n });
+function write_containerd_services_content_v1_ReadContentRequest(w, m) {
+  if (m.size) w.int64(24, m.size);
+  if (m.offset) w.int64(16, m.offset);
+  if (m.digest) w.string(10, m.digest);
+}
+function read_containerd_services_content_v1_ReadContentRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.digest = r.string(); break;
+      case 16: m.offset = r.int64(); break;
+      case 24: m.size = r.int64(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_content_v1_ReadContentResponse = () => ({ offset: 0n, data: NO_BYTES });
+function write_containerd_services_content_v1_ReadContentResponse(w, m) {
+  if (m.data?.length) w.bytes(18, m.data);
+  if (m.offset) w.int64(8, m.offset);
+}
+function read_containerd_services_content_v1_ReadContentResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 8: m.offset = r.int64(); break;
+      case 18: m.data = r.bytes(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_content_v1_Status = () => ({ startedAt: undefined, updatedAt: undefined, ref: "", offset: 0n, total: 0n, expected: "" });
+function write_containerd_services_content_v1_Status(w, m) {
+  if (m.expected) w.string(50, m.expected);
+  if (m.total) w.int64(40, m.total);
+  if (m.offset) w.int64(32, m.offset);
+  if (m.ref) w.string(26, m.ref);
+  if (m.updatedAt != null) w.message(18, write_google_protobuf_Timestamp, m.updatedAt);
+  if (m.startedAt != null) w.message(10, write_google_protobuf_Timestamp, m.startedAt);
+}
+function read_containerd_services_content_v1_Status(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.startedAt = r.message(read_google_protobuf_Timestamp, m.startedAt ?? empty_google_protobuf_Timestamp()); break;
+      case 18: m.updatedAt = r.message(read_google_protobuf_Timestamp, m.updatedAt ?? empty_google_protobuf_Timestamp()); break;
+      case 26: m.ref = r.string(); break;
+      case 32: m.offset = r.int64(); break;
+      case 40: m.total = r.int64(); break;
+      case 50: m.expected = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_content_v1_StatusRequest = () => ({ ref: "" });
+function write_containerd_services_content_v1_StatusRequest(w, m) {
+  if (m.ref) w.string(10, m.ref);
+}
+function read_containerd_services_content_v1_StatusRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.ref = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_content_v1_StatusResponse = () => ({ status: undefined });
+function write_containerd_services_content_v1_StatusResponse(w, m) {
+  if (m.status != null) w.message(10, write_containerd_services_content_v1_Status, m.status);
+}
+function read_containerd_services_content_v1_StatusResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.status = r.message(read_containerd_services_content_v1_Status, m.status ?? empty_containerd_services_content_v1_Status()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_content_v1_UpdateRequest = () => ({ info: undefined, updateMask: undefined });
+function write_containerd_services_content_v1_UpdateRequest(w, m) {
+  if (m.updateMask != null) w.message(18, write_google_protobuf_FieldMask, m.updateMask);
+  if (m.info != null) w.message(10, write_containerd_services_content_v1_Info, m.info);
+}
+function read_containerd_services_content_v1_UpdateRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.info = r.message(read_containerd_services_content_v1_Info, m.info ?? empty_containerd_services_content_v1_Info()); break;
+      case 18: m.updateMask = r.message(read_google_protobuf_FieldMask, m.updateMask ?? empty_google_protobuf_FieldMask()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_content_v1_UpdateResponse = () => ({ info: undefined });
+function write_containerd_services_content_v1_UpdateResponse(w, m) {
+  if (m.info != null) w.message(10, write_containerd_services_content_v1_Info, m.info);
+}
+function read_containerd_services_content_v1_UpdateResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.info = r.message(read_containerd_services_content_v1_Info, m.info ?? empty_containerd_services_content_v1_Info()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_content_v1_WriteContentRequest = () => ({ action: 0, ref: "", total: 0n, expected: "", offset: 0n, data: NO_BYTES, labels: {} });
+function write_containerd_services_content_v1_WriteContentRequest(w, m) {
+  if (m.labels) for (const [k, v] of Object.entries(m.labels).reverse()) { const e = w.pos; w.string(18, v); w.string(10, k); w.close(58, e); }
+  if (m.data?.length) w.bytes(50, m.data);
+  if (m.offset) w.int64(40, m.offset);
+  if (m.expected) w.string(34, m.expected);
+  if (m.total) w.int64(24, m.total);
+  if (m.ref) w.string(18, m.ref);
+  if (m.action) w.int32(8, m.action);
+}
+function read_containerd_services_content_v1_WriteContentRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 8: m.action = r.int32(); break;
+      case 18: m.ref = r.string(); break;
+      case 24: m.total = r.int64(); break;
+      case 34: m.expected = r.string(); break;
+      case 40: m.offset = r.int64(); break;
+      case 50: m.data = r.bytes(); break;
+      case 58: readEntry(r, m.labels, "", 18, () => r.string()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_content_v1_WriteContentResponse = () => ({ action: 0, startedAt: undefined, updatedAt: undefined, offset: 0n, total: 0n, digest: "" });
+function write_containerd_services_content_v1_WriteContentResponse(w, m) {
+  if (m.digest) w.string(50, m.digest);
+  if (m.total) w.int64(40, m.total);
+  if (m.offset) w.int64(32, m.offset);
+  if (m.updatedAt != null) w.message(26, write_google_protobuf_Timestamp, m.updatedAt);
+  if (m.startedAt != null) w.message(18, write_google_protobuf_Timestamp, m.startedAt);
+  if (m.action) w.int32(8, m.action);
+}
+function read_containerd_services_content_v1_WriteContentResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 8: m.action = r.int32(); break;
+      case 18: m.startedAt = r.message(read_google_protobuf_Timestamp, m.startedAt ?? empty_google_protobuf_Timestamp()); break;
+      case 26: m.updatedAt = r.message(read_google_protobuf_Timestamp, m.updatedAt ?? empty_google_protobuf_Timestamp()); break;
+      case 32: m.offset = r.int64(); break;
+      case 40: m.total = r.int64(); break;
+      case 50: m.digest = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_diff_v1_ApplyRequest = () => ({ diff: undefined, mounts: [], payloads: {}, syncFs: false });
+function write_containerd_services_diff_v1_ApplyRequest(w, m) {
+  if (m.syncFs) w.bool(32, m.syncFs);
+  if (m.payloads) for (const [k, v] of Object.entries(m.payloads).reverse()) { const e = w.pos; w.message(18, write_google_protobuf_Any, v); w.string(10, k); w.close(26, e); }
+  if (m.mounts) for (let i = m.mounts.length - 1; i >= 0; i--) w.message(18, write_containerd_types_Mount, m.mounts[i]);
+  if (m.diff != null) w.message(10, write_containerd_types_Descriptor, m.diff);
+}
+function read_containerd_services_diff_v1_ApplyRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.diff = r.message(read_containerd_types_Descriptor, m.diff ?? empty_containerd_types_Descriptor()); break;
+      case 18: m.mounts.push(r.message(read_containerd_types_Mount, empty_containerd_types_Mount())); break;
+      case 26: readEntry(r, m.payloads, empty_google_protobuf_Any(), 18, () => r.message(read_google_protobuf_Any, empty_google_protobuf_Any())); break;
+      case 32: m.syncFs = r.bool(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_diff_v1_ApplyResponse = () => ({ applied: undefined });
+function write_containerd_services_diff_v1_ApplyResponse(w, m) {
+  if (m.applied != null) w.message(10, write_containerd_types_Descriptor, m.applied);
+}
+function read_containerd_services_diff_v1_ApplyResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.applied = r.message(read_containerd_types_Descriptor, m.applied ?? empty_containerd_types_Descriptor()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_diff_v1_DiffRequest = () => ({ left: [], right: [], mediaType: "", ref: "", labels: {}, sourceDateEpoch: undefined });
+function write_containerd_services_diff_v1_DiffRequest(w, m) {
+  if (m.sourceDateEpoch != null) w.message(50, write_google_protobuf_Timestamp, m.sourceDateEpoch);
+  if (m.labels) for (const [k, v] of Object.entries(m.labels).reverse()) { const e = w.pos; w.string(18, v); w.string(10, k); w.close(42, e); }
+  if (m.ref) w.string(34, m.ref);
+  if (m.mediaType) w.string(26, m.mediaType);
+  if (m.right) for (let i = m.right.length - 1; i >= 0; i--) w.message(18, write_containerd_types_Mount, m.right[i]);
+  if (m.left) for (let i = m.left.length - 1; i >= 0; i--) w.message(10, write_containerd_types_Mount, m.left[i]);
+}
+function read_containerd_services_diff_v1_DiffRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.left.push(r.message(read_containerd_types_Mount, empty_containerd_types_Mount())); break;
+      case 18: m.right.push(r.message(read_containerd_types_Mount, empty_containerd_types_Mount())); break;
+      case 26: m.mediaType = r.string(); break;
+      case 34: m.ref = r.string(); break;
+      case 42: readEntry(r, m.labels, "", 18, () => r.string()); break;
+      case 50: m.sourceDateEpoch = r.message(read_google_protobuf_Timestamp, m.sourceDateEpoch ?? empty_google_protobuf_Timestamp()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_diff_v1_DiffResponse = () => ({ diff: undefined });
+function write_containerd_services_diff_v1_DiffResponse(w, m) {
+  if (m.diff != null) w.message(26, write_containerd_types_Descriptor, m.diff);
+}
+function read_containerd_services_diff_v1_DiffResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 26: m.diff = r.message(read_containerd_types_Descriptor, m.diff ?? empty_containerd_types_Descriptor()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
 const empty_containerd_services_events_ttrpc_v1_ForwardRequest = () => ({ envelope: undefined });
 function write_containerd_services_events_ttrpc_v1_ForwardRequest(w, m) {
   if (m.envelope != null) w.message(10, write_containerd_types_Envelope, m.envelope);
@@ -676,6 +1531,1528 @@ function read_containerd_services_events_ttrpc_v1_ForwardRequest(r, m) {
   return m;
 }
 
+const empty_containerd_services_events_v1_ForwardRequest = () => ({ envelope: undefined });
+function write_containerd_services_events_v1_ForwardRequest(w, m) {
+  if (m.envelope != null) w.message(10, write_containerd_types_Envelope, m.envelope);
+}
+function read_containerd_services_events_v1_ForwardRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.envelope = r.message(read_containerd_types_Envelope, m.envelope ?? empty_containerd_types_Envelope()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_events_v1_PublishRequest = () => ({ topic: "", event: undefined });
+function write_containerd_services_events_v1_PublishRequest(w, m) {
+  if (m.event != null) w.message(18, write_google_protobuf_Any, m.event);
+  if (m.topic) w.string(10, m.topic);
+}
+function read_containerd_services_events_v1_PublishRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.topic = r.string(); break;
+      case 18: m.event = r.message(read_google_protobuf_Any, m.event ?? empty_google_protobuf_Any()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_events_v1_SubscribeRequest = () => ({ filters: [] });
+function write_containerd_services_events_v1_SubscribeRequest(w, m) {
+  if (m.filters) for (let i = m.filters.length - 1; i >= 0; i--) w.string(10, m.filters[i]);
+}
+function read_containerd_services_events_v1_SubscribeRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.filters.push(r.string()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_images_v1_CreateImageRequest = () => ({ image: undefined, sourceDateEpoch: undefined });
+function write_containerd_services_images_v1_CreateImageRequest(w, m) {
+  if (m.sourceDateEpoch != null) w.message(18, write_google_protobuf_Timestamp, m.sourceDateEpoch);
+  if (m.image != null) w.message(10, write_containerd_services_images_v1_Image, m.image);
+}
+function read_containerd_services_images_v1_CreateImageRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.image = r.message(read_containerd_services_images_v1_Image, m.image ?? empty_containerd_services_images_v1_Image()); break;
+      case 18: m.sourceDateEpoch = r.message(read_google_protobuf_Timestamp, m.sourceDateEpoch ?? empty_google_protobuf_Timestamp()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_images_v1_CreateImageResponse = () => ({ image: undefined });
+function write_containerd_services_images_v1_CreateImageResponse(w, m) {
+  if (m.image != null) w.message(10, write_containerd_services_images_v1_Image, m.image);
+}
+function read_containerd_services_images_v1_CreateImageResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.image = r.message(read_containerd_services_images_v1_Image, m.image ?? empty_containerd_services_images_v1_Image()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_images_v1_DeleteImageRequest = () => ({ name: "", sync: false, target: undefined });
+function write_containerd_services_images_v1_DeleteImageRequest(w, m) {
+  if (m.target != null) w.message(26, write_containerd_types_Descriptor, m.target);
+  if (m.sync) w.bool(16, m.sync);
+  if (m.name) w.string(10, m.name);
+}
+function read_containerd_services_images_v1_DeleteImageRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.name = r.string(); break;
+      case 16: m.sync = r.bool(); break;
+      case 26: m.target = r.message(read_containerd_types_Descriptor, m.target ?? empty_containerd_types_Descriptor()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_images_v1_GetImageRequest = () => ({ name: "" });
+function write_containerd_services_images_v1_GetImageRequest(w, m) {
+  if (m.name) w.string(10, m.name);
+}
+function read_containerd_services_images_v1_GetImageRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.name = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_images_v1_GetImageResponse = () => ({ image: undefined });
+function write_containerd_services_images_v1_GetImageResponse(w, m) {
+  if (m.image != null) w.message(10, write_containerd_services_images_v1_Image, m.image);
+}
+function read_containerd_services_images_v1_GetImageResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.image = r.message(read_containerd_services_images_v1_Image, m.image ?? empty_containerd_services_images_v1_Image()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_images_v1_Image = () => ({ name: "", labels: {}, target: undefined, createdAt: undefined, updatedAt: undefined });
+function write_containerd_services_images_v1_Image(w, m) {
+  if (m.updatedAt != null) w.message(66, write_google_protobuf_Timestamp, m.updatedAt);
+  if (m.createdAt != null) w.message(58, write_google_protobuf_Timestamp, m.createdAt);
+  if (m.target != null) w.message(26, write_containerd_types_Descriptor, m.target);
+  if (m.labels) for (const [k, v] of Object.entries(m.labels).reverse()) { const e = w.pos; w.string(18, v); w.string(10, k); w.close(18, e); }
+  if (m.name) w.string(10, m.name);
+}
+function read_containerd_services_images_v1_Image(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.name = r.string(); break;
+      case 18: readEntry(r, m.labels, "", 18, () => r.string()); break;
+      case 26: m.target = r.message(read_containerd_types_Descriptor, m.target ?? empty_containerd_types_Descriptor()); break;
+      case 58: m.createdAt = r.message(read_google_protobuf_Timestamp, m.createdAt ?? empty_google_protobuf_Timestamp()); break;
+      case 66: m.updatedAt = r.message(read_google_protobuf_Timestamp, m.updatedAt ?? empty_google_protobuf_Timestamp()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_images_v1_ImageCreate = () => ({ name: "", labels: {} });
+function write_containerd_services_images_v1_ImageCreate(w, m) {
+  if (m.labels) for (const [k, v] of Object.entries(m.labels).reverse()) { const e = w.pos; w.string(18, v); w.string(10, k); w.close(18, e); }
+  if (m.name) w.string(10, m.name);
+}
+function read_containerd_services_images_v1_ImageCreate(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.name = r.string(); break;
+      case 18: readEntry(r, m.labels, "", 18, () => r.string()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_images_v1_ImageDelete = () => ({ name: "" });
+function write_containerd_services_images_v1_ImageDelete(w, m) {
+  if (m.name) w.string(10, m.name);
+}
+function read_containerd_services_images_v1_ImageDelete(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.name = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_images_v1_ImageUpdate = () => ({ name: "", labels: {} });
+function write_containerd_services_images_v1_ImageUpdate(w, m) {
+  if (m.labels) for (const [k, v] of Object.entries(m.labels).reverse()) { const e = w.pos; w.string(18, v); w.string(10, k); w.close(18, e); }
+  if (m.name) w.string(10, m.name);
+}
+function read_containerd_services_images_v1_ImageUpdate(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.name = r.string(); break;
+      case 18: readEntry(r, m.labels, "", 18, () => r.string()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_images_v1_ListImagesRequest = () => ({ filters: [] });
+function write_containerd_services_images_v1_ListImagesRequest(w, m) {
+  if (m.filters) for (let i = m.filters.length - 1; i >= 0; i--) w.string(10, m.filters[i]);
+}
+function read_containerd_services_images_v1_ListImagesRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.filters.push(r.string()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_images_v1_ListImagesResponse = () => ({ images: [] });
+function write_containerd_services_images_v1_ListImagesResponse(w, m) {
+  if (m.images) for (let i = m.images.length - 1; i >= 0; i--) w.message(10, write_containerd_services_images_v1_Image, m.images[i]);
+}
+function read_containerd_services_images_v1_ListImagesResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.images.push(r.message(read_containerd_services_images_v1_Image, empty_containerd_services_images_v1_Image())); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_images_v1_UpdateImageRequest = () => ({ image: undefined, updateMask: undefined, sourceDateEpoch: undefined });
+function write_containerd_services_images_v1_UpdateImageRequest(w, m) {
+  if (m.sourceDateEpoch != null) w.message(26, write_google_protobuf_Timestamp, m.sourceDateEpoch);
+  if (m.updateMask != null) w.message(18, write_google_protobuf_FieldMask, m.updateMask);
+  if (m.image != null) w.message(10, write_containerd_services_images_v1_Image, m.image);
+}
+function read_containerd_services_images_v1_UpdateImageRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.image = r.message(read_containerd_services_images_v1_Image, m.image ?? empty_containerd_services_images_v1_Image()); break;
+      case 18: m.updateMask = r.message(read_google_protobuf_FieldMask, m.updateMask ?? empty_google_protobuf_FieldMask()); break;
+      case 26: m.sourceDateEpoch = r.message(read_google_protobuf_Timestamp, m.sourceDateEpoch ?? empty_google_protobuf_Timestamp()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_images_v1_UpdateImageResponse = () => ({ image: undefined });
+function write_containerd_services_images_v1_UpdateImageResponse(w, m) {
+  if (m.image != null) w.message(10, write_containerd_services_images_v1_Image, m.image);
+}
+function read_containerd_services_images_v1_UpdateImageResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.image = r.message(read_containerd_services_images_v1_Image, m.image ?? empty_containerd_services_images_v1_Image()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_introspection_v1_DeprecationWarning = () => ({ id: "", message: "", lastOccurrence: undefined });
+function write_containerd_services_introspection_v1_DeprecationWarning(w, m) {
+  if (m.lastOccurrence != null) w.message(26, write_google_protobuf_Timestamp, m.lastOccurrence);
+  if (m.message) w.string(18, m.message);
+  if (m.id) w.string(10, m.id);
+}
+function read_containerd_services_introspection_v1_DeprecationWarning(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.id = r.string(); break;
+      case 18: m.message = r.string(); break;
+      case 26: m.lastOccurrence = r.message(read_google_protobuf_Timestamp, m.lastOccurrence ?? empty_google_protobuf_Timestamp()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_introspection_v1_Plugin = () => ({ type: "", id: "", requires: [], platforms: [], exports: {}, capabilities: [], initErr: undefined });
+function write_containerd_services_introspection_v1_Plugin(w, m) {
+  if (m.initErr != null) w.message(58, write_google_rpc_Status, m.initErr);
+  if (m.capabilities) for (let i = m.capabilities.length - 1; i >= 0; i--) w.string(50, m.capabilities[i]);
+  if (m.exports) for (const [k, v] of Object.entries(m.exports).reverse()) { const e = w.pos; w.string(18, v); w.string(10, k); w.close(42, e); }
+  if (m.platforms) for (let i = m.platforms.length - 1; i >= 0; i--) w.message(34, write_containerd_types_Platform, m.platforms[i]);
+  if (m.requires) for (let i = m.requires.length - 1; i >= 0; i--) w.string(26, m.requires[i]);
+  if (m.id) w.string(18, m.id);
+  if (m.type) w.string(10, m.type);
+}
+function read_containerd_services_introspection_v1_Plugin(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.type = r.string(); break;
+      case 18: m.id = r.string(); break;
+      case 26: m.requires.push(r.string()); break;
+      case 34: m.platforms.push(r.message(read_containerd_types_Platform, empty_containerd_types_Platform())); break;
+      case 42: readEntry(r, m.exports, "", 18, () => r.string()); break;
+      case 50: m.capabilities.push(r.string()); break;
+      case 58: m.initErr = r.message(read_google_rpc_Status, m.initErr ?? empty_google_rpc_Status()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_introspection_v1_PluginInfoRequest = () => ({ type: "", id: "", options: undefined });
+function write_containerd_services_introspection_v1_PluginInfoRequest(w, m) {
+  if (m.options != null) w.message(26, write_google_protobuf_Any, m.options);
+  if (m.id) w.string(18, m.id);
+  if (m.type) w.string(10, m.type);
+}
+function read_containerd_services_introspection_v1_PluginInfoRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.type = r.string(); break;
+      case 18: m.id = r.string(); break;
+      case 26: m.options = r.message(read_google_protobuf_Any, m.options ?? empty_google_protobuf_Any()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_introspection_v1_PluginInfoResponse = () => ({ plugin: undefined, extra: undefined });
+function write_containerd_services_introspection_v1_PluginInfoResponse(w, m) {
+  if (m.extra != null) w.message(18, write_google_protobuf_Any, m.extra);
+  if (m.plugin != null) w.message(10, write_containerd_services_introspection_v1_Plugin, m.plugin);
+}
+function read_containerd_services_introspection_v1_PluginInfoResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.plugin = r.message(read_containerd_services_introspection_v1_Plugin, m.plugin ?? empty_containerd_services_introspection_v1_Plugin()); break;
+      case 18: m.extra = r.message(read_google_protobuf_Any, m.extra ?? empty_google_protobuf_Any()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_introspection_v1_PluginsRequest = () => ({ filters: [] });
+function write_containerd_services_introspection_v1_PluginsRequest(w, m) {
+  if (m.filters) for (let i = m.filters.length - 1; i >= 0; i--) w.string(10, m.filters[i]);
+}
+function read_containerd_services_introspection_v1_PluginsRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.filters.push(r.string()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_introspection_v1_PluginsResponse = () => ({ plugins: [] });
+function write_containerd_services_introspection_v1_PluginsResponse(w, m) {
+  if (m.plugins) for (let i = m.plugins.length - 1; i >= 0; i--) w.message(10, write_containerd_services_introspection_v1_Plugin, m.plugins[i]);
+}
+function read_containerd_services_introspection_v1_PluginsResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.plugins.push(r.message(read_containerd_services_introspection_v1_Plugin, empty_containerd_services_introspection_v1_Plugin())); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_introspection_v1_ServerResponse = () => ({ uuid: "", pid: 0n, pidns: 0n, deprecations: [] });
+function write_containerd_services_introspection_v1_ServerResponse(w, m) {
+  if (m.deprecations) for (let i = m.deprecations.length - 1; i >= 0; i--) w.message(34, write_containerd_services_introspection_v1_DeprecationWarning, m.deprecations[i]);
+  if (m.pidns) w.uint64(24, m.pidns);
+  if (m.pid) w.uint64(16, m.pid);
+  if (m.uuid) w.string(10, m.uuid);
+}
+function read_containerd_services_introspection_v1_ServerResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.uuid = r.string(); break;
+      case 16: m.pid = r.uint64(); break;
+      case 24: m.pidns = r.uint64(); break;
+      case 34: m.deprecations.push(r.message(read_containerd_services_introspection_v1_DeprecationWarning, empty_containerd_services_introspection_v1_DeprecationWarning())); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_leases_v1_AddResourceRequest = () => ({ id: "", resource: undefined });
+function write_containerd_services_leases_v1_AddResourceRequest(w, m) {
+  if (m.resource != null) w.message(18, write_containerd_services_leases_v1_Resource, m.resource);
+  if (m.id) w.string(10, m.id);
+}
+function read_containerd_services_leases_v1_AddResourceRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.id = r.string(); break;
+      case 18: m.resource = r.message(read_containerd_services_leases_v1_Resource, m.resource ?? empty_containerd_services_leases_v1_Resource()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_leases_v1_CreateRequest = () => ({ id: "", labels: {} });
+function write_containerd_services_leases_v1_CreateRequest(w, m) {
+  if (m.labels) for (const [k, v] of Object.entries(m.labels).reverse()) { const e = w.pos; w.string(18, v); w.string(10, k); w.close(26, e); }
+  if (m.id) w.string(10, m.id);
+}
+function read_containerd_services_leases_v1_CreateRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.id = r.string(); break;
+      case 26: readEntry(r, m.labels, "", 18, () => r.string()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_leases_v1_CreateResponse = () => ({ lease: undefined });
+function write_containerd_services_leases_v1_CreateResponse(w, m) {
+  if (m.lease != null) w.message(10, write_containerd_services_leases_v1_Lease, m.lease);
+}
+function read_containerd_services_leases_v1_CreateResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.lease = r.message(read_containerd_services_leases_v1_Lease, m.lease ?? empty_containerd_services_leases_v1_Lease()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_leases_v1_DeleteRequest = () => ({ id: "", sync: false });
+function write_containerd_services_leases_v1_DeleteRequest(w, m) {
+  if (m.sync) w.bool(16, m.sync);
+  if (m.id) w.string(10, m.id);
+}
+function read_containerd_services_leases_v1_DeleteRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.id = r.string(); break;
+      case 16: m.sync = r.bool(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_leases_v1_DeleteResourceRequest = () => ({ id: "", resource: undefined });
+function write_containerd_services_leases_v1_DeleteResourceRequest(w, m) {
+  if (m.resource != null) w.message(18, write_containerd_services_leases_v1_Resource, m.resource);
+  if (m.id) w.string(10, m.id);
+}
+function read_containerd_services_leases_v1_DeleteResourceRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.id = r.string(); break;
+      case 18: m.resource = r.message(read_containerd_services_leases_v1_Resource, m.resource ?? empty_containerd_services_leases_v1_Resource()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_leases_v1_Lease = () => ({ id: "", createdAt: undefined, labels: {} });
+function write_containerd_services_leases_v1_Lease(w, m) {
+  if (m.labels) for (const [k, v] of Object.entries(m.labels).reverse()) { const e = w.pos; w.string(18, v); w.string(10, k); w.close(26, e); }
+  if (m.createdAt != null) w.message(18, write_google_protobuf_Timestamp, m.createdAt);
+  if (m.id) w.string(10, m.id);
+}
+function read_containerd_services_leases_v1_Lease(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.id = r.string(); break;
+      case 18: m.createdAt = r.message(read_google_protobuf_Timestamp, m.createdAt ?? empty_google_protobuf_Timestamp()); break;
+      case 26: readEntry(r, m.labels, "", 18, () => r.string()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_leases_v1_ListRequest = () => ({ filters: [] });
+function write_containerd_services_leases_v1_ListRequest(w, m) {
+  if (m.filters) for (let i = m.filters.length - 1; i >= 0; i--) w.string(10, m.filters[i]);
+}
+function read_containerd_services_leases_v1_ListRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.filters.push(r.string()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_leases_v1_ListResourcesRequest = () => ({ id: "" });
+function write_containerd_services_leases_v1_ListResourcesRequest(w, m) {
+  if (m.id) w.string(10, m.id);
+}
+function read_containerd_services_leases_v1_ListResourcesRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.id = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_leases_v1_ListResourcesResponse = () => ({ resources: [] });
+function write_containerd_services_leases_v1_ListResourcesResponse(w, m) {
+  if (m.resources) for (let i = m.resources.length - 1; i >= 0; i--) w.message(10, write_containerd_services_leases_v1_Resource, m.resources[i]);
+}
+function read_containerd_services_leases_v1_ListResourcesResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.resources.push(r.message(read_containerd_services_leases_v1_Resource, empty_containerd_services_leases_v1_Resource())); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_leases_v1_ListResponse = () => ({ leases: [] });
+function write_containerd_services_leases_v1_ListResponse(w, m) {
+  if (m.leases) for (let i = m.leases.length - 1; i >= 0; i--) w.message(10, write_containerd_services_leases_v1_Lease, m.leases[i]);
+}
+function read_containerd_services_leases_v1_ListResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.leases.push(r.message(read_containerd_services_leases_v1_Lease, empty_containerd_services_leases_v1_Lease())); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_leases_v1_Resource = () => ({ id: "", type: "" });
+function write_containerd_services_leases_v1_Resource(w, m) {
+  if (m.type) w.string(18, m.type);
+  if (m.id) w.string(10, m.id);
+}
+function read_containerd_services_leases_v1_Resource(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.id = r.string(); break;
+      case 18: m.type = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_namespaces_v1_CreateNamespaceRequest = () => ({ namespace: undefined });
+function write_containerd_services_namespaces_v1_CreateNamespaceRequest(w, m) {
+  if (m.namespace != null) w.message(10, write_containerd_services_namespaces_v1_Namespace, m.namespace);
+}
+function read_containerd_services_namespaces_v1_CreateNamespaceRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.namespace = r.message(read_containerd_services_namespaces_v1_Namespace, m.namespace ?? empty_containerd_services_namespaces_v1_Namespace()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_namespaces_v1_CreateNamespaceResponse = () => ({ namespace: undefined });
+function write_containerd_services_namespaces_v1_CreateNamespaceResponse(w, m) {
+  if (m.namespace != null) w.message(10, write_containerd_services_namespaces_v1_Namespace, m.namespace);
+}
+function read_containerd_services_namespaces_v1_CreateNamespaceResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.namespace = r.message(read_containerd_services_namespaces_v1_Namespace, m.namespace ?? empty_containerd_services_namespaces_v1_Namespace()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_namespaces_v1_DeleteNamespaceRequest = () => ({ name: "" });
+function write_containerd_services_namespaces_v1_DeleteNamespaceRequest(w, m) {
+  if (m.name) w.string(10, m.name);
+}
+function read_containerd_services_namespaces_v1_DeleteNamespaceRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.name = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_namespaces_v1_GetNamespaceRequest = () => ({ name: "" });
+function write_containerd_services_namespaces_v1_GetNamespaceRequest(w, m) {
+  if (m.name) w.string(10, m.name);
+}
+function read_containerd_services_namespaces_v1_GetNamespaceRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.name = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_namespaces_v1_GetNamespaceResponse = () => ({ namespace: undefined });
+function write_containerd_services_namespaces_v1_GetNamespaceResponse(w, m) {
+  if (m.namespace != null) w.message(10, write_containerd_services_namespaces_v1_Namespace, m.namespace);
+}
+function read_containerd_services_namespaces_v1_GetNamespaceResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.namespace = r.message(read_containerd_services_namespaces_v1_Namespace, m.namespace ?? empty_containerd_services_namespaces_v1_Namespace()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_namespaces_v1_ListNamespacesRequest = () => ({ filter: "" });
+function write_containerd_services_namespaces_v1_ListNamespacesRequest(w, m) {
+  if (m.filter) w.string(10, m.filter);
+}
+function read_containerd_services_namespaces_v1_ListNamespacesRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.filter = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_namespaces_v1_ListNamespacesResponse = () => ({ namespaces: [] });
+function write_containerd_services_namespaces_v1_ListNamespacesResponse(w, m) {
+  if (m.namespaces) for (let i = m.namespaces.length - 1; i >= 0; i--) w.message(10, write_containerd_services_namespaces_v1_Namespace, m.namespaces[i]);
+}
+function read_containerd_services_namespaces_v1_ListNamespacesResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.namespaces.push(r.message(read_containerd_services_namespaces_v1_Namespace, empty_containerd_services_namespaces_v1_Namespace())); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_namespaces_v1_Namespace = () => ({ name: "", labels: {} });
+function write_containerd_services_namespaces_v1_Namespace(w, m) {
+  if (m.labels) for (const [k, v] of Object.entries(m.labels).reverse()) { const e = w.pos; w.string(18, v); w.string(10, k); w.close(18, e); }
+  if (m.name) w.string(10, m.name);
+}
+function read_containerd_services_namespaces_v1_Namespace(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.name = r.string(); break;
+      case 18: readEntry(r, m.labels, "", 18, () => r.string()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_namespaces_v1_UpdateNamespaceRequest = () => ({ namespace: undefined, updateMask: undefined });
+function write_containerd_services_namespaces_v1_UpdateNamespaceRequest(w, m) {
+  if (m.updateMask != null) w.message(18, write_google_protobuf_FieldMask, m.updateMask);
+  if (m.namespace != null) w.message(10, write_containerd_services_namespaces_v1_Namespace, m.namespace);
+}
+function read_containerd_services_namespaces_v1_UpdateNamespaceRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.namespace = r.message(read_containerd_services_namespaces_v1_Namespace, m.namespace ?? empty_containerd_services_namespaces_v1_Namespace()); break;
+      case 18: m.updateMask = r.message(read_google_protobuf_FieldMask, m.updateMask ?? empty_google_protobuf_FieldMask()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_namespaces_v1_UpdateNamespaceResponse = () => ({ namespace: undefined });
+function write_containerd_services_namespaces_v1_UpdateNamespaceResponse(w, m) {
+  if (m.namespace != null) w.message(10, write_containerd_services_namespaces_v1_Namespace, m.namespace);
+}
+function read_containerd_services_namespaces_v1_UpdateNamespaceResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.namespace = r.message(read_containerd_services_namespaces_v1_Namespace, m.namespace ?? empty_containerd_services_namespaces_v1_Namespace()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_sandbox_v1_ControllerCreateRequest = () => ({ sandboxId: "", rootfs: [], options: undefined, netnsPath: "", annotations: {}, sandbox: undefined, sandboxer: "" });
+function write_containerd_services_sandbox_v1_ControllerCreateRequest(w, m) {
+  if (m.sandboxer) w.string(82, m.sandboxer);
+  if (m.sandbox != null) w.message(50, write_containerd_types_Sandbox, m.sandbox);
+  if (m.annotations) for (const [k, v] of Object.entries(m.annotations).reverse()) { const e = w.pos; w.string(18, v); w.string(10, k); w.close(42, e); }
+  if (m.netnsPath) w.string(34, m.netnsPath);
+  if (m.options != null) w.message(26, write_google_protobuf_Any, m.options);
+  if (m.rootfs) for (let i = m.rootfs.length - 1; i >= 0; i--) w.message(18, write_containerd_types_Mount, m.rootfs[i]);
+  if (m.sandboxId) w.string(10, m.sandboxId);
+}
+function read_containerd_services_sandbox_v1_ControllerCreateRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.sandboxId = r.string(); break;
+      case 18: m.rootfs.push(r.message(read_containerd_types_Mount, empty_containerd_types_Mount())); break;
+      case 26: m.options = r.message(read_google_protobuf_Any, m.options ?? empty_google_protobuf_Any()); break;
+      case 34: m.netnsPath = r.string(); break;
+      case 42: readEntry(r, m.annotations, "", 18, () => r.string()); break;
+      case 50: m.sandbox = r.message(read_containerd_types_Sandbox, m.sandbox ?? empty_containerd_types_Sandbox()); break;
+      case 82: m.sandboxer = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_sandbox_v1_ControllerCreateResponse = () => ({ sandboxId: "" });
+function write_containerd_services_sandbox_v1_ControllerCreateResponse(w, m) {
+  if (m.sandboxId) w.string(10, m.sandboxId);
+}
+function read_containerd_services_sandbox_v1_ControllerCreateResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.sandboxId = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_sandbox_v1_ControllerMetricsRequest = () => ({ sandboxId: "", sandboxer: "" });
+function write_containerd_services_sandbox_v1_ControllerMetricsRequest(w, m) {
+  if (m.sandboxer) w.string(82, m.sandboxer);
+  if (m.sandboxId) w.string(10, m.sandboxId);
+}
+function read_containerd_services_sandbox_v1_ControllerMetricsRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.sandboxId = r.string(); break;
+      case 82: m.sandboxer = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_sandbox_v1_ControllerMetricsResponse = () => ({ metrics: undefined });
+function write_containerd_services_sandbox_v1_ControllerMetricsResponse(w, m) {
+  if (m.metrics != null) w.message(10, write_containerd_types_Metric, m.metrics);
+}
+function read_containerd_services_sandbox_v1_ControllerMetricsResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.metrics = r.message(read_containerd_types_Metric, m.metrics ?? empty_containerd_types_Metric()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_sandbox_v1_ControllerPlatformRequest = () => ({ sandboxId: "", sandboxer: "" });
+function write_containerd_services_sandbox_v1_ControllerPlatformRequest(w, m) {
+  if (m.sandboxer) w.string(82, m.sandboxer);
+  if (m.sandboxId) w.string(10, m.sandboxId);
+}
+function read_containerd_services_sandbox_v1_ControllerPlatformRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.sandboxId = r.string(); break;
+      case 82: m.sandboxer = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_sandbox_v1_ControllerPlatformResponse = () => ({ platform: undefined });
+function write_containerd_services_sandbox_v1_ControllerPlatformResponse(w, m) {
+  if (m.platform != null) w.message(10, write_containerd_types_Platform, m.platform);
+}
+function read_containerd_services_sandbox_v1_ControllerPlatformResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.platform = r.message(read_containerd_types_Platform, m.platform ?? empty_containerd_types_Platform()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_sandbox_v1_ControllerShutdownRequest = () => ({ sandboxId: "", sandboxer: "" });
+function write_containerd_services_sandbox_v1_ControllerShutdownRequest(w, m) {
+  if (m.sandboxer) w.string(82, m.sandboxer);
+  if (m.sandboxId) w.string(10, m.sandboxId);
+}
+function read_containerd_services_sandbox_v1_ControllerShutdownRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.sandboxId = r.string(); break;
+      case 82: m.sandboxer = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_sandbox_v1_ControllerShutdownResponse = () => ({});
+function write_containerd_services_sandbox_v1_ControllerShutdownResponse(w, m) {
+}
+function read_containerd_services_sandbox_v1_ControllerShutdownResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_sandbox_v1_ControllerStartRequest = () => ({ sandboxId: "", sandboxer: "" });
+function write_containerd_services_sandbox_v1_ControllerStartRequest(w, m) {
+  if (m.sandboxer) w.string(82, m.sandboxer);
+  if (m.sandboxId) w.string(10, m.sandboxId);
+}
+function read_containerd_services_sandbox_v1_ControllerStartRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.sandboxId = r.string(); break;
+      case 82: m.sandboxer = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_sandbox_v1_ControllerStartResponse = () => ({ sandboxId: "", pid: 0, createdAt: undefined, labels: {}, address: "", version: 0 });
+function write_containerd_services_sandbox_v1_ControllerStartResponse(w, m) {
+  if (m.version) w.uint32(48, m.version);
+  if (m.address) w.string(42, m.address);
+  if (m.labels) for (const [k, v] of Object.entries(m.labels).reverse()) { const e = w.pos; w.string(18, v); w.string(10, k); w.close(34, e); }
+  if (m.createdAt != null) w.message(26, write_google_protobuf_Timestamp, m.createdAt);
+  if (m.pid) w.uint32(16, m.pid);
+  if (m.sandboxId) w.string(10, m.sandboxId);
+}
+function read_containerd_services_sandbox_v1_ControllerStartResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.sandboxId = r.string(); break;
+      case 16: m.pid = r.uint32(); break;
+      case 26: m.createdAt = r.message(read_google_protobuf_Timestamp, m.createdAt ?? empty_google_protobuf_Timestamp()); break;
+      case 34: readEntry(r, m.labels, "", 18, () => r.string()); break;
+      case 42: m.address = r.string(); break;
+      case 48: m.version = r.uint32(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_sandbox_v1_ControllerStatusRequest = () => ({ sandboxId: "", verbose: false, sandboxer: "" });
+function write_containerd_services_sandbox_v1_ControllerStatusRequest(w, m) {
+  if (m.sandboxer) w.string(82, m.sandboxer);
+  if (m.verbose) w.bool(16, m.verbose);
+  if (m.sandboxId) w.string(10, m.sandboxId);
+}
+function read_containerd_services_sandbox_v1_ControllerStatusRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.sandboxId = r.string(); break;
+      case 16: m.verbose = r.bool(); break;
+      case 82: m.sandboxer = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_sandbox_v1_ControllerStatusResponse = () => ({ sandboxId: "", pid: 0, state: "", info: {}, createdAt: undefined, exitedAt: undefined, extra: undefined, address: "", version: 0 });
+function write_containerd_services_sandbox_v1_ControllerStatusResponse(w, m) {
+  if (m.version) w.uint32(72, m.version);
+  if (m.address) w.string(66, m.address);
+  if (m.extra != null) w.message(58, write_google_protobuf_Any, m.extra);
+  if (m.exitedAt != null) w.message(50, write_google_protobuf_Timestamp, m.exitedAt);
+  if (m.createdAt != null) w.message(42, write_google_protobuf_Timestamp, m.createdAt);
+  if (m.info) for (const [k, v] of Object.entries(m.info).reverse()) { const e = w.pos; w.string(18, v); w.string(10, k); w.close(34, e); }
+  if (m.state) w.string(26, m.state);
+  if (m.pid) w.uint32(16, m.pid);
+  if (m.sandboxId) w.string(10, m.sandboxId);
+}
+function read_containerd_services_sandbox_v1_ControllerStatusResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.sandboxId = r.string(); break;
+      case 16: m.pid = r.uint32(); break;
+      case 26: m.state = r.string(); break;
+      case 34: readEntry(r, m.info, "", 18, () => r.string()); break;
+      case 42: m.createdAt = r.message(read_google_protobuf_Timestamp, m.createdAt ?? empty_google_protobuf_Timestamp()); break;
+      case 50: m.exitedAt = r.message(read_google_protobuf_Timestamp, m.exitedAt ?? empty_google_protobuf_Timestamp()); break;
+      case 58: m.extra = r.message(read_google_protobuf_Any, m.extra ?? empty_google_protobuf_Any()); break;
+      case 66: m.address = r.string(); break;
+      case 72: m.version = r.uint32(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_sandbox_v1_ControllerStopRequest = () => ({ sandboxId: "", timeoutSecs: 0, sandboxer: "" });
+function write_containerd_services_sandbox_v1_ControllerStopRequest(w, m) {
+  if (m.sandboxer) w.string(82, m.sandboxer);
+  if (m.timeoutSecs) w.uint32(16, m.timeoutSecs);
+  if (m.sandboxId) w.string(10, m.sandboxId);
+}
+function read_containerd_services_sandbox_v1_ControllerStopRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.sandboxId = r.string(); break;
+      case 16: m.timeoutSecs = r.uint32(); break;
+      case 82: m.sandboxer = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_sandbox_v1_ControllerStopResponse = () => ({});
+function write_containerd_services_sandbox_v1_ControllerStopResponse(w, m) {
+}
+function read_containerd_services_sandbox_v1_ControllerStopResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_sandbox_v1_ControllerUpdateRequest = () => ({ sandboxId: "", sandboxer: "", sandbox: undefined, fields: [] });
+function write_containerd_services_sandbox_v1_ControllerUpdateRequest(w, m) {
+  if (m.fields) for (let i = m.fields.length - 1; i >= 0; i--) w.string(34, m.fields[i]);
+  if (m.sandbox != null) w.message(26, write_containerd_types_Sandbox, m.sandbox);
+  if (m.sandboxer) w.string(18, m.sandboxer);
+  if (m.sandboxId) w.string(10, m.sandboxId);
+}
+function read_containerd_services_sandbox_v1_ControllerUpdateRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.sandboxId = r.string(); break;
+      case 18: m.sandboxer = r.string(); break;
+      case 26: m.sandbox = r.message(read_containerd_types_Sandbox, m.sandbox ?? empty_containerd_types_Sandbox()); break;
+      case 34: m.fields.push(r.string()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_sandbox_v1_ControllerUpdateResponse = () => ({});
+function write_containerd_services_sandbox_v1_ControllerUpdateResponse(w, m) {
+}
+function read_containerd_services_sandbox_v1_ControllerUpdateResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_sandbox_v1_ControllerWaitRequest = () => ({ sandboxId: "", sandboxer: "" });
+function write_containerd_services_sandbox_v1_ControllerWaitRequest(w, m) {
+  if (m.sandboxer) w.string(82, m.sandboxer);
+  if (m.sandboxId) w.string(10, m.sandboxId);
+}
+function read_containerd_services_sandbox_v1_ControllerWaitRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.sandboxId = r.string(); break;
+      case 82: m.sandboxer = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_sandbox_v1_ControllerWaitResponse = () => ({ exitStatus: 0, exitedAt: undefined });
+function write_containerd_services_sandbox_v1_ControllerWaitResponse(w, m) {
+  if (m.exitedAt != null) w.message(18, write_google_protobuf_Timestamp, m.exitedAt);
+  if (m.exitStatus) w.uint32(8, m.exitStatus);
+}
+function read_containerd_services_sandbox_v1_ControllerWaitResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 8: m.exitStatus = r.uint32(); break;
+      case 18: m.exitedAt = r.message(read_google_protobuf_Timestamp, m.exitedAt ?? empty_google_protobuf_Timestamp()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_sandbox_v1_StoreCreateRequest = () => ({ sandbox: undefined });
+function write_containerd_services_sandbox_v1_StoreCreateRequest(w, m) {
+  if (m.sandbox != null) w.message(10, write_containerd_types_Sandbox, m.sandbox);
+}
+function read_containerd_services_sandbox_v1_StoreCreateRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.sandbox = r.message(read_containerd_types_Sandbox, m.sandbox ?? empty_containerd_types_Sandbox()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_sandbox_v1_StoreCreateResponse = () => ({ sandbox: undefined });
+function write_containerd_services_sandbox_v1_StoreCreateResponse(w, m) {
+  if (m.sandbox != null) w.message(10, write_containerd_types_Sandbox, m.sandbox);
+}
+function read_containerd_services_sandbox_v1_StoreCreateResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.sandbox = r.message(read_containerd_types_Sandbox, m.sandbox ?? empty_containerd_types_Sandbox()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_sandbox_v1_StoreDeleteRequest = () => ({ sandboxId: "" });
+function write_containerd_services_sandbox_v1_StoreDeleteRequest(w, m) {
+  if (m.sandboxId) w.string(10, m.sandboxId);
+}
+function read_containerd_services_sandbox_v1_StoreDeleteRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.sandboxId = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_sandbox_v1_StoreDeleteResponse = () => ({});
+function write_containerd_services_sandbox_v1_StoreDeleteResponse(w, m) {
+}
+function read_containerd_services_sandbox_v1_StoreDeleteResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_sandbox_v1_StoreGetRequest = () => ({ sandboxId: "" });
+function write_containerd_services_sandbox_v1_StoreGetRequest(w, m) {
+  if (m.sandboxId) w.string(10, m.sandboxId);
+}
+function read_containerd_services_sandbox_v1_StoreGetRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.sandboxId = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_sandbox_v1_StoreGetResponse = () => ({ sandbox: undefined });
+function write_containerd_services_sandbox_v1_StoreGetResponse(w, m) {
+  if (m.sandbox != null) w.message(10, write_containerd_types_Sandbox, m.sandbox);
+}
+function read_containerd_services_sandbox_v1_StoreGetResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.sandbox = r.message(read_containerd_types_Sandbox, m.sandbox ?? empty_containerd_types_Sandbox()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_sandbox_v1_StoreListRequest = () => ({ filters: [] });
+function write_containerd_services_sandbox_v1_StoreListRequest(w, m) {
+  if (m.filters) for (let i = m.filters.length - 1; i >= 0; i--) w.string(10, m.filters[i]);
+}
+function read_containerd_services_sandbox_v1_StoreListRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.filters.push(r.string()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_sandbox_v1_StoreListResponse = () => ({ list: [] });
+function write_containerd_services_sandbox_v1_StoreListResponse(w, m) {
+  if (m.list) for (let i = m.list.length - 1; i >= 0; i--) w.message(10, write_containerd_types_Sandbox, m.list[i]);
+}
+function read_containerd_services_sandbox_v1_StoreListResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.list.push(r.message(read_containerd_types_Sandbox, empty_containerd_types_Sandbox())); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_sandbox_v1_StoreUpdateRequest = () => ({ sandbox: undefined, fields: [] });
+function write_containerd_services_sandbox_v1_StoreUpdateRequest(w, m) {
+  if (m.fields) for (let i = m.fields.length - 1; i >= 0; i--) w.string(18, m.fields[i]);
+  if (m.sandbox != null) w.message(10, write_containerd_types_Sandbox, m.sandbox);
+}
+function read_containerd_services_sandbox_v1_StoreUpdateRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.sandbox = r.message(read_containerd_types_Sandbox, m.sandbox ?? empty_containerd_types_Sandbox()); break;
+      case 18: m.fields.push(r.string()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_sandbox_v1_StoreUpdateResponse = () => ({ sandbox: undefined });
+function write_containerd_services_sandbox_v1_StoreUpdateResponse(w, m) {
+  if (m.sandbox != null) w.message(10, write_containerd_types_Sandbox, m.sandbox);
+}
+function read_containerd_services_sandbox_v1_StoreUpdateResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.sandbox = r.message(read_containerd_types_Sandbox, m.sandbox ?? empty_containerd_types_Sandbox()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_snapshots_v1_CleanupRequest = () => ({ snapshotter: "" });
+function write_containerd_services_snapshots_v1_CleanupRequest(w, m) {
+  if (m.snapshotter) w.string(10, m.snapshotter);
+}
+function read_containerd_services_snapshots_v1_CleanupRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.snapshotter = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_snapshots_v1_CommitSnapshotRequest = () => ({ snapshotter: "", name: "", key: "", labels: {} });
+function write_containerd_services_snapshots_v1_CommitSnapshotRequest(w, m) {
+  if (m.labels) for (const [k, v] of Object.entries(m.labels).reverse()) { const e = w.pos; w.string(18, v); w.string(10, k); w.close(34, e); }
+  if (m.key) w.string(26, m.key);
+  if (m.name) w.string(18, m.name);
+  if (m.snapshotter) w.string(10, m.snapshotter);
+}
+function read_containerd_services_snapshots_v1_CommitSnapshotRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.snapshotter = r.string(); break;
+      case 18: m.name = r.string(); break;
+      case 26: m.key = r.string(); break;
+      case 34: readEntry(r, m.labels, "", 18, () => r.string()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_snapshots_v1_Info = () => ({ name: "", parent: "", kind: 0, createdAt: undefined, updatedAt: undefined, labels: {} });
+function write_containerd_services_snapshots_v1_Info(w, m) {
+  if (m.labels) for (const [k, v] of Object.entries(m.labels).reverse()) { const e = w.pos; w.string(18, v); w.string(10, k); w.close(50, e); }
+  if (m.updatedAt != null) w.message(42, write_google_protobuf_Timestamp, m.updatedAt);
+  if (m.createdAt != null) w.message(34, write_google_protobuf_Timestamp, m.createdAt);
+  if (m.kind) w.int32(24, m.kind);
+  if (m.parent) w.string(18, m.parent);
+  if (m.name) w.string(10, m.name);
+}
+function read_containerd_services_snapshots_v1_Info(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.name = r.string(); break;
+      case 18: m.parent = r.string(); break;
+      case 24: m.kind = r.int32(); break;
+      case 34: m.createdAt = r.message(read_google_protobuf_Timestamp, m.createdAt ?? empty_google_protobuf_Timestamp()); break;
+      case 42: m.updatedAt = r.message(read_google_protobuf_Timestamp, m.updatedAt ?? empty_google_protobuf_Timestamp()); break;
+      case 50: readEntry(r, m.labels, "", 18, () => r.string()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_snapshots_v1_ListSnapshotsRequest = () => ({ snapshotter: "", filters: [] });
+function write_containerd_services_snapshots_v1_ListSnapshotsRequest(w, m) {
+  if (m.filters) for (let i = m.filters.length - 1; i >= 0; i--) w.string(18, m.filters[i]);
+  if (m.snapshotter) w.string(10, m.snapshotter);
+}
+function read_containerd_services_snapshots_v1_ListSnapshotsRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.snapshotter = r.string(); break;
+      case 18: m.filters.push(r.string()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_snapshots_v1_ListSnapshotsResponse = () => ({ info: [] });
+function write_containerd_services_snapshots_v1_ListSnapshotsResponse(w, m) {
+  if (m.info) for (let i = m.info.length - 1; i >= 0; i--) w.message(10, write_containerd_services_snapshots_v1_Info, m.info[i]);
+}
+function read_containerd_services_snapshots_v1_ListSnapshotsResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.info.push(r.message(read_containerd_services_snapshots_v1_Info, empty_containerd_services_snapshots_v1_Info())); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_snapshots_v1_MountsRequest = () => ({ snapshotter: "", key: "" });
+function write_containerd_services_snapshots_v1_MountsRequest(w, m) {
+  if (m.key) w.string(18, m.key);
+  if (m.snapshotter) w.string(10, m.snapshotter);
+}
+function read_containerd_services_snapshots_v1_MountsRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.snapshotter = r.string(); break;
+      case 18: m.key = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_snapshots_v1_MountsResponse = () => ({ mounts: [] });
+function write_containerd_services_snapshots_v1_MountsResponse(w, m) {
+  if (m.mounts) for (let i = m.mounts.length - 1; i >= 0; i--) w.message(10, write_containerd_types_Mount, m.mounts[i]);
+}
+function read_containerd_services_snapshots_v1_MountsResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.mounts.push(r.message(read_containerd_types_Mount, empty_containerd_types_Mount())); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_snapshots_v1_PrepareSnapshotRequest = () => ({ snapshotter: "", key: "", parent: "", labels: {} });
+function write_containerd_services_snapshots_v1_PrepareSnapshotRequest(w, m) {
+  if (m.labels) for (const [k, v] of Object.entries(m.labels).reverse()) { const e = w.pos; w.string(18, v); w.string(10, k); w.close(34, e); }
+  if (m.parent) w.string(26, m.parent);
+  if (m.key) w.string(18, m.key);
+  if (m.snapshotter) w.string(10, m.snapshotter);
+}
+function read_containerd_services_snapshots_v1_PrepareSnapshotRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.snapshotter = r.string(); break;
+      case 18: m.key = r.string(); break;
+      case 26: m.parent = r.string(); break;
+      case 34: readEntry(r, m.labels, "", 18, () => r.string()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_snapshots_v1_PrepareSnapshotResponse = () => ({ mounts: [] });
+function write_containerd_services_snapshots_v1_PrepareSnapshotResponse(w, m) {
+  if (m.mounts) for (let i = m.mounts.length - 1; i >= 0; i--) w.message(10, write_containerd_types_Mount, m.mounts[i]);
+}
+function read_containerd_services_snapshots_v1_PrepareSnapshotResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.mounts.push(r.message(read_containerd_types_Mount, empty_containerd_types_Mount())); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_snapshots_v1_RemoveSnapshotRequest = () => ({ snapshotter: "", key: "" });
+function write_containerd_services_snapshots_v1_RemoveSnapshotRequest(w, m) {
+  if (m.key) w.string(18, m.key);
+  if (m.snapshotter) w.string(10, m.snapshotter);
+}
+function read_containerd_services_snapshots_v1_RemoveSnapshotRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.snapshotter = r.string(); break;
+      case 18: m.key = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_snapshots_v1_StatSnapshotRequest = () => ({ snapshotter: "", key: "" });
+function write_containerd_services_snapshots_v1_StatSnapshotRequest(w, m) {
+  if (m.key) w.string(18, m.key);
+  if (m.snapshotter) w.string(10, m.snapshotter);
+}
+function read_containerd_services_snapshots_v1_StatSnapshotRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.snapshotter = r.string(); break;
+      case 18: m.key = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_snapshots_v1_StatSnapshotResponse = () => ({ info: undefined });
+function write_containerd_services_snapshots_v1_StatSnapshotResponse(w, m) {
+  if (m.info != null) w.message(10, write_containerd_services_snapshots_v1_Info, m.info);
+}
+function read_containerd_services_snapshots_v1_StatSnapshotResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.info = r.message(read_containerd_services_snapshots_v1_Info, m.info ?? empty_containerd_services_snapshots_v1_Info()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_snapshots_v1_UpdateSnapshotRequest = () => ({ snapshotter: "", info: undefined, updateMask: undefined });
+function write_containerd_services_snapshots_v1_UpdateSnapshotRequest(w, m) {
+  if (m.updateMask != null) w.message(26, write_google_protobuf_FieldMask, m.updateMask);
+  if (m.info != null) w.message(18, write_containerd_services_snapshots_v1_Info, m.info);
+  if (m.snapshotter) w.string(10, m.snapshotter);
+}
+function read_containerd_services_snapshots_v1_UpdateSnapshotRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.snapshotter = r.string(); break;
+      case 18: m.info = r.message(read_containerd_services_snapshots_v1_Info, m.info ?? empty_containerd_services_snapshots_v1_Info()); break;
+      case 26: m.updateMask = r.message(read_google_protobuf_FieldMask, m.updateMask ?? empty_google_protobuf_FieldMask()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_snapshots_v1_UpdateSnapshotResponse = () => ({ info: undefined });
+function write_containerd_services_snapshots_v1_UpdateSnapshotResponse(w, m) {
+  if (m.info != null) w.message(10, write_containerd_services_snapshots_v1_Info, m.info);
+}
+function read_containerd_services_snapshots_v1_UpdateSnapshotResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.info = r.message(read_containerd_services_snapshots_v1_Info, m.info ?? empty_containerd_services_snapshots_v1_Info()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_snapshots_v1_UsageRequest = () => ({ snapshotter: "", key: "" });
+function write_containerd_services_snapshots_v1_UsageRequest(w, m) {
+  if (m.key) w.string(18, m.key);
+  if (m.snapshotter) w.string(10, m.snapshotter);
+}
+function read_containerd_services_snapshots_v1_UsageRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.snapshotter = r.string(); break;
+      case 18: m.key = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_snapshots_v1_UsageResponse = () => ({ size: 0n, inodes: 0n });
+function write_containerd_services_snapshots_v1_UsageResponse(w, m) {
+  if (m.inodes) w.int64(16, m.inodes);
+  if (m.size) w.int64(8, m.size);
+}
+function read_containerd_services_snapshots_v1_UsageResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 8: m.size = r.int64(); break;
+      case 16: m.inodes = r.int64(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_snapshots_v1_ViewSnapshotRequest = () => ({ snapshotter: "", key: "", parent: "", labels: {} });
+function write_containerd_services_snapshots_v1_ViewSnapshotRequest(w, m) {
+  if (m.labels) for (const [k, v] of Object.entries(m.labels).reverse()) { const e = w.pos; w.string(18, v); w.string(10, k); w.close(34, e); }
+  if (m.parent) w.string(26, m.parent);
+  if (m.key) w.string(18, m.key);
+  if (m.snapshotter) w.string(10, m.snapshotter);
+}
+function read_containerd_services_snapshots_v1_ViewSnapshotRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.snapshotter = r.string(); break;
+      case 18: m.key = r.string(); break;
+      case 26: m.parent = r.string(); break;
+      case 34: readEntry(r, m.labels, "", 18, () => r.string()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_snapshots_v1_ViewSnapshotResponse = () => ({ mounts: [] });
+function write_containerd_services_snapshots_v1_ViewSnapshotResponse(w, m) {
+  if (m.mounts) for (let i = m.mounts.length - 1; i >= 0; i--) w.message(10, write_containerd_types_Mount, m.mounts[i]);
+}
+function read_containerd_services_snapshots_v1_ViewSnapshotResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.mounts.push(r.message(read_containerd_types_Mount, empty_containerd_types_Mount())); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
 const empty_containerd_services_streaming_v1_StreamInit = () => ({ id: "" });
 function write_containerd_services_streaming_v1_StreamInit(w, m) {
   if (m.id) w.string(10, m.id);
@@ -685,6 +3062,517 @@ function read_containerd_services_streaming_v1_StreamInit(r, m) {
     const tag = r.tag();
     switch (tag) {
       case 10: m.id = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_tasks_v1_CheckpointTaskRequest = () => ({ containerId: "", parentCheckpoint: "", options: undefined });
+function write_containerd_services_tasks_v1_CheckpointTaskRequest(w, m) {
+  if (m.options != null) w.message(26, write_google_protobuf_Any, m.options);
+  if (m.parentCheckpoint) w.string(18, m.parentCheckpoint);
+  if (m.containerId) w.string(10, m.containerId);
+}
+function read_containerd_services_tasks_v1_CheckpointTaskRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.containerId = r.string(); break;
+      case 18: m.parentCheckpoint = r.string(); break;
+      case 26: m.options = r.message(read_google_protobuf_Any, m.options ?? empty_google_protobuf_Any()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_tasks_v1_CheckpointTaskResponse = () => ({ descriptors: [] });
+function write_containerd_services_tasks_v1_CheckpointTaskResponse(w, m) {
+  if (m.descriptors) for (let i = m.descriptors.length - 1; i >= 0; i--) w.message(10, write_containerd_types_Descriptor, m.descriptors[i]);
+}
+function read_containerd_services_tasks_v1_CheckpointTaskResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.descriptors.push(r.message(read_containerd_types_Descriptor, empty_containerd_types_Descriptor())); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_tasks_v1_CloseIORequest = () => ({ containerId: "", execId: "", stdin: false });
+function write_containerd_services_tasks_v1_CloseIORequest(w, m) {
+  if (m.stdin) w.bool(24, m.stdin);
+  if (m.execId) w.string(18, m.execId);
+  if (m.containerId) w.string(10, m.containerId);
+}
+function read_containerd_services_tasks_v1_CloseIORequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.containerId = r.string(); break;
+      case 18: m.execId = r.string(); break;
+      case 24: m.stdin = r.bool(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_tasks_v1_CreateTaskRequest = () => ({ containerId: "", rootfs: [], stdin: "", stdout: "", stderr: "", terminal: false, checkpoint: undefined, options: undefined, runtimePath: "" });
+function write_containerd_services_tasks_v1_CreateTaskRequest(w, m) {
+  if (m.runtimePath) w.string(82, m.runtimePath);
+  if (m.options != null) w.message(74, write_google_protobuf_Any, m.options);
+  if (m.checkpoint != null) w.message(66, write_containerd_types_Descriptor, m.checkpoint);
+  if (m.terminal) w.bool(56, m.terminal);
+  if (m.stderr) w.string(50, m.stderr);
+  if (m.stdout) w.string(42, m.stdout);
+  if (m.stdin) w.string(34, m.stdin);
+  if (m.rootfs) for (let i = m.rootfs.length - 1; i >= 0; i--) w.message(26, write_containerd_types_Mount, m.rootfs[i]);
+  if (m.containerId) w.string(10, m.containerId);
+}
+function read_containerd_services_tasks_v1_CreateTaskRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.containerId = r.string(); break;
+      case 26: m.rootfs.push(r.message(read_containerd_types_Mount, empty_containerd_types_Mount())); break;
+      case 34: m.stdin = r.string(); break;
+      case 42: m.stdout = r.string(); break;
+      case 50: m.stderr = r.string(); break;
+      case 56: m.terminal = r.bool(); break;
+      case 66: m.checkpoint = r.message(read_containerd_types_Descriptor, m.checkpoint ?? empty_containerd_types_Descriptor()); break;
+      case 74: m.options = r.message(read_google_protobuf_Any, m.options ?? empty_google_protobuf_Any()); break;
+      case 82: m.runtimePath = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_tasks_v1_CreateTaskResponse = () => ({ containerId: "", pid: 0 });
+function write_containerd_services_tasks_v1_CreateTaskResponse(w, m) {
+  if (m.pid) w.uint32(16, m.pid);
+  if (m.containerId) w.string(10, m.containerId);
+}
+function read_containerd_services_tasks_v1_CreateTaskResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.containerId = r.string(); break;
+      case 16: m.pid = r.uint32(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_tasks_v1_DeleteProcessRequest = () => ({ containerId: "", execId: "" });
+function write_containerd_services_tasks_v1_DeleteProcessRequest(w, m) {
+  if (m.execId) w.string(18, m.execId);
+  if (m.containerId) w.string(10, m.containerId);
+}
+function read_containerd_services_tasks_v1_DeleteProcessRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.containerId = r.string(); break;
+      case 18: m.execId = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_tasks_v1_DeleteResponse = () => ({ id: "", pid: 0, exitStatus: 0, exitedAt: undefined });
+function write_containerd_services_tasks_v1_DeleteResponse(w, m) {
+  if (m.exitedAt != null) w.message(34, write_google_protobuf_Timestamp, m.exitedAt);
+  if (m.exitStatus) w.uint32(24, m.exitStatus);
+  if (m.pid) w.uint32(16, m.pid);
+  if (m.id) w.string(10, m.id);
+}
+function read_containerd_services_tasks_v1_DeleteResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.id = r.string(); break;
+      case 16: m.pid = r.uint32(); break;
+      case 24: m.exitStatus = r.uint32(); break;
+      case 34: m.exitedAt = r.message(read_google_protobuf_Timestamp, m.exitedAt ?? empty_google_protobuf_Timestamp()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_tasks_v1_DeleteTaskRequest = () => ({ containerId: "" });
+function write_containerd_services_tasks_v1_DeleteTaskRequest(w, m) {
+  if (m.containerId) w.string(10, m.containerId);
+}
+function read_containerd_services_tasks_v1_DeleteTaskRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.containerId = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_tasks_v1_ExecProcessRequest = () => ({ containerId: "", stdin: "", stdout: "", stderr: "", terminal: false, spec: undefined, execId: "" });
+function write_containerd_services_tasks_v1_ExecProcessRequest(w, m) {
+  if (m.execId) w.string(58, m.execId);
+  if (m.spec != null) w.message(50, write_google_protobuf_Any, m.spec);
+  if (m.terminal) w.bool(40, m.terminal);
+  if (m.stderr) w.string(34, m.stderr);
+  if (m.stdout) w.string(26, m.stdout);
+  if (m.stdin) w.string(18, m.stdin);
+  if (m.containerId) w.string(10, m.containerId);
+}
+function read_containerd_services_tasks_v1_ExecProcessRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.containerId = r.string(); break;
+      case 18: m.stdin = r.string(); break;
+      case 26: m.stdout = r.string(); break;
+      case 34: m.stderr = r.string(); break;
+      case 40: m.terminal = r.bool(); break;
+      case 50: m.spec = r.message(read_google_protobuf_Any, m.spec ?? empty_google_protobuf_Any()); break;
+      case 58: m.execId = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_tasks_v1_GetRequest = () => ({ containerId: "", execId: "" });
+function write_containerd_services_tasks_v1_GetRequest(w, m) {
+  if (m.execId) w.string(18, m.execId);
+  if (m.containerId) w.string(10, m.containerId);
+}
+function read_containerd_services_tasks_v1_GetRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.containerId = r.string(); break;
+      case 18: m.execId = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_tasks_v1_GetResponse = () => ({ process: undefined });
+function write_containerd_services_tasks_v1_GetResponse(w, m) {
+  if (m.process != null) w.message(10, write_containerd_v1_types_Process, m.process);
+}
+function read_containerd_services_tasks_v1_GetResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.process = r.message(read_containerd_v1_types_Process, m.process ?? empty_containerd_v1_types_Process()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_tasks_v1_KillRequest = () => ({ containerId: "", execId: "", signal: 0, all: false });
+function write_containerd_services_tasks_v1_KillRequest(w, m) {
+  if (m.all) w.bool(32, m.all);
+  if (m.signal) w.uint32(24, m.signal);
+  if (m.execId) w.string(18, m.execId);
+  if (m.containerId) w.string(10, m.containerId);
+}
+function read_containerd_services_tasks_v1_KillRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.containerId = r.string(); break;
+      case 18: m.execId = r.string(); break;
+      case 24: m.signal = r.uint32(); break;
+      case 32: m.all = r.bool(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_tasks_v1_ListPidsRequest = () => ({ containerId: "" });
+function write_containerd_services_tasks_v1_ListPidsRequest(w, m) {
+  if (m.containerId) w.string(10, m.containerId);
+}
+function read_containerd_services_tasks_v1_ListPidsRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.containerId = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_tasks_v1_ListPidsResponse = () => ({ processes: [] });
+function write_containerd_services_tasks_v1_ListPidsResponse(w, m) {
+  if (m.processes) for (let i = m.processes.length - 1; i >= 0; i--) w.message(10, write_containerd_v1_types_ProcessInfo, m.processes[i]);
+}
+function read_containerd_services_tasks_v1_ListPidsResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.processes.push(r.message(read_containerd_v1_types_ProcessInfo, empty_containerd_v1_types_ProcessInfo())); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_tasks_v1_ListTasksRequest = () => ({ filter: "" });
+function write_containerd_services_tasks_v1_ListTasksRequest(w, m) {
+  if (m.filter) w.string(10, m.filter);
+}
+function read_containerd_services_tasks_v1_ListTasksRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.filter = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_tasks_v1_ListTasksResponse = () => ({ tasks: [] });
+function write_containerd_services_tasks_v1_ListTasksResponse(w, m) {
+  if (m.tasks) for (let i = m.tasks.length - 1; i >= 0; i--) w.message(10, write_containerd_v1_types_Process, m.tasks[i]);
+}
+function read_containerd_services_tasks_v1_ListTasksResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.tasks.push(r.message(read_containerd_v1_types_Process, empty_containerd_v1_types_Process())); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_tasks_v1_MetricsRequest = () => ({ filters: [] });
+function write_containerd_services_tasks_v1_MetricsRequest(w, m) {
+  if (m.filters) for (let i = m.filters.length - 1; i >= 0; i--) w.string(10, m.filters[i]);
+}
+function read_containerd_services_tasks_v1_MetricsRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.filters.push(r.string()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_tasks_v1_MetricsResponse = () => ({ metrics: [] });
+function write_containerd_services_tasks_v1_MetricsResponse(w, m) {
+  if (m.metrics) for (let i = m.metrics.length - 1; i >= 0; i--) w.message(10, write_containerd_types_Metric, m.metrics[i]);
+}
+function read_containerd_services_tasks_v1_MetricsResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.metrics.push(r.message(read_containerd_types_Metric, empty_containerd_types_Metric())); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_tasks_v1_PauseTaskRequest = () => ({ containerId: "" });
+function write_containerd_services_tasks_v1_PauseTaskRequest(w, m) {
+  if (m.containerId) w.string(10, m.containerId);
+}
+function read_containerd_services_tasks_v1_PauseTaskRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.containerId = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_tasks_v1_ResizePtyRequest = () => ({ containerId: "", execId: "", width: 0, height: 0 });
+function write_containerd_services_tasks_v1_ResizePtyRequest(w, m) {
+  if (m.height) w.uint32(32, m.height);
+  if (m.width) w.uint32(24, m.width);
+  if (m.execId) w.string(18, m.execId);
+  if (m.containerId) w.string(10, m.containerId);
+}
+function read_containerd_services_tasks_v1_ResizePtyRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.containerId = r.string(); break;
+      case 18: m.execId = r.string(); break;
+      case 24: m.width = r.uint32(); break;
+      case 32: m.height = r.uint32(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_tasks_v1_ResumeTaskRequest = () => ({ containerId: "" });
+function write_containerd_services_tasks_v1_ResumeTaskRequest(w, m) {
+  if (m.containerId) w.string(10, m.containerId);
+}
+function read_containerd_services_tasks_v1_ResumeTaskRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.containerId = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_tasks_v1_StartRequest = () => ({ containerId: "", execId: "" });
+function write_containerd_services_tasks_v1_StartRequest(w, m) {
+  if (m.execId) w.string(18, m.execId);
+  if (m.containerId) w.string(10, m.containerId);
+}
+function read_containerd_services_tasks_v1_StartRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.containerId = r.string(); break;
+      case 18: m.execId = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_tasks_v1_StartResponse = () => ({ pid: 0 });
+function write_containerd_services_tasks_v1_StartResponse(w, m) {
+  if (m.pid) w.uint32(8, m.pid);
+}
+function read_containerd_services_tasks_v1_StartResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 8: m.pid = r.uint32(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_tasks_v1_UpdateTaskRequest = () => ({ containerId: "", resources: undefined, annotations: {} });
+function write_containerd_services_tasks_v1_UpdateTaskRequest(w, m) {
+  if (m.annotations) for (const [k, v] of Object.entries(m.annotations).reverse()) { const e = w.pos; w.string(18, v); w.string(10, k); w.close(26, e); }
+  if (m.resources != null) w.message(18, write_google_protobuf_Any, m.resources);
+  if (m.containerId) w.string(10, m.containerId);
+}
+function read_containerd_services_tasks_v1_UpdateTaskRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.containerId = r.string(); break;
+      case 18: m.resources = r.message(read_google_protobuf_Any, m.resources ?? empty_google_protobuf_Any()); break;
+      case 26: readEntry(r, m.annotations, "", 18, () => r.string()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_tasks_v1_WaitRequest = () => ({ containerId: "", execId: "" });
+function write_containerd_services_tasks_v1_WaitRequest(w, m) {
+  if (m.execId) w.string(18, m.execId);
+  if (m.containerId) w.string(10, m.containerId);
+}
+function read_containerd_services_tasks_v1_WaitRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.containerId = r.string(); break;
+      case 18: m.execId = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_tasks_v1_WaitResponse = () => ({ exitStatus: 0, exitedAt: undefined });
+function write_containerd_services_tasks_v1_WaitResponse(w, m) {
+  if (m.exitedAt != null) w.message(18, write_google_protobuf_Timestamp, m.exitedAt);
+  if (m.exitStatus) w.uint32(8, m.exitStatus);
+}
+function read_containerd_services_tasks_v1_WaitResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 8: m.exitStatus = r.uint32(); break;
+      case 18: m.exitedAt = r.message(read_google_protobuf_Timestamp, m.exitedAt ?? empty_google_protobuf_Timestamp()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_transfer_v1_TransferOptions = () => ({ progressStream: "" });
+function write_containerd_services_transfer_v1_TransferOptions(w, m) {
+  if (m.progressStream) w.string(10, m.progressStream);
+}
+function read_containerd_services_transfer_v1_TransferOptions(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.progressStream = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_transfer_v1_TransferRequest = () => ({ source: undefined, destination: undefined, options: undefined });
+function write_containerd_services_transfer_v1_TransferRequest(w, m) {
+  if (m.options != null) w.message(26, write_containerd_services_transfer_v1_TransferOptions, m.options);
+  if (m.destination != null) w.message(18, write_google_protobuf_Any, m.destination);
+  if (m.source != null) w.message(10, write_google_protobuf_Any, m.source);
+}
+function read_containerd_services_transfer_v1_TransferRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.source = r.message(read_google_protobuf_Any, m.source ?? empty_google_protobuf_Any()); break;
+      case 18: m.destination = r.message(read_google_protobuf_Any, m.destination ?? empty_google_protobuf_Any()); break;
+      case 26: m.options = r.message(read_containerd_services_transfer_v1_TransferOptions, m.options ?? empty_containerd_services_transfer_v1_TransferOptions()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_services_version_v1_VersionResponse = () => ({ version: "", revision: "" });
+function write_containerd_services_version_v1_VersionResponse(w, m) {
+  if (m.revision) w.string(18, m.revision);
+  if (m.version) w.string(10, m.version);
+}
+function read_containerd_services_version_v1_VersionResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.version = r.string(); break;
+      case 18: m.revision = r.string(); break;
       default: r.skip(tag);
     }
   }
@@ -1160,6 +4048,27 @@ function read_containerd_task_v2_WaitResponse(r, m) {
   return m;
 }
 
+const empty_containerd_types_Descriptor = () => ({ mediaType: "", digest: "", size: 0n, annotations: {} });
+function write_containerd_types_Descriptor(w, m) {
+  if (m.annotations) for (const [k, v] of Object.entries(m.annotations).reverse()) { const e = w.pos; w.string(18, v); w.string(10, k); w.close(42, e); }
+  if (m.size) w.int64(24, m.size);
+  if (m.digest) w.string(18, m.digest);
+  if (m.mediaType) w.string(10, m.mediaType);
+}
+function read_containerd_types_Descriptor(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.mediaType = r.string(); break;
+      case 18: m.digest = r.string(); break;
+      case 24: m.size = r.int64(); break;
+      case 42: readEntry(r, m.annotations, "", 18, () => r.string()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
 const empty_containerd_types_Envelope = () => ({ timestamp: undefined, namespace: "", topic: "", event: undefined });
 function write_containerd_types_Envelope(w, m) {
   if (m.event != null) w.message(34, write_google_protobuf_Any, m.event);
@@ -1267,6 +4176,23 @@ function read_containerd_types_RuntimeInfo(r, m) {
   return m;
 }
 
+const empty_containerd_types_RuntimeRequest = () => ({ runtimePath: "", options: undefined });
+function write_containerd_types_RuntimeRequest(w, m) {
+  if (m.options != null) w.message(18, write_google_protobuf_Any, m.options);
+  if (m.runtimePath) w.string(10, m.runtimePath);
+}
+function read_containerd_types_RuntimeRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.runtimePath = r.string(); break;
+      case 18: m.options = r.message(read_google_protobuf_Any, m.options ?? empty_google_protobuf_Any()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
 const empty_containerd_types_RuntimeVersion = () => ({ version: "", revision: "" });
 function write_containerd_types_RuntimeVersion(w, m) {
   if (m.revision) w.string(18, m.revision);
@@ -1278,6 +4204,92 @@ function read_containerd_types_RuntimeVersion(r, m) {
     switch (tag) {
       case 10: m.version = r.string(); break;
       case 18: m.revision = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_types_Sandbox = () => ({ sandboxId: "", runtime: undefined, spec: undefined, labels: {}, createdAt: undefined, updatedAt: undefined, extensions: {}, sandboxer: "" });
+function write_containerd_types_Sandbox(w, m) {
+  if (m.sandboxer) w.string(82, m.sandboxer);
+  if (m.extensions) for (const [k, v] of Object.entries(m.extensions).reverse()) { const e = w.pos; w.message(18, write_google_protobuf_Any, v); w.string(10, k); w.close(58, e); }
+  if (m.updatedAt != null) w.message(50, write_google_protobuf_Timestamp, m.updatedAt);
+  if (m.createdAt != null) w.message(42, write_google_protobuf_Timestamp, m.createdAt);
+  if (m.labels) for (const [k, v] of Object.entries(m.labels).reverse()) { const e = w.pos; w.string(18, v); w.string(10, k); w.close(34, e); }
+  if (m.spec != null) w.message(26, write_google_protobuf_Any, m.spec);
+  if (m.runtime != null) w.message(18, write_containerd_types_SandboxRuntime, m.runtime);
+  if (m.sandboxId) w.string(10, m.sandboxId);
+}
+function read_containerd_types_Sandbox(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.sandboxId = r.string(); break;
+      case 18: m.runtime = r.message(read_containerd_types_SandboxRuntime, m.runtime ?? empty_containerd_types_SandboxRuntime()); break;
+      case 26: m.spec = r.message(read_google_protobuf_Any, m.spec ?? empty_google_protobuf_Any()); break;
+      case 34: readEntry(r, m.labels, "", 18, () => r.string()); break;
+      case 42: m.createdAt = r.message(read_google_protobuf_Timestamp, m.createdAt ?? empty_google_protobuf_Timestamp()); break;
+      case 50: m.updatedAt = r.message(read_google_protobuf_Timestamp, m.updatedAt ?? empty_google_protobuf_Timestamp()); break;
+      case 58: readEntry(r, m.extensions, empty_google_protobuf_Any(), 18, () => r.message(read_google_protobuf_Any, empty_google_protobuf_Any())); break;
+      case 82: m.sandboxer = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_types_SandboxRuntime = () => ({ name: "", options: undefined });
+function write_containerd_types_SandboxRuntime(w, m) {
+  if (m.options != null) w.message(18, write_google_protobuf_Any, m.options);
+  if (m.name) w.string(10, m.name);
+}
+function read_containerd_types_SandboxRuntime(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.name = r.string(); break;
+      case 18: m.options = r.message(read_google_protobuf_Any, m.options ?? empty_google_protobuf_Any()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_types_transfer_AuthRequest = () => ({ host: "", reference: "", wwwauthenticate: [] });
+function write_containerd_types_transfer_AuthRequest(w, m) {
+  if (m.wwwauthenticate) for (let i = m.wwwauthenticate.length - 1; i >= 0; i--) w.string(26, m.wwwauthenticate[i]);
+  if (m.reference) w.string(18, m.reference);
+  if (m.host) w.string(10, m.host);
+}
+function read_containerd_types_transfer_AuthRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.host = r.string(); break;
+      case 18: m.reference = r.string(); break;
+      case 26: m.wwwauthenticate.push(r.string()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_types_transfer_AuthResponse = () => ({ authType: 0, secret: "", username: "", expireAt: undefined });
+function write_containerd_types_transfer_AuthResponse(w, m) {
+  if (m.expireAt != null) w.message(34, write_google_protobuf_Timestamp, m.expireAt);
+  if (m.username) w.string(26, m.username);
+  if (m.secret) w.string(18, m.secret);
+  if (m.authType) w.int32(8, m.authType);
+}
+function read_containerd_types_transfer_AuthResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 8: m.authType = r.int32(); break;
+      case 18: m.secret = r.string(); break;
+      case 26: m.username = r.string(); break;
+      case 34: m.expireAt = r.message(read_google_protobuf_Timestamp, m.expireAt ?? empty_google_protobuf_Timestamp()); break;
       default: r.skip(tag);
     }
   }
@@ -1299,6 +4311,184 @@ function read_containerd_types_transfer_Data(r, m) {
   return m;
 }
 
+const empty_containerd_types_transfer_ImageExportStream = () => ({ stream: "", mediaType: "", platforms: [], allPlatforms: false, skipCompatibilityManifest: false, skipNonDistributable: false });
+function write_containerd_types_transfer_ImageExportStream(w, m) {
+  if (m.skipNonDistributable) w.bool(48, m.skipNonDistributable);
+  if (m.skipCompatibilityManifest) w.bool(40, m.skipCompatibilityManifest);
+  if (m.allPlatforms) w.bool(32, m.allPlatforms);
+  if (m.platforms) for (let i = m.platforms.length - 1; i >= 0; i--) w.message(26, write_containerd_types_Platform, m.platforms[i]);
+  if (m.mediaType) w.string(18, m.mediaType);
+  if (m.stream) w.string(10, m.stream);
+}
+function read_containerd_types_transfer_ImageExportStream(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.stream = r.string(); break;
+      case 18: m.mediaType = r.string(); break;
+      case 26: m.platforms.push(r.message(read_containerd_types_Platform, empty_containerd_types_Platform())); break;
+      case 32: m.allPlatforms = r.bool(); break;
+      case 40: m.skipCompatibilityManifest = r.bool(); break;
+      case 48: m.skipNonDistributable = r.bool(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_types_transfer_ImageImportStream = () => ({ stream: "", mediaType: "", forceCompress: false });
+function write_containerd_types_transfer_ImageImportStream(w, m) {
+  if (m.forceCompress) w.bool(24, m.forceCompress);
+  if (m.mediaType) w.string(18, m.mediaType);
+  if (m.stream) w.string(10, m.stream);
+}
+function read_containerd_types_transfer_ImageImportStream(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.stream = r.string(); break;
+      case 18: m.mediaType = r.string(); break;
+      case 24: m.forceCompress = r.bool(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_types_transfer_ImageReference = () => ({ name: "", isPrefix: false, allowOverwrite: false, addDigest: false, skipNamedDigest: false });
+function write_containerd_types_transfer_ImageReference(w, m) {
+  if (m.skipNamedDigest) w.bool(40, m.skipNamedDigest);
+  if (m.addDigest) w.bool(32, m.addDigest);
+  if (m.allowOverwrite) w.bool(24, m.allowOverwrite);
+  if (m.isPrefix) w.bool(16, m.isPrefix);
+  if (m.name) w.string(10, m.name);
+}
+function read_containerd_types_transfer_ImageReference(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.name = r.string(); break;
+      case 16: m.isPrefix = r.bool(); break;
+      case 24: m.allowOverwrite = r.bool(); break;
+      case 32: m.addDigest = r.bool(); break;
+      case 40: m.skipNamedDigest = r.bool(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_types_transfer_ImageStore = () => ({ name: "", labels: {}, platforms: [], allMetadata: false, manifestLimit: 0, extraReferences: [], unpacks: [] });
+function write_containerd_types_transfer_ImageStore(w, m) {
+  if (m.unpacks) for (let i = m.unpacks.length - 1; i >= 0; i--) w.message(82, write_containerd_types_transfer_UnpackConfiguration, m.unpacks[i]);
+  if (m.extraReferences) for (let i = m.extraReferences.length - 1; i >= 0; i--) w.message(50, write_containerd_types_transfer_ImageReference, m.extraReferences[i]);
+  if (m.manifestLimit) w.uint32(40, m.manifestLimit);
+  if (m.allMetadata) w.bool(32, m.allMetadata);
+  if (m.platforms) for (let i = m.platforms.length - 1; i >= 0; i--) w.message(26, write_containerd_types_Platform, m.platforms[i]);
+  if (m.labels) for (const [k, v] of Object.entries(m.labels).reverse()) { const e = w.pos; w.string(18, v); w.string(10, k); w.close(18, e); }
+  if (m.name) w.string(10, m.name);
+}
+function read_containerd_types_transfer_ImageStore(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.name = r.string(); break;
+      case 18: readEntry(r, m.labels, "", 18, () => r.string()); break;
+      case 26: m.platforms.push(r.message(read_containerd_types_Platform, empty_containerd_types_Platform())); break;
+      case 32: m.allMetadata = r.bool(); break;
+      case 40: m.manifestLimit = r.uint32(); break;
+      case 50: m.extraReferences.push(r.message(read_containerd_types_transfer_ImageReference, empty_containerd_types_transfer_ImageReference())); break;
+      case 82: m.unpacks.push(r.message(read_containerd_types_transfer_UnpackConfiguration, empty_containerd_types_transfer_UnpackConfiguration())); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_types_transfer_OCIRegistry = () => ({ reference: "", resolver: undefined });
+function write_containerd_types_transfer_OCIRegistry(w, m) {
+  if (m.resolver != null) w.message(18, write_containerd_types_transfer_RegistryResolver, m.resolver);
+  if (m.reference) w.string(10, m.reference);
+}
+function read_containerd_types_transfer_OCIRegistry(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.reference = r.string(); break;
+      case 18: m.resolver = r.message(read_containerd_types_transfer_RegistryResolver, m.resolver ?? empty_containerd_types_transfer_RegistryResolver()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_types_transfer_Progress = () => ({ event: "", name: "", parents: [], progress: 0n, total: 0n, desc: undefined });
+function write_containerd_types_transfer_Progress(w, m) {
+  if (m.desc != null) w.message(50, write_containerd_types_Descriptor, m.desc);
+  if (m.total) w.int64(40, m.total);
+  if (m.progress) w.int64(32, m.progress);
+  if (m.parents) for (let i = m.parents.length - 1; i >= 0; i--) w.string(26, m.parents[i]);
+  if (m.name) w.string(18, m.name);
+  if (m.event) w.string(10, m.event);
+}
+function read_containerd_types_transfer_Progress(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.event = r.string(); break;
+      case 18: m.name = r.string(); break;
+      case 26: m.parents.push(r.string()); break;
+      case 32: m.progress = r.int64(); break;
+      case 40: m.total = r.int64(); break;
+      case 50: m.desc = r.message(read_containerd_types_Descriptor, m.desc ?? empty_containerd_types_Descriptor()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_types_transfer_RegistryResolver = () => ({ authStream: "", headers: {}, hostDir: "", defaultScheme: "", httpDebug: 0, logsStream: "" });
+function write_containerd_types_transfer_RegistryResolver(w, m) {
+  if (m.logsStream) w.string(50, m.logsStream);
+  if (m.httpDebug) w.int32(40, m.httpDebug);
+  if (m.defaultScheme) w.string(34, m.defaultScheme);
+  if (m.hostDir) w.string(26, m.hostDir);
+  if (m.headers) for (const [k, v] of Object.entries(m.headers).reverse()) { const e = w.pos; w.string(18, v); w.string(10, k); w.close(18, e); }
+  if (m.authStream) w.string(10, m.authStream);
+}
+function read_containerd_types_transfer_RegistryResolver(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.authStream = r.string(); break;
+      case 18: readEntry(r, m.headers, "", 18, () => r.string()); break;
+      case 26: m.hostDir = r.string(); break;
+      case 34: m.defaultScheme = r.string(); break;
+      case 40: m.httpDebug = r.int32(); break;
+      case 50: m.logsStream = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_types_transfer_UnpackConfiguration = () => ({ platform: undefined, snapshotter: "" });
+function write_containerd_types_transfer_UnpackConfiguration(w, m) {
+  if (m.snapshotter) w.string(18, m.snapshotter);
+  if (m.platform != null) w.message(10, write_containerd_types_Platform, m.platform);
+}
+function read_containerd_types_transfer_UnpackConfiguration(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.platform = r.message(read_containerd_types_Platform, m.platform ?? empty_containerd_types_Platform()); break;
+      case 18: m.snapshotter = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
 const empty_containerd_types_transfer_WindowUpdate = () => ({ update: 0 });
 function write_containerd_types_transfer_WindowUpdate(w, m) {
   if (m.update) w.int32(8, m.update);
@@ -1308,6 +4498,39 @@ function read_containerd_types_transfer_WindowUpdate(r, m) {
     const tag = r.tag();
     switch (tag) {
       case 8: m.update = r.int32(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_containerd_v1_types_Process = () => ({ containerId: "", id: "", pid: 0, status: 0, stdin: "", stdout: "", stderr: "", terminal: false, exitStatus: 0, exitedAt: undefined });
+function write_containerd_v1_types_Process(w, m) {
+  if (m.exitedAt != null) w.message(82, write_google_protobuf_Timestamp, m.exitedAt);
+  if (m.exitStatus) w.uint32(72, m.exitStatus);
+  if (m.terminal) w.bool(64, m.terminal);
+  if (m.stderr) w.string(58, m.stderr);
+  if (m.stdout) w.string(50, m.stdout);
+  if (m.stdin) w.string(42, m.stdin);
+  if (m.status) w.int32(32, m.status);
+  if (m.pid) w.uint32(24, m.pid);
+  if (m.id) w.string(18, m.id);
+  if (m.containerId) w.string(10, m.containerId);
+}
+function read_containerd_v1_types_Process(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.containerId = r.string(); break;
+      case 18: m.id = r.string(); break;
+      case 24: m.pid = r.uint32(); break;
+      case 32: m.status = r.int32(); break;
+      case 42: m.stdin = r.string(); break;
+      case 50: m.stdout = r.string(); break;
+      case 58: m.stderr = r.string(); break;
+      case 64: m.terminal = r.bool(); break;
+      case 72: m.exitStatus = r.uint32(); break;
+      case 82: m.exitedAt = r.message(read_google_protobuf_Timestamp, m.exitedAt ?? empty_google_protobuf_Timestamp()); break;
       default: r.skip(tag);
     }
   }
@@ -1361,6 +4584,21 @@ function read_google_protobuf_Empty(r, m) {
   return m;
 }
 
+const empty_google_protobuf_FieldMask = () => ({ paths: [] });
+function write_google_protobuf_FieldMask(w, m) {
+  if (m.paths) for (let i = m.paths.length - 1; i >= 0; i--) w.string(10, m.paths[i]);
+}
+function read_google_protobuf_FieldMask(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.paths.push(r.string()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
 const empty_google_protobuf_Timestamp = () => ({ seconds: 0n, nanos: 0 });
 function write_google_protobuf_Timestamp(w, m) {
   if (m.nanos) w.int32(16, m.nanos);
@@ -1391,6 +4629,36 @@ function read_google_rpc_Status(r, m) {
       case 8: m.code = r.int32(); break;
       case 18: m.message = r.string(); break;
       case 26: m.details.push(r.message(read_google_protobuf_Any, empty_google_protobuf_Any())); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_grpc_health_v1_HealthCheckRequest = () => ({ service: "" });
+function write_grpc_health_v1_HealthCheckRequest(w, m) {
+  if (m.service) w.string(10, m.service);
+}
+function read_grpc_health_v1_HealthCheckRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.service = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_grpc_health_v1_HealthCheckResponse = () => ({ status: 0 });
+function write_grpc_health_v1_HealthCheckResponse(w, m) {
+  if (m.status) w.int32(8, m.status);
+}
+function read_grpc_health_v1_HealthCheckResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 8: m.status = r.int32(); break;
       default: r.skip(tag);
     }
   }
@@ -2226,6 +5494,21 @@ function read_ttrpc_Response(r, m) {
   return m;
 }
 
+const codec_containerd_events_ContainerCreate = new MessageCodec("containerd.events.ContainerCreate", write_containerd_events_ContainerCreate, read_containerd_events_ContainerCreate, empty_containerd_events_ContainerCreate);
+const codec_containerd_events_ContainerDelete = new MessageCodec("containerd.events.ContainerDelete", write_containerd_events_ContainerDelete, read_containerd_events_ContainerDelete, empty_containerd_events_ContainerDelete);
+const codec_containerd_events_ContainerRuntime = new MessageCodec("containerd.events.ContainerRuntime", write_containerd_events_ContainerRuntime, read_containerd_events_ContainerRuntime, empty_containerd_events_ContainerRuntime);
+const codec_containerd_events_ContainerUpdate = new MessageCodec("containerd.events.ContainerUpdate", write_containerd_events_ContainerUpdate, read_containerd_events_ContainerUpdate, empty_containerd_events_ContainerUpdate);
+const codec_containerd_events_ContentCreate = new MessageCodec("containerd.events.ContentCreate", write_containerd_events_ContentCreate, read_containerd_events_ContentCreate, empty_containerd_events_ContentCreate);
+const codec_containerd_events_ContentDelete = new MessageCodec("containerd.events.ContentDelete", write_containerd_events_ContentDelete, read_containerd_events_ContentDelete, empty_containerd_events_ContentDelete);
+const codec_containerd_events_NamespaceCreate = new MessageCodec("containerd.events.NamespaceCreate", write_containerd_events_NamespaceCreate, read_containerd_events_NamespaceCreate, empty_containerd_events_NamespaceCreate);
+const codec_containerd_events_NamespaceDelete = new MessageCodec("containerd.events.NamespaceDelete", write_containerd_events_NamespaceDelete, read_containerd_events_NamespaceDelete, empty_containerd_events_NamespaceDelete);
+const codec_containerd_events_NamespaceUpdate = new MessageCodec("containerd.events.NamespaceUpdate", write_containerd_events_NamespaceUpdate, read_containerd_events_NamespaceUpdate, empty_containerd_events_NamespaceUpdate);
+const codec_containerd_events_SandboxCreate = new MessageCodec("containerd.events.SandboxCreate", write_containerd_events_SandboxCreate, read_containerd_events_SandboxCreate, empty_containerd_events_SandboxCreate);
+const codec_containerd_events_SandboxExit = new MessageCodec("containerd.events.SandboxExit", write_containerd_events_SandboxExit, read_containerd_events_SandboxExit, empty_containerd_events_SandboxExit);
+const codec_containerd_events_SandboxStart = new MessageCodec("containerd.events.SandboxStart", write_containerd_events_SandboxStart, read_containerd_events_SandboxStart, empty_containerd_events_SandboxStart);
+const codec_containerd_events_SnapshotCommit = new MessageCodec("containerd.events.SnapshotCommit", write_containerd_events_SnapshotCommit, read_containerd_events_SnapshotCommit, empty_containerd_events_SnapshotCommit);
+const codec_containerd_events_SnapshotPrepare = new MessageCodec("containerd.events.SnapshotPrepare", write_containerd_events_SnapshotPrepare, read_containerd_events_SnapshotPrepare, empty_containerd_events_SnapshotPrepare);
+const codec_containerd_events_SnapshotRemove = new MessageCodec("containerd.events.SnapshotRemove", write_containerd_events_SnapshotRemove, read_containerd_events_SnapshotRemove, empty_containerd_events_SnapshotRemove);
 const codec_containerd_events_TaskCheckpointed = new MessageCodec("containerd.events.TaskCheckpointed", write_containerd_events_TaskCheckpointed, read_containerd_events_TaskCheckpointed, empty_containerd_events_TaskCheckpointed);
 const codec_containerd_events_TaskCreate = new MessageCodec("containerd.events.TaskCreate", write_containerd_events_TaskCreate, read_containerd_events_TaskCreate, empty_containerd_events_TaskCreate);
 const codec_containerd_events_TaskDelete = new MessageCodec("containerd.events.TaskDelete", write_containerd_events_TaskDelete, read_containerd_events_TaskDelete, empty_containerd_events_TaskDelete);
@@ -2261,8 +5544,161 @@ const codec_containerd_runtime_sandbox_v1_StopSandboxRequest = new MessageCodec(
 const codec_containerd_runtime_sandbox_v1_StopSandboxResponse = new MessageCodec("containerd.runtime.sandbox.v1.StopSandboxResponse", write_containerd_runtime_sandbox_v1_StopSandboxResponse, read_containerd_runtime_sandbox_v1_StopSandboxResponse, empty_containerd_runtime_sandbox_v1_StopSandboxResponse);
 const codec_containerd_runtime_sandbox_v1_WaitSandboxRequest = new MessageCodec("containerd.runtime.sandbox.v1.WaitSandboxRequest", write_containerd_runtime_sandbox_v1_WaitSandboxRequest, read_containerd_runtime_sandbox_v1_WaitSandboxRequest, empty_containerd_runtime_sandbox_v1_WaitSandboxRequest);
 const codec_containerd_runtime_sandbox_v1_WaitSandboxResponse = new MessageCodec("containerd.runtime.sandbox.v1.WaitSandboxResponse", write_containerd_runtime_sandbox_v1_WaitSandboxResponse, read_containerd_runtime_sandbox_v1_WaitSandboxResponse, empty_containerd_runtime_sandbox_v1_WaitSandboxResponse);
+const codec_containerd_services_containers_v1_Container = new MessageCodec("containerd.services.containers.v1.Container", write_containerd_services_containers_v1_Container, read_containerd_services_containers_v1_Container, empty_containerd_services_containers_v1_Container);
+const codec_containerd_services_containers_v1_CreateContainerRequest = new MessageCodec("containerd.services.containers.v1.CreateContainerRequest", write_containerd_services_containers_v1_CreateContainerRequest, read_containerd_services_containers_v1_CreateContainerRequest, empty_containerd_services_containers_v1_CreateContainerRequest);
+const codec_containerd_services_containers_v1_CreateContainerResponse = new MessageCodec("containerd.services.containers.v1.CreateContainerResponse", write_containerd_services_containers_v1_CreateContainerResponse, read_containerd_services_containers_v1_CreateContainerResponse, empty_containerd_services_containers_v1_CreateContainerResponse);
+const codec_containerd_services_containers_v1_DeleteContainerRequest = new MessageCodec("containerd.services.containers.v1.DeleteContainerRequest", write_containerd_services_containers_v1_DeleteContainerRequest, read_containerd_services_containers_v1_DeleteContainerRequest, empty_containerd_services_containers_v1_DeleteContainerRequest);
+const codec_containerd_services_containers_v1_GetContainerRequest = new MessageCodec("containerd.services.containers.v1.GetContainerRequest", write_containerd_services_containers_v1_GetContainerRequest, read_containerd_services_containers_v1_GetContainerRequest, empty_containerd_services_containers_v1_GetContainerRequest);
+const codec_containerd_services_containers_v1_GetContainerResponse = new MessageCodec("containerd.services.containers.v1.GetContainerResponse", write_containerd_services_containers_v1_GetContainerResponse, read_containerd_services_containers_v1_GetContainerResponse, empty_containerd_services_containers_v1_GetContainerResponse);
+const codec_containerd_services_containers_v1_ListContainerMessage = new MessageCodec("containerd.services.containers.v1.ListContainerMessage", write_containerd_services_containers_v1_ListContainerMessage, read_containerd_services_containers_v1_ListContainerMessage, empty_containerd_services_containers_v1_ListContainerMessage);
+const codec_containerd_services_containers_v1_ListContainersRequest = new MessageCodec("containerd.services.containers.v1.ListContainersRequest", write_containerd_services_containers_v1_ListContainersRequest, read_containerd_services_containers_v1_ListContainersRequest, empty_containerd_services_containers_v1_ListContainersRequest);
+const codec_containerd_services_containers_v1_ListContainersResponse = new MessageCodec("containerd.services.containers.v1.ListContainersResponse", write_containerd_services_containers_v1_ListContainersResponse, read_containerd_services_containers_v1_ListContainersResponse, empty_containerd_services_containers_v1_ListContainersResponse);
+const codec_containerd_services_containers_v1_Runtime = new MessageCodec("containerd.services.containers.v1.Runtime", write_containerd_services_containers_v1_Runtime, read_containerd_services_containers_v1_Runtime, empty_containerd_services_containers_v1_Runtime);
+const codec_containerd_services_containers_v1_UpdateContainerRequest = new MessageCodec("containerd.services.containers.v1.UpdateContainerRequest", write_containerd_services_containers_v1_UpdateContainerRequest, read_containerd_services_containers_v1_UpdateContainerRequest, empty_containerd_services_containers_v1_UpdateContainerRequest);
+const codec_containerd_services_containers_v1_UpdateContainerResponse = new MessageCodec("containerd.services.containers.v1.UpdateContainerResponse", write_containerd_services_containers_v1_UpdateContainerResponse, read_containerd_services_containers_v1_UpdateContainerResponse, empty_containerd_services_containers_v1_UpdateContainerResponse);
+const codec_containerd_services_content_v1_AbortRequest = new MessageCodec("containerd.services.content.v1.AbortRequest", write_containerd_services_content_v1_AbortRequest, read_containerd_services_content_v1_AbortRequest, empty_containerd_services_content_v1_AbortRequest);
+const codec_containerd_services_content_v1_DeleteContentRequest = new MessageCodec("containerd.services.content.v1.DeleteContentRequest", write_containerd_services_content_v1_DeleteContentRequest, read_containerd_services_content_v1_DeleteContentRequest, empty_containerd_services_content_v1_DeleteContentRequest);
+const codec_containerd_services_content_v1_Info = new MessageCodec("containerd.services.content.v1.Info", write_containerd_services_content_v1_Info, read_containerd_services_content_v1_Info, empty_containerd_services_content_v1_Info);
+const codec_containerd_services_content_v1_InfoRequest = new MessageCodec("containerd.services.content.v1.InfoRequest", write_containerd_services_content_v1_InfoRequest, read_containerd_services_content_v1_InfoRequest, empty_containerd_services_content_v1_InfoRequest);
+const codec_containerd_services_content_v1_InfoResponse = new MessageCodec("containerd.services.content.v1.InfoResponse", write_containerd_services_content_v1_InfoResponse, read_containerd_services_content_v1_InfoResponse, empty_containerd_services_content_v1_InfoResponse);
+const codec_containerd_services_content_v1_ListContentRequest = new MessageCodec("containerd.services.content.v1.ListContentRequest", write_containerd_services_content_v1_ListContentRequest, read_containerd_services_content_v1_ListContentRequest, empty_containerd_services_content_v1_ListContentRequest);
+const codec_containerd_services_content_v1_ListContentResponse = new MessageCodec("containerd.services.content.v1.ListContentResponse", write_containerd_services_content_v1_ListContentResponse, read_containerd_services_content_v1_ListContentResponse, empty_containerd_services_content_v1_ListContentResponse);
+const codec_containerd_services_content_v1_ListStatusesRequest = new MessageCodec("containerd.services.content.v1.ListStatusesRequest", write_containerd_services_content_v1_ListStatusesRequest, read_containerd_services_content_v1_ListStatusesRequest, empty_containerd_services_content_v1_ListStatusesRequest);
+const codec_containerd_services_content_v1_ListStatusesResponse = new MessageCodec("containerd.services.content.v1.ListStatusesResponse", write_containerd_services_content_v1_ListStatusesResponse, read_containerd_services_content_v1_ListStatusesResponse, empty_containerd_services_content_v1_ListStatusesResponse);
+const codec_containerd_services_content_v1_ReadContentRequest = new MessageCodec("containerd.services.content.v1.ReadContentRequest", write_containerd_services_content_v1_ReadContentRequest, read_containerd_services_content_v1_ReadContentRequest, empty_containerd_services_content_v1_ReadContentRequest);
+const codec_containerd_services_content_v1_ReadContentResponse = new MessageCodec("containerd.services.content.v1.ReadContentResponse", write_containerd_services_content_v1_ReadContentResponse, read_containerd_services_content_v1_ReadContentResponse, empty_containerd_services_content_v1_ReadContentResponse);
+const codec_containerd_services_content_v1_Status = new MessageCodec("containerd.services.content.v1.Status", write_containerd_services_content_v1_Status, read_containerd_services_content_v1_Status, empty_containerd_services_content_v1_Status);
+const codec_containerd_services_content_v1_StatusRequest = new MessageCodec("containerd.services.content.v1.StatusRequest", write_containerd_services_content_v1_StatusRequest, read_containerd_services_content_v1_StatusRequest, empty_containerd_services_content_v1_StatusRequest);
+const codec_containerd_services_content_v1_StatusResponse = new MessageCodec("containerd.services.content.v1.StatusResponse", write_containerd_services_content_v1_StatusResponse, read_containerd_services_content_v1_StatusResponse, empty_containerd_services_content_v1_StatusResponse);
+const codec_containerd_services_content_v1_UpdateRequest = new MessageCodec("containerd.services.content.v1.UpdateRequest", write_containerd_services_content_v1_UpdateRequest, read_containerd_services_content_v1_UpdateRequest, empty_containerd_services_content_v1_UpdateRequest);
+const codec_containerd_services_content_v1_UpdateResponse = new MessageCodec("containerd.services.content.v1.UpdateResponse", write_containerd_services_content_v1_UpdateResponse, read_containerd_services_content_v1_UpdateResponse, empty_containerd_services_content_v1_UpdateResponse);
+const codec_containerd_services_content_v1_WriteContentRequest = new MessageCodec("containerd.services.content.v1.WriteContentRequest", write_containerd_services_content_v1_WriteContentRequest, read_containerd_services_content_v1_WriteContentRequest, empty_containerd_services_content_v1_WriteContentRequest);
+const codec_containerd_services_content_v1_WriteContentResponse = new MessageCodec("containerd.services.content.v1.WriteContentResponse", write_containerd_services_content_v1_WriteContentResponse, read_containerd_services_content_v1_WriteContentResponse, empty_containerd_services_content_v1_WriteContentResponse);
+const codec_containerd_services_diff_v1_ApplyRequest = new MessageCodec("containerd.services.diff.v1.ApplyRequest", write_containerd_services_diff_v1_ApplyRequest, read_containerd_services_diff_v1_ApplyRequest, empty_containerd_services_diff_v1_ApplyRequest);
+const codec_containerd_services_diff_v1_ApplyResponse = new MessageCodec("containerd.services.diff.v1.ApplyResponse", write_containerd_services_diff_v1_ApplyResponse, read_containerd_services_diff_v1_ApplyResponse, empty_containerd_services_diff_v1_ApplyResponse);
+const codec_containerd_services_diff_v1_DiffRequest = new MessageCodec("containerd.services.diff.v1.DiffRequest", write_containerd_services_diff_v1_DiffRequest, read_containerd_services_diff_v1_DiffRequest, empty_containerd_services_diff_v1_DiffRequest);
+const codec_containerd_services_diff_v1_DiffResponse = new MessageCodec("containerd.services.diff.v1.DiffResponse", write_containerd_services_diff_v1_DiffResponse, read_containerd_services_diff_v1_DiffResponse, empty_containerd_services_diff_v1_DiffResponse);
 const codec_containerd_services_events_ttrpc_v1_ForwardRequest = new MessageCodec("containerd.services.events.ttrpc.v1.ForwardRequest", write_containerd_services_events_ttrpc_v1_ForwardRequest, read_containerd_services_events_ttrpc_v1_ForwardRequest, empty_containerd_services_events_ttrpc_v1_ForwardRequest);
+const codec_containerd_services_events_v1_ForwardRequest = new MessageCodec("containerd.services.events.v1.ForwardRequest", write_containerd_services_events_v1_ForwardRequest, read_containerd_services_events_v1_ForwardRequest, empty_containerd_services_events_v1_ForwardRequest);
+const codec_containerd_services_events_v1_PublishRequest = new MessageCodec("containerd.services.events.v1.PublishRequest", write_containerd_services_events_v1_PublishRequest, read_containerd_services_events_v1_PublishRequest, empty_containerd_services_events_v1_PublishRequest);
+const codec_containerd_services_events_v1_SubscribeRequest = new MessageCodec("containerd.services.events.v1.SubscribeRequest", write_containerd_services_events_v1_SubscribeRequest, read_containerd_services_events_v1_SubscribeRequest, empty_containerd_services_events_v1_SubscribeRequest);
+const codec_containerd_services_images_v1_CreateImageRequest = new MessageCodec("containerd.services.images.v1.CreateImageRequest", write_containerd_services_images_v1_CreateImageRequest, read_containerd_services_images_v1_CreateImageRequest, empty_containerd_services_images_v1_CreateImageRequest);
+const codec_containerd_services_images_v1_CreateImageResponse = new MessageCodec("containerd.services.images.v1.CreateImageResponse", write_containerd_services_images_v1_CreateImageResponse, read_containerd_services_images_v1_CreateImageResponse, empty_containerd_services_images_v1_CreateImageResponse);
+const codec_containerd_services_images_v1_DeleteImageRequest = new MessageCodec("containerd.services.images.v1.DeleteImageRequest", write_containerd_services_images_v1_DeleteImageRequest, read_containerd_services_images_v1_DeleteImageRequest, empty_containerd_services_images_v1_DeleteImageRequest);
+const codec_containerd_services_images_v1_GetImageRequest = new MessageCodec("containerd.services.images.v1.GetImageRequest", write_containerd_services_images_v1_GetImageRequest, read_containerd_services_images_v1_GetImageRequest, empty_containerd_services_images_v1_GetImageRequest);
+const codec_containerd_services_images_v1_GetImageResponse = new MessageCodec("containerd.services.images.v1.GetImageResponse", write_containerd_services_images_v1_GetImageResponse, read_containerd_services_images_v1_GetImageResponse, empty_containerd_services_images_v1_GetImageResponse);
+const codec_containerd_services_images_v1_Image = new MessageCodec("containerd.services.images.v1.Image", write_containerd_services_images_v1_Image, read_containerd_services_images_v1_Image, empty_containerd_services_images_v1_Image);
+const codec_containerd_services_images_v1_ImageCreate = new MessageCodec("containerd.services.images.v1.ImageCreate", write_containerd_services_images_v1_ImageCreate, read_containerd_services_images_v1_ImageCreate, empty_containerd_services_images_v1_ImageCreate);
+const codec_containerd_services_images_v1_ImageDelete = new MessageCodec("containerd.services.images.v1.ImageDelete", write_containerd_services_images_v1_ImageDelete, read_containerd_services_images_v1_ImageDelete, empty_containerd_services_images_v1_ImageDelete);
+const codec_containerd_services_images_v1_ImageUpdate = new MessageCodec("containerd.services.images.v1.ImageUpdate", write_containerd_services_images_v1_ImageUpdate, read_containerd_services_images_v1_ImageUpdate, empty_containerd_services_images_v1_ImageUpdate);
+const codec_containerd_services_images_v1_ListImagesRequest = new MessageCodec("containerd.services.images.v1.ListImagesRequest", write_containerd_services_images_v1_ListImagesRequest, read_containerd_services_images_v1_ListImagesRequest, empty_containerd_services_images_v1_ListImagesRequest);
+const codec_containerd_services_images_v1_ListImagesResponse = new MessageCodec("containerd.services.images.v1.ListImagesResponse", write_containerd_services_images_v1_ListImagesResponse, read_containerd_services_images_v1_ListImagesResponse, empty_containerd_services_images_v1_ListImagesResponse);
+const codec_containerd_services_images_v1_UpdateImageRequest = new MessageCodec("containerd.services.images.v1.UpdateImageRequest", write_containerd_services_images_v1_UpdateImageRequest, read_containerd_services_images_v1_UpdateImageRequest, empty_containerd_services_images_v1_UpdateImageRequest);
+const codec_containerd_services_images_v1_UpdateImageResponse = new MessageCodec("containerd.services.images.v1.UpdateImageResponse", write_containerd_services_images_v1_UpdateImageResponse, read_containerd_services_images_v1_UpdateImageResponse, empty_containerd_services_images_v1_UpdateImageResponse);
+const codec_containerd_services_introspection_v1_DeprecationWarning = new MessageCodec("containerd.services.introspection.v1.DeprecationWarning", write_containerd_services_introspection_v1_DeprecationWarning, read_containerd_services_introspection_v1_DeprecationWarning, empty_containerd_services_introspection_v1_DeprecationWarning);
+const codec_containerd_services_introspection_v1_Plugin = new MessageCodec("containerd.services.introspection.v1.Plugin", write_containerd_services_introspection_v1_Plugin, read_containerd_services_introspection_v1_Plugin, empty_containerd_services_introspection_v1_Plugin);
+const codec_containerd_services_introspection_v1_PluginInfoRequest = new MessageCodec("containerd.services.introspection.v1.PluginInfoRequest", write_containerd_services_introspection_v1_PluginInfoRequest, read_containerd_services_introspection_v1_PluginInfoRequest, empty_containerd_services_introspection_v1_PluginInfoRequest);
+const codec_containerd_services_introspection_v1_PluginInfoResponse = new MessageCodec("containerd.services.introspection.v1.PluginInfoResponse", write_containerd_services_introspection_v1_PluginInfoResponse, read_containerd_services_introspection_v1_PluginInfoResponse, empty_containerd_services_introspection_v1_PluginInfoResponse);
+const codec_containerd_services_introspection_v1_PluginsRequest = new MessageCodec("containerd.services.introspection.v1.PluginsRequest", write_containerd_services_introspection_v1_PluginsRequest, read_containerd_services_introspection_v1_PluginsRequest, empty_containerd_services_introspection_v1_PluginsRequest);
+const codec_containerd_services_introspection_v1_PluginsResponse = new MessageCodec("containerd.services.introspection.v1.PluginsResponse", write_containerd_services_introspection_v1_PluginsResponse, read_containerd_services_introspection_v1_PluginsResponse, empty_containerd_services_introspection_v1_PluginsResponse);
+const codec_containerd_services_introspection_v1_ServerResponse = new MessageCodec("containerd.services.introspection.v1.ServerResponse", write_containerd_services_introspection_v1_ServerResponse, read_containerd_services_introspection_v1_ServerResponse, empty_containerd_services_introspection_v1_ServerResponse);
+const codec_containerd_services_leases_v1_AddResourceRequest = new MessageCodec("containerd.services.leases.v1.AddResourceRequest", write_containerd_services_leases_v1_AddResourceRequest, read_containerd_services_leases_v1_AddResourceRequest, empty_containerd_services_leases_v1_AddResourceRequest);
+const codec_containerd_services_leases_v1_CreateRequest = new MessageCodec("containerd.services.leases.v1.CreateRequest", write_containerd_services_leases_v1_CreateRequest, read_containerd_services_leases_v1_CreateRequest, empty_containerd_services_leases_v1_CreateRequest);
+const codec_containerd_services_leases_v1_CreateResponse = new MessageCodec("containerd.services.leases.v1.CreateResponse", write_containerd_services_leases_v1_CreateResponse, read_containerd_services_leases_v1_CreateResponse, empty_containerd_services_leases_v1_CreateResponse);
+const codec_containerd_services_leases_v1_DeleteRequest = new MessageCodec("containerd.services.leases.v1.DeleteRequest", write_containerd_services_leases_v1_DeleteRequest, read_containerd_services_leases_v1_DeleteRequest, empty_containerd_services_leases_v1_DeleteRequest);
+const codec_containerd_services_leases_v1_DeleteResourceRequest = new MessageCodec("containerd.services.leases.v1.DeleteResourceRequest", write_containerd_services_leases_v1_DeleteResourceRequest, read_containerd_services_leases_v1_DeleteResourceRequest, empty_containerd_services_leases_v1_DeleteResourceRequest);
+const codec_containerd_services_leases_v1_Lease = new MessageCodec("containerd.services.leases.v1.Lease", write_containerd_services_leases_v1_Lease, read_containerd_services_leases_v1_Lease, empty_containerd_services_leases_v1_Lease);
+const codec_containerd_services_leases_v1_ListRequest = new MessageCodec("containerd.services.leases.v1.ListRequest", write_containerd_services_leases_v1_ListRequest, read_containerd_services_leases_v1_ListRequest, empty_containerd_services_leases_v1_ListRequest);
+const codec_containerd_services_leases_v1_ListResourcesRequest = new MessageCodec("containerd.services.leases.v1.ListResourcesRequest", write_containerd_services_leases_v1_ListResourcesRequest, read_containerd_services_leases_v1_ListResourcesRequest, empty_containerd_services_leases_v1_ListResourcesRequest);
+const codec_containerd_services_leases_v1_ListResourcesResponse = new MessageCodec("containerd.services.leases.v1.ListResourcesResponse", write_containerd_services_leases_v1_ListResourcesResponse, read_containerd_services_leases_v1_ListResourcesResponse, empty_containerd_services_leases_v1_ListResourcesResponse);
+const codec_containerd_services_leases_v1_ListResponse = new MessageCodec("containerd.services.leases.v1.ListResponse", write_containerd_services_leases_v1_ListResponse, read_containerd_services_leases_v1_ListResponse, empty_containerd_services_leases_v1_ListResponse);
+const codec_containerd_services_leases_v1_Resource = new MessageCodec("containerd.services.leases.v1.Resource", write_containerd_services_leases_v1_Resource, read_containerd_services_leases_v1_Resource, empty_containerd_services_leases_v1_Resource);
+const codec_containerd_services_namespaces_v1_CreateNamespaceRequest = new MessageCodec("containerd.services.namespaces.v1.CreateNamespaceRequest", write_containerd_services_namespaces_v1_CreateNamespaceRequest, read_containerd_services_namespaces_v1_CreateNamespaceRequest, empty_containerd_services_namespaces_v1_CreateNamespaceRequest);
+const codec_containerd_services_namespaces_v1_CreateNamespaceResponse = new MessageCodec("containerd.services.namespaces.v1.CreateNamespaceResponse", write_containerd_services_namespaces_v1_CreateNamespaceResponse, read_containerd_services_namespaces_v1_CreateNamespaceResponse, empty_containerd_services_namespaces_v1_CreateNamespaceResponse);
+const codec_containerd_services_namespaces_v1_DeleteNamespaceRequest = new MessageCodec("containerd.services.namespaces.v1.DeleteNamespaceRequest", write_containerd_services_namespaces_v1_DeleteNamespaceRequest, read_containerd_services_namespaces_v1_DeleteNamespaceRequest, empty_containerd_services_namespaces_v1_DeleteNamespaceRequest);
+const codec_containerd_services_namespaces_v1_GetNamespaceRequest = new MessageCodec("containerd.services.namespaces.v1.GetNamespaceRequest", write_containerd_services_namespaces_v1_GetNamespaceRequest, read_containerd_services_namespaces_v1_GetNamespaceRequest, empty_containerd_services_namespaces_v1_GetNamespaceRequest);
+const codec_containerd_services_namespaces_v1_GetNamespaceResponse = new MessageCodec("containerd.services.namespaces.v1.GetNamespaceResponse", write_containerd_services_namespaces_v1_GetNamespaceResponse, read_containerd_services_namespaces_v1_GetNamespaceResponse, empty_containerd_services_namespaces_v1_GetNamespaceResponse);
+const codec_containerd_services_namespaces_v1_ListNamespacesRequest = new MessageCodec("containerd.services.namespaces.v1.ListNamespacesRequest", write_containerd_services_namespaces_v1_ListNamespacesRequest, read_containerd_services_namespaces_v1_ListNamespacesRequest, empty_containerd_services_namespaces_v1_ListNamespacesRequest);
+const codec_containerd_services_namespaces_v1_ListNamespacesResponse = new MessageCodec("containerd.services.namespaces.v1.ListNamespacesResponse", write_containerd_services_namespaces_v1_ListNamespacesResponse, read_containerd_services_namespaces_v1_ListNamespacesResponse, empty_containerd_services_namespaces_v1_ListNamespacesResponse);
+const codec_containerd_services_namespaces_v1_Namespace = new MessageCodec("containerd.services.namespaces.v1.Namespace", write_containerd_services_namespaces_v1_Namespace, read_containerd_services_namespaces_v1_Namespace, empty_containerd_services_namespaces_v1_Namespace);
+const codec_containerd_services_namespaces_v1_UpdateNamespaceRequest = new MessageCodec("containerd.services.namespaces.v1.UpdateNamespaceRequest", write_containerd_services_namespaces_v1_UpdateNamespaceRequest, read_containerd_services_namespaces_v1_UpdateNamespaceRequest, empty_containerd_services_namespaces_v1_UpdateNamespaceRequest);
+const codec_containerd_services_namespaces_v1_UpdateNamespaceResponse = new MessageCodec("containerd.services.namespaces.v1.UpdateNamespaceResponse", write_containerd_services_namespaces_v1_UpdateNamespaceResponse, read_containerd_services_namespaces_v1_UpdateNamespaceResponse, empty_containerd_services_namespaces_v1_UpdateNamespaceResponse);
+const codec_containerd_services_sandbox_v1_ControllerCreateRequest = new MessageCodec("containerd.services.sandbox.v1.ControllerCreateRequest", write_containerd_services_sandbox_v1_ControllerCreateRequest, read_containerd_services_sandbox_v1_ControllerCreateRequest, empty_containerd_services_sandbox_v1_ControllerCreateRequest);
+const codec_containerd_services_sandbox_v1_ControllerCreateResponse = new MessageCodec("containerd.services.sandbox.v1.ControllerCreateResponse", write_containerd_services_sandbox_v1_ControllerCreateResponse, read_containerd_services_sandbox_v1_ControllerCreateResponse, empty_containerd_services_sandbox_v1_ControllerCreateResponse);
+const codec_containerd_services_sandbox_v1_ControllerMetricsRequest = new MessageCodec("containerd.services.sandbox.v1.ControllerMetricsRequest", write_containerd_services_sandbox_v1_ControllerMetricsRequest, read_containerd_services_sandbox_v1_ControllerMetricsRequest, empty_containerd_services_sandbox_v1_ControllerMetricsRequest);
+const codec_containerd_services_sandbox_v1_ControllerMetricsResponse = new MessageCodec("containerd.services.sandbox.v1.ControllerMetricsResponse", write_containerd_services_sandbox_v1_ControllerMetricsResponse, read_containerd_services_sandbox_v1_ControllerMetricsResponse, empty_containerd_services_sandbox_v1_ControllerMetricsResponse);
+const codec_containerd_services_sandbox_v1_ControllerPlatformRequest = new MessageCodec("containerd.services.sandbox.v1.ControllerPlatformRequest", write_containerd_services_sandbox_v1_ControllerPlatformRequest, read_containerd_services_sandbox_v1_ControllerPlatformRequest, empty_containerd_services_sandbox_v1_ControllerPlatformRequest);
+const codec_containerd_services_sandbox_v1_ControllerPlatformResponse = new MessageCodec("containerd.services.sandbox.v1.ControllerPlatformResponse", write_containerd_services_sandbox_v1_ControllerPlatformResponse, read_containerd_services_sandbox_v1_ControllerPlatformResponse, empty_containerd_services_sandbox_v1_ControllerPlatformResponse);
+const codec_containerd_services_sandbox_v1_ControllerShutdownRequest = new MessageCodec("containerd.services.sandbox.v1.ControllerShutdownRequest", write_containerd_services_sandbox_v1_ControllerShutdownRequest, read_containerd_services_sandbox_v1_ControllerShutdownRequest, empty_containerd_services_sandbox_v1_ControllerShutdownRequest);
+const codec_containerd_services_sandbox_v1_ControllerShutdownResponse = new MessageCodec("containerd.services.sandbox.v1.ControllerShutdownResponse", write_containerd_services_sandbox_v1_ControllerShutdownResponse, read_containerd_services_sandbox_v1_ControllerShutdownResponse, empty_containerd_services_sandbox_v1_ControllerShutdownResponse);
+const codec_containerd_services_sandbox_v1_ControllerStartRequest = new MessageCodec("containerd.services.sandbox.v1.ControllerStartRequest", write_containerd_services_sandbox_v1_ControllerStartRequest, read_containerd_services_sandbox_v1_ControllerStartRequest, empty_containerd_services_sandbox_v1_ControllerStartRequest);
+const codec_containerd_services_sandbox_v1_ControllerStartResponse = new MessageCodec("containerd.services.sandbox.v1.ControllerStartResponse", write_containerd_services_sandbox_v1_ControllerStartResponse, read_containerd_services_sandbox_v1_ControllerStartResponse, empty_containerd_services_sandbox_v1_ControllerStartResponse);
+const codec_containerd_services_sandbox_v1_ControllerStatusRequest = new MessageCodec("containerd.services.sandbox.v1.ControllerStatusRequest", write_containerd_services_sandbox_v1_ControllerStatusRequest, read_containerd_services_sandbox_v1_ControllerStatusRequest, empty_containerd_services_sandbox_v1_ControllerStatusRequest);
+const codec_containerd_services_sandbox_v1_ControllerStatusResponse = new MessageCodec("containerd.services.sandbox.v1.ControllerStatusResponse", write_containerd_services_sandbox_v1_ControllerStatusResponse, read_containerd_services_sandbox_v1_ControllerStatusResponse, empty_containerd_services_sandbox_v1_ControllerStatusResponse);
+const codec_containerd_services_sandbox_v1_ControllerStopRequest = new MessageCodec("containerd.services.sandbox.v1.ControllerStopRequest", write_containerd_services_sandbox_v1_ControllerStopRequest, read_containerd_services_sandbox_v1_ControllerStopRequest, empty_containerd_services_sandbox_v1_ControllerStopRequest);
+const codec_containerd_services_sandbox_v1_ControllerStopResponse = new MessageCodec("containerd.services.sandbox.v1.ControllerStopResponse", write_containerd_services_sandbox_v1_ControllerStopResponse, read_containerd_services_sandbox_v1_ControllerStopResponse, empty_containerd_services_sandbox_v1_ControllerStopResponse);
+const codec_containerd_services_sandbox_v1_ControllerUpdateRequest = new MessageCodec("containerd.services.sandbox.v1.ControllerUpdateRequest", write_containerd_services_sandbox_v1_ControllerUpdateRequest, read_containerd_services_sandbox_v1_ControllerUpdateRequest, empty_containerd_services_sandbox_v1_ControllerUpdateRequest);
+const codec_containerd_services_sandbox_v1_ControllerUpdateResponse = new MessageCodec("containerd.services.sandbox.v1.ControllerUpdateResponse", write_containerd_services_sandbox_v1_ControllerUpdateResponse, read_containerd_services_sandbox_v1_ControllerUpdateResponse, empty_containerd_services_sandbox_v1_ControllerUpdateResponse);
+const codec_containerd_services_sandbox_v1_ControllerWaitRequest = new MessageCodec("containerd.services.sandbox.v1.ControllerWaitRequest", write_containerd_services_sandbox_v1_ControllerWaitRequest, read_containerd_services_sandbox_v1_ControllerWaitRequest, empty_containerd_services_sandbox_v1_ControllerWaitRequest);
+const codec_containerd_services_sandbox_v1_ControllerWaitResponse = new MessageCodec("containerd.services.sandbox.v1.ControllerWaitResponse", write_containerd_services_sandbox_v1_ControllerWaitResponse, read_containerd_services_sandbox_v1_ControllerWaitResponse, empty_containerd_services_sandbox_v1_ControllerWaitResponse);
+const codec_containerd_services_sandbox_v1_StoreCreateRequest = new MessageCodec("containerd.services.sandbox.v1.StoreCreateRequest", write_containerd_services_sandbox_v1_StoreCreateRequest, read_containerd_services_sandbox_v1_StoreCreateRequest, empty_containerd_services_sandbox_v1_StoreCreateRequest);
+const codec_containerd_services_sandbox_v1_StoreCreateResponse = new MessageCodec("containerd.services.sandbox.v1.StoreCreateResponse", write_containerd_services_sandbox_v1_StoreCreateResponse, read_containerd_services_sandbox_v1_StoreCreateResponse, empty_containerd_services_sandbox_v1_StoreCreateResponse);
+const codec_containerd_services_sandbox_v1_StoreDeleteRequest = new MessageCodec("containerd.services.sandbox.v1.StoreDeleteRequest", write_containerd_services_sandbox_v1_StoreDeleteRequest, read_containerd_services_sandbox_v1_StoreDeleteRequest, empty_containerd_services_sandbox_v1_StoreDeleteRequest);
+const codec_containerd_services_sandbox_v1_StoreDeleteResponse = new MessageCodec("containerd.services.sandbox.v1.StoreDeleteResponse", write_containerd_services_sandbox_v1_StoreDeleteResponse, read_containerd_services_sandbox_v1_StoreDeleteResponse, empty_containerd_services_sandbox_v1_StoreDeleteResponse);
+const codec_containerd_services_sandbox_v1_StoreGetRequest = new MessageCodec("containerd.services.sandbox.v1.StoreGetRequest", write_containerd_services_sandbox_v1_StoreGetRequest, read_containerd_services_sandbox_v1_StoreGetRequest, empty_containerd_services_sandbox_v1_StoreGetRequest);
+const codec_containerd_services_sandbox_v1_StoreGetResponse = new MessageCodec("containerd.services.sandbox.v1.StoreGetResponse", write_containerd_services_sandbox_v1_StoreGetResponse, read_containerd_services_sandbox_v1_StoreGetResponse, empty_containerd_services_sandbox_v1_StoreGetResponse);
+const codec_containerd_services_sandbox_v1_StoreListRequest = new MessageCodec("containerd.services.sandbox.v1.StoreListRequest", write_containerd_services_sandbox_v1_StoreListRequest, read_containerd_services_sandbox_v1_StoreListRequest, empty_containerd_services_sandbox_v1_StoreListRequest);
+const codec_containerd_services_sandbox_v1_StoreListResponse = new MessageCodec("containerd.services.sandbox.v1.StoreListResponse", write_containerd_services_sandbox_v1_StoreListResponse, read_containerd_services_sandbox_v1_StoreListResponse, empty_containerd_services_sandbox_v1_StoreListResponse);
+const codec_containerd_services_sandbox_v1_StoreUpdateRequest = new MessageCodec("containerd.services.sandbox.v1.StoreUpdateRequest", write_containerd_services_sandbox_v1_StoreUpdateRequest, read_containerd_services_sandbox_v1_StoreUpdateRequest, empty_containerd_services_sandbox_v1_StoreUpdateRequest);
+const codec_containerd_services_sandbox_v1_StoreUpdateResponse = new MessageCodec("containerd.services.sandbox.v1.StoreUpdateResponse", write_containerd_services_sandbox_v1_StoreUpdateResponse, read_containerd_services_sandbox_v1_StoreUpdateResponse, empty_containerd_services_sandbox_v1_StoreUpdateResponse);
+const codec_containerd_services_snapshots_v1_CleanupRequest = new MessageCodec("containerd.services.snapshots.v1.CleanupRequest", write_containerd_services_snapshots_v1_CleanupRequest, read_containerd_services_snapshots_v1_CleanupRequest, empty_containerd_services_snapshots_v1_CleanupRequest);
+const codec_containerd_services_snapshots_v1_CommitSnapshotRequest = new MessageCodec("containerd.services.snapshots.v1.CommitSnapshotRequest", write_containerd_services_snapshots_v1_CommitSnapshotRequest, read_containerd_services_snapshots_v1_CommitSnapshotRequest, empty_containerd_services_snapshots_v1_CommitSnapshotRequest);
+const codec_containerd_services_snapshots_v1_Info = new MessageCodec("containerd.services.snapshots.v1.Info", write_containerd_services_snapshots_v1_Info, read_containerd_services_snapshots_v1_Info, empty_containerd_services_snapshots_v1_Info);
+const codec_containerd_services_snapshots_v1_ListSnapshotsRequest = new MessageCodec("containerd.services.snapshots.v1.ListSnapshotsRequest", write_containerd_services_snapshots_v1_ListSnapshotsRequest, read_containerd_services_snapshots_v1_ListSnapshotsRequest, empty_containerd_services_snapshots_v1_ListSnapshotsRequest);
+const codec_containerd_services_snapshots_v1_ListSnapshotsResponse = new MessageCodec("containerd.services.snapshots.v1.ListSnapshotsResponse", write_containerd_services_snapshots_v1_ListSnapshotsResponse, read_containerd_services_snapshots_v1_ListSnapshotsResponse, empty_containerd_services_snapshots_v1_ListSnapshotsResponse);
+const codec_containerd_services_snapshots_v1_MountsRequest = new MessageCodec("containerd.services.snapshots.v1.MountsRequest", write_containerd_services_snapshots_v1_MountsRequest, read_containerd_services_snapshots_v1_MountsRequest, empty_containerd_services_snapshots_v1_MountsRequest);
+const codec_containerd_services_snapshots_v1_MountsResponse = new MessageCodec("containerd.services.snapshots.v1.MountsResponse", write_containerd_services_snapshots_v1_MountsResponse, read_containerd_services_snapshots_v1_MountsResponse, empty_containerd_services_snapshots_v1_MountsResponse);
+const codec_containerd_services_snapshots_v1_PrepareSnapshotRequest = new MessageCodec("containerd.services.snapshots.v1.PrepareSnapshotRequest", write_containerd_services_snapshots_v1_PrepareSnapshotRequest, read_containerd_services_snapshots_v1_PrepareSnapshotRequest, empty_containerd_services_snapshots_v1_PrepareSnapshotRequest);
+const codec_containerd_services_snapshots_v1_PrepareSnapshotResponse = new MessageCodec("containerd.services.snapshots.v1.PrepareSnapshotResponse", write_containerd_services_snapshots_v1_PrepareSnapshotResponse, read_containerd_services_snapshots_v1_PrepareSnapshotResponse, empty_containerd_services_snapshots_v1_PrepareSnapshotResponse);
+const codec_containerd_services_snapshots_v1_RemoveSnapshotRequest = new MessageCodec("containerd.services.snapshots.v1.RemoveSnapshotRequest", write_containerd_services_snapshots_v1_RemoveSnapshotRequest, read_containerd_services_snapshots_v1_RemoveSnapshotRequest, empty_containerd_services_snapshots_v1_RemoveSnapshotRequest);
+const codec_containerd_services_snapshots_v1_StatSnapshotRequest = new MessageCodec("containerd.services.snapshots.v1.StatSnapshotRequest", write_containerd_services_snapshots_v1_StatSnapshotRequest, read_containerd_services_snapshots_v1_StatSnapshotRequest, empty_containerd_services_snapshots_v1_StatSnapshotRequest);
+const codec_containerd_services_snapshots_v1_StatSnapshotResponse = new MessageCodec("containerd.services.snapshots.v1.StatSnapshotResponse", write_containerd_services_snapshots_v1_StatSnapshotResponse, read_containerd_services_snapshots_v1_StatSnapshotResponse, empty_containerd_services_snapshots_v1_StatSnapshotResponse);
+const codec_containerd_services_snapshots_v1_UpdateSnapshotRequest = new MessageCodec("containerd.services.snapshots.v1.UpdateSnapshotRequest", write_containerd_services_snapshots_v1_UpdateSnapshotRequest, read_containerd_services_snapshots_v1_UpdateSnapshotRequest, empty_containerd_services_snapshots_v1_UpdateSnapshotRequest);
+const codec_containerd_services_snapshots_v1_UpdateSnapshotResponse = new MessageCodec("containerd.services.snapshots.v1.UpdateSnapshotResponse", write_containerd_services_snapshots_v1_UpdateSnapshotResponse, read_containerd_services_snapshots_v1_UpdateSnapshotResponse, empty_containerd_services_snapshots_v1_UpdateSnapshotResponse);
+const codec_containerd_services_snapshots_v1_UsageRequest = new MessageCodec("containerd.services.snapshots.v1.UsageRequest", write_containerd_services_snapshots_v1_UsageRequest, read_containerd_services_snapshots_v1_UsageRequest, empty_containerd_services_snapshots_v1_UsageRequest);
+const codec_containerd_services_snapshots_v1_UsageResponse = new MessageCodec("containerd.services.snapshots.v1.UsageResponse", write_containerd_services_snapshots_v1_UsageResponse, read_containerd_services_snapshots_v1_UsageResponse, empty_containerd_services_snapshots_v1_UsageResponse);
+const codec_containerd_services_snapshots_v1_ViewSnapshotRequest = new MessageCodec("containerd.services.snapshots.v1.ViewSnapshotRequest", write_containerd_services_snapshots_v1_ViewSnapshotRequest, read_containerd_services_snapshots_v1_ViewSnapshotRequest, empty_containerd_services_snapshots_v1_ViewSnapshotRequest);
+const codec_containerd_services_snapshots_v1_ViewSnapshotResponse = new MessageCodec("containerd.services.snapshots.v1.ViewSnapshotResponse", write_containerd_services_snapshots_v1_ViewSnapshotResponse, read_containerd_services_snapshots_v1_ViewSnapshotResponse, empty_containerd_services_snapshots_v1_ViewSnapshotResponse);
 const codec_containerd_services_streaming_v1_StreamInit = new MessageCodec("containerd.services.streaming.v1.StreamInit", write_containerd_services_streaming_v1_StreamInit, read_containerd_services_streaming_v1_StreamInit, empty_containerd_services_streaming_v1_StreamInit);
+const codec_containerd_services_tasks_v1_CheckpointTaskRequest = new MessageCodec("containerd.services.tasks.v1.CheckpointTaskRequest", write_containerd_services_tasks_v1_CheckpointTaskRequest, read_containerd_services_tasks_v1_CheckpointTaskRequest, empty_containerd_services_tasks_v1_CheckpointTaskRequest);
+const codec_containerd_services_tasks_v1_CheckpointTaskResponse = new MessageCodec("containerd.services.tasks.v1.CheckpointTaskResponse", write_containerd_services_tasks_v1_CheckpointTaskResponse, read_containerd_services_tasks_v1_CheckpointTaskResponse, empty_containerd_services_tasks_v1_CheckpointTaskResponse);
+const codec_containerd_services_tasks_v1_CloseIORequest = new MessageCodec("containerd.services.tasks.v1.CloseIORequest", write_containerd_services_tasks_v1_CloseIORequest, read_containerd_services_tasks_v1_CloseIORequest, empty_containerd_services_tasks_v1_CloseIORequest);
+const codec_containerd_services_tasks_v1_CreateTaskRequest = new MessageCodec("containerd.services.tasks.v1.CreateTaskRequest", write_containerd_services_tasks_v1_CreateTaskRequest, read_containerd_services_tasks_v1_CreateTaskRequest, empty_containerd_services_tasks_v1_CreateTaskRequest);
+const codec_containerd_services_tasks_v1_CreateTaskResponse = new MessageCodec("containerd.services.tasks.v1.CreateTaskResponse", write_containerd_services_tasks_v1_CreateTaskResponse, read_containerd_services_tasks_v1_CreateTaskResponse, empty_containerd_services_tasks_v1_CreateTaskResponse);
+const codec_containerd_services_tasks_v1_DeleteProcessRequest = new MessageCodec("containerd.services.tasks.v1.DeleteProcessRequest", write_containerd_services_tasks_v1_DeleteProcessRequest, read_containerd_services_tasks_v1_DeleteProcessRequest, empty_containerd_services_tasks_v1_DeleteProcessRequest);
+const codec_containerd_services_tasks_v1_DeleteResponse = new MessageCodec("containerd.services.tasks.v1.DeleteResponse", write_containerd_services_tasks_v1_DeleteResponse, read_containerd_services_tasks_v1_DeleteResponse, empty_containerd_services_tasks_v1_DeleteResponse);
+const codec_containerd_services_tasks_v1_DeleteTaskRequest = new MessageCodec("containerd.services.tasks.v1.DeleteTaskRequest", write_containerd_services_tasks_v1_DeleteTaskRequest, read_containerd_services_tasks_v1_DeleteTaskRequest, empty_containerd_services_tasks_v1_DeleteTaskRequest);
+const codec_containerd_services_tasks_v1_ExecProcessRequest = new MessageCodec("containerd.services.tasks.v1.ExecProcessRequest", write_containerd_services_tasks_v1_ExecProcessRequest, read_containerd_services_tasks_v1_ExecProcessRequest, empty_containerd_services_tasks_v1_ExecProcessRequest);
+const codec_containerd_services_tasks_v1_GetRequest = new MessageCodec("containerd.services.tasks.v1.GetRequest", write_containerd_services_tasks_v1_GetRequest, read_containerd_services_tasks_v1_GetRequest, empty_containerd_services_tasks_v1_GetRequest);
+const codec_containerd_services_tasks_v1_GetResponse = new MessageCodec("containerd.services.tasks.v1.GetResponse", write_containerd_services_tasks_v1_GetResponse, read_containerd_services_tasks_v1_GetResponse, empty_containerd_services_tasks_v1_GetResponse);
+const codec_containerd_services_tasks_v1_KillRequest = new MessageCodec("containerd.services.tasks.v1.KillRequest", write_containerd_services_tasks_v1_KillRequest, read_containerd_services_tasks_v1_KillRequest, empty_containerd_services_tasks_v1_KillRequest);
+const codec_containerd_services_tasks_v1_ListPidsRequest = new MessageCodec("containerd.services.tasks.v1.ListPidsRequest", write_containerd_services_tasks_v1_ListPidsRequest, read_containerd_services_tasks_v1_ListPidsRequest, empty_containerd_services_tasks_v1_ListPidsRequest);
+const codec_containerd_services_tasks_v1_ListPidsResponse = new MessageCodec("containerd.services.tasks.v1.ListPidsResponse", write_containerd_services_tasks_v1_ListPidsResponse, read_containerd_services_tasks_v1_ListPidsResponse, empty_containerd_services_tasks_v1_ListPidsResponse);
+const codec_containerd_services_tasks_v1_ListTasksRequest = new MessageCodec("containerd.services.tasks.v1.ListTasksRequest", write_containerd_services_tasks_v1_ListTasksRequest, read_containerd_services_tasks_v1_ListTasksRequest, empty_containerd_services_tasks_v1_ListTasksRequest);
+const codec_containerd_services_tasks_v1_ListTasksResponse = new MessageCodec("containerd.services.tasks.v1.ListTasksResponse", write_containerd_services_tasks_v1_ListTasksResponse, read_containerd_services_tasks_v1_ListTasksResponse, empty_containerd_services_tasks_v1_ListTasksResponse);
+const codec_containerd_services_tasks_v1_MetricsRequest = new MessageCodec("containerd.services.tasks.v1.MetricsRequest", write_containerd_services_tasks_v1_MetricsRequest, read_containerd_services_tasks_v1_MetricsRequest, empty_containerd_services_tasks_v1_MetricsRequest);
+const codec_containerd_services_tasks_v1_MetricsResponse = new MessageCodec("containerd.services.tasks.v1.MetricsResponse", write_containerd_services_tasks_v1_MetricsResponse, read_containerd_services_tasks_v1_MetricsResponse, empty_containerd_services_tasks_v1_MetricsResponse);
+const codec_containerd_services_tasks_v1_PauseTaskRequest = new MessageCodec("containerd.services.tasks.v1.PauseTaskRequest", write_containerd_services_tasks_v1_PauseTaskRequest, read_containerd_services_tasks_v1_PauseTaskRequest, empty_containerd_services_tasks_v1_PauseTaskRequest);
+const codec_containerd_services_tasks_v1_ResizePtyRequest = new MessageCodec("containerd.services.tasks.v1.ResizePtyRequest", write_containerd_services_tasks_v1_ResizePtyRequest, read_containerd_services_tasks_v1_ResizePtyRequest, empty_containerd_services_tasks_v1_ResizePtyRequest);
+const codec_containerd_services_tasks_v1_ResumeTaskRequest = new MessageCodec("containerd.services.tasks.v1.ResumeTaskRequest", write_containerd_services_tasks_v1_ResumeTaskRequest, read_containerd_services_tasks_v1_ResumeTaskRequest, empty_containerd_services_tasks_v1_ResumeTaskRequest);
+const codec_containerd_services_tasks_v1_StartRequest = new MessageCodec("containerd.services.tasks.v1.StartRequest", write_containerd_services_tasks_v1_StartRequest, read_containerd_services_tasks_v1_StartRequest, empty_containerd_services_tasks_v1_StartRequest);
+const codec_containerd_services_tasks_v1_StartResponse = new MessageCodec("containerd.services.tasks.v1.StartResponse", write_containerd_services_tasks_v1_StartResponse, read_containerd_services_tasks_v1_StartResponse, empty_containerd_services_tasks_v1_StartResponse);
+const codec_containerd_services_tasks_v1_UpdateTaskRequest = new MessageCodec("containerd.services.tasks.v1.UpdateTaskRequest", write_containerd_services_tasks_v1_UpdateTaskRequest, read_containerd_services_tasks_v1_UpdateTaskRequest, empty_containerd_services_tasks_v1_UpdateTaskRequest);
+const codec_containerd_services_tasks_v1_WaitRequest = new MessageCodec("containerd.services.tasks.v1.WaitRequest", write_containerd_services_tasks_v1_WaitRequest, read_containerd_services_tasks_v1_WaitRequest, empty_containerd_services_tasks_v1_WaitRequest);
+const codec_containerd_services_tasks_v1_WaitResponse = new MessageCodec("containerd.services.tasks.v1.WaitResponse", write_containerd_services_tasks_v1_WaitResponse, read_containerd_services_tasks_v1_WaitResponse, empty_containerd_services_tasks_v1_WaitResponse);
+const codec_containerd_services_transfer_v1_TransferOptions = new MessageCodec("containerd.services.transfer.v1.TransferOptions", write_containerd_services_transfer_v1_TransferOptions, read_containerd_services_transfer_v1_TransferOptions, empty_containerd_services_transfer_v1_TransferOptions);
+const codec_containerd_services_transfer_v1_TransferRequest = new MessageCodec("containerd.services.transfer.v1.TransferRequest", write_containerd_services_transfer_v1_TransferRequest, read_containerd_services_transfer_v1_TransferRequest, empty_containerd_services_transfer_v1_TransferRequest);
+const codec_containerd_services_version_v1_VersionResponse = new MessageCodec("containerd.services.version.v1.VersionResponse", write_containerd_services_version_v1_VersionResponse, read_containerd_services_version_v1_VersionResponse, empty_containerd_services_version_v1_VersionResponse);
 const codec_containerd_task_v2_CheckpointTaskRequest = new MessageCodec("containerd.task.v2.CheckpointTaskRequest", write_containerd_task_v2_CheckpointTaskRequest, read_containerd_task_v2_CheckpointTaskRequest, empty_containerd_task_v2_CheckpointTaskRequest);
 const codec_containerd_task_v2_CloseIORequest = new MessageCodec("containerd.task.v2.CloseIORequest", write_containerd_task_v2_CloseIORequest, read_containerd_task_v2_CloseIORequest, empty_containerd_task_v2_CloseIORequest);
 const codec_containerd_task_v2_ConnectRequest = new MessageCodec("containerd.task.v2.ConnectRequest", write_containerd_task_v2_ConnectRequest, read_containerd_task_v2_ConnectRequest, empty_containerd_task_v2_ConnectRequest);
@@ -2288,19 +5724,37 @@ const codec_containerd_task_v2_StatsResponse = new MessageCodec("containerd.task
 const codec_containerd_task_v2_UpdateTaskRequest = new MessageCodec("containerd.task.v2.UpdateTaskRequest", write_containerd_task_v2_UpdateTaskRequest, read_containerd_task_v2_UpdateTaskRequest, empty_containerd_task_v2_UpdateTaskRequest);
 const codec_containerd_task_v2_WaitRequest = new MessageCodec("containerd.task.v2.WaitRequest", write_containerd_task_v2_WaitRequest, read_containerd_task_v2_WaitRequest, empty_containerd_task_v2_WaitRequest);
 const codec_containerd_task_v2_WaitResponse = new MessageCodec("containerd.task.v2.WaitResponse", write_containerd_task_v2_WaitResponse, read_containerd_task_v2_WaitResponse, empty_containerd_task_v2_WaitResponse);
+const codec_containerd_types_Descriptor = new MessageCodec("containerd.types.Descriptor", write_containerd_types_Descriptor, read_containerd_types_Descriptor, empty_containerd_types_Descriptor);
 const codec_containerd_types_Envelope = new MessageCodec("containerd.types.Envelope", write_containerd_types_Envelope, read_containerd_types_Envelope, empty_containerd_types_Envelope);
 const codec_containerd_types_Metric = new MessageCodec("containerd.types.Metric", write_containerd_types_Metric, read_containerd_types_Metric, empty_containerd_types_Metric);
 const codec_containerd_types_Mount = new MessageCodec("containerd.types.Mount", write_containerd_types_Mount, read_containerd_types_Mount, empty_containerd_types_Mount);
 const codec_containerd_types_Platform = new MessageCodec("containerd.types.Platform", write_containerd_types_Platform, read_containerd_types_Platform, empty_containerd_types_Platform);
 const codec_containerd_types_RuntimeInfo = new MessageCodec("containerd.types.RuntimeInfo", write_containerd_types_RuntimeInfo, read_containerd_types_RuntimeInfo, empty_containerd_types_RuntimeInfo);
+const codec_containerd_types_RuntimeRequest = new MessageCodec("containerd.types.RuntimeRequest", write_containerd_types_RuntimeRequest, read_containerd_types_RuntimeRequest, empty_containerd_types_RuntimeRequest);
 const codec_containerd_types_RuntimeVersion = new MessageCodec("containerd.types.RuntimeVersion", write_containerd_types_RuntimeVersion, read_containerd_types_RuntimeVersion, empty_containerd_types_RuntimeVersion);
+const codec_containerd_types_Sandbox = new MessageCodec("containerd.types.Sandbox", write_containerd_types_Sandbox, read_containerd_types_Sandbox, empty_containerd_types_Sandbox);
+const codec_containerd_types_SandboxRuntime = new MessageCodec("containerd.types.SandboxRuntime", write_containerd_types_SandboxRuntime, read_containerd_types_SandboxRuntime, empty_containerd_types_SandboxRuntime);
+const codec_containerd_types_transfer_AuthRequest = new MessageCodec("containerd.types.transfer.AuthRequest", write_containerd_types_transfer_AuthRequest, read_containerd_types_transfer_AuthRequest, empty_containerd_types_transfer_AuthRequest);
+const codec_containerd_types_transfer_AuthResponse = new MessageCodec("containerd.types.transfer.AuthResponse", write_containerd_types_transfer_AuthResponse, read_containerd_types_transfer_AuthResponse, empty_containerd_types_transfer_AuthResponse);
 const codec_containerd_types_transfer_Data = new MessageCodec("containerd.types.transfer.Data", write_containerd_types_transfer_Data, read_containerd_types_transfer_Data, empty_containerd_types_transfer_Data);
+const codec_containerd_types_transfer_ImageExportStream = new MessageCodec("containerd.types.transfer.ImageExportStream", write_containerd_types_transfer_ImageExportStream, read_containerd_types_transfer_ImageExportStream, empty_containerd_types_transfer_ImageExportStream);
+const codec_containerd_types_transfer_ImageImportStream = new MessageCodec("containerd.types.transfer.ImageImportStream", write_containerd_types_transfer_ImageImportStream, read_containerd_types_transfer_ImageImportStream, empty_containerd_types_transfer_ImageImportStream);
+const codec_containerd_types_transfer_ImageReference = new MessageCodec("containerd.types.transfer.ImageReference", write_containerd_types_transfer_ImageReference, read_containerd_types_transfer_ImageReference, empty_containerd_types_transfer_ImageReference);
+const codec_containerd_types_transfer_ImageStore = new MessageCodec("containerd.types.transfer.ImageStore", write_containerd_types_transfer_ImageStore, read_containerd_types_transfer_ImageStore, empty_containerd_types_transfer_ImageStore);
+const codec_containerd_types_transfer_OCIRegistry = new MessageCodec("containerd.types.transfer.OCIRegistry", write_containerd_types_transfer_OCIRegistry, read_containerd_types_transfer_OCIRegistry, empty_containerd_types_transfer_OCIRegistry);
+const codec_containerd_types_transfer_Progress = new MessageCodec("containerd.types.transfer.Progress", write_containerd_types_transfer_Progress, read_containerd_types_transfer_Progress, empty_containerd_types_transfer_Progress);
+const codec_containerd_types_transfer_RegistryResolver = new MessageCodec("containerd.types.transfer.RegistryResolver", write_containerd_types_transfer_RegistryResolver, read_containerd_types_transfer_RegistryResolver, empty_containerd_types_transfer_RegistryResolver);
+const codec_containerd_types_transfer_UnpackConfiguration = new MessageCodec("containerd.types.transfer.UnpackConfiguration", write_containerd_types_transfer_UnpackConfiguration, read_containerd_types_transfer_UnpackConfiguration, empty_containerd_types_transfer_UnpackConfiguration);
 const codec_containerd_types_transfer_WindowUpdate = new MessageCodec("containerd.types.transfer.WindowUpdate", write_containerd_types_transfer_WindowUpdate, read_containerd_types_transfer_WindowUpdate, empty_containerd_types_transfer_WindowUpdate);
+const codec_containerd_v1_types_Process = new MessageCodec("containerd.v1.types.Process", write_containerd_v1_types_Process, read_containerd_v1_types_Process, empty_containerd_v1_types_Process);
 const codec_containerd_v1_types_ProcessInfo = new MessageCodec("containerd.v1.types.ProcessInfo", write_containerd_v1_types_ProcessInfo, read_containerd_v1_types_ProcessInfo, empty_containerd_v1_types_ProcessInfo);
 const codec_google_protobuf_Any = new MessageCodec("google.protobuf.Any", write_google_protobuf_Any, read_google_protobuf_Any, empty_google_protobuf_Any);
 const codec_google_protobuf_Empty = new MessageCodec("google.protobuf.Empty", write_google_protobuf_Empty, read_google_protobuf_Empty, empty_google_protobuf_Empty);
+const codec_google_protobuf_FieldMask = new MessageCodec("google.protobuf.FieldMask", write_google_protobuf_FieldMask, read_google_protobuf_FieldMask, empty_google_protobuf_FieldMask);
 const codec_google_protobuf_Timestamp = new MessageCodec("google.protobuf.Timestamp", write_google_protobuf_Timestamp, read_google_protobuf_Timestamp, empty_google_protobuf_Timestamp);
 const codec_google_rpc_Status = new MessageCodec("google.rpc.Status", write_google_rpc_Status, read_google_rpc_Status, empty_google_rpc_Status);
+const codec_grpc_health_v1_HealthCheckRequest = new MessageCodec("grpc.health.v1.HealthCheckRequest", write_grpc_health_v1_HealthCheckRequest, read_grpc_health_v1_HealthCheckRequest, empty_grpc_health_v1_HealthCheckRequest);
+const codec_grpc_health_v1_HealthCheckResponse = new MessageCodec("grpc.health.v1.HealthCheckResponse", write_grpc_health_v1_HealthCheckResponse, read_grpc_health_v1_HealthCheckResponse, empty_grpc_health_v1_HealthCheckResponse);
 const codec_io_containerd_cgroups_v1_BlkIOEntry = new MessageCodec("io.containerd.cgroups.v1.BlkIOEntry", write_io_containerd_cgroups_v1_BlkIOEntry, read_io_containerd_cgroups_v1_BlkIOEntry, empty_io_containerd_cgroups_v1_BlkIOEntry);
 const codec_io_containerd_cgroups_v1_BlkIOStat = new MessageCodec("io.containerd.cgroups.v1.BlkIOStat", write_io_containerd_cgroups_v1_BlkIOStat, read_io_containerd_cgroups_v1_BlkIOStat, empty_io_containerd_cgroups_v1_BlkIOStat);
 const codec_io_containerd_cgroups_v1_CPUStat = new MessageCodec("io.containerd.cgroups.v1.CPUStat", write_io_containerd_cgroups_v1_CPUStat, read_io_containerd_cgroups_v1_CPUStat, empty_io_containerd_cgroups_v1_CPUStat);
@@ -2421,20 +5875,34 @@ SandboxMetricsResponse: codec_containerd_runtime_sandbox_v1_SandboxMetricsRespon
 },
 },
 },
-events: {
-TaskCreate: codec_containerd_events_TaskCreate,
-TaskIO: codec_containerd_events_TaskIO,
-TaskStart: codec_containerd_events_TaskStart,
-TaskExit: codec_containerd_events_TaskExit,
-TaskDelete: codec_containerd_events_TaskDelete,
-TaskExecAdded: codec_containerd_events_TaskExecAdded,
-TaskExecStarted: codec_containerd_events_TaskExecStarted,
-TaskOOM: codec_containerd_events_TaskOOM,
-TaskPaused: codec_containerd_events_TaskPaused,
-TaskResumed: codec_containerd_events_TaskResumed,
-TaskCheckpointed: codec_containerd_events_TaskCheckpointed,
-},
 services: {
+images: {
+v1: {
+ImageCreate: codec_containerd_services_images_v1_ImageCreate,
+ImageUpdate: codec_containerd_services_images_v1_ImageUpdate,
+ImageDelete: codec_containerd_services_images_v1_ImageDelete,
+Images: {
+  name: "containerd.services.images.v1.Images",
+  methods: {
+    get: { name: "Get", request: codec_containerd_services_images_v1_GetImageRequest, response: codec_containerd_services_images_v1_GetImageResponse, clientStreaming: false, serverStreaming: false },
+    list: { name: "List", request: codec_containerd_services_images_v1_ListImagesRequest, response: codec_containerd_services_images_v1_ListImagesResponse, clientStreaming: false, serverStreaming: false },
+    create: { name: "Create", request: codec_containerd_services_images_v1_CreateImageRequest, response: codec_containerd_services_images_v1_CreateImageResponse, clientStreaming: false, serverStreaming: false },
+    update: { name: "Update", request: codec_containerd_services_images_v1_UpdateImageRequest, response: codec_containerd_services_images_v1_UpdateImageResponse, clientStreaming: false, serverStreaming: false },
+    delete: { name: "Delete", request: codec_containerd_services_images_v1_DeleteImageRequest, response: codec_google_protobuf_Empty, clientStreaming: false, serverStreaming: false },
+  },
+},
+Image: codec_containerd_services_images_v1_Image,
+GetImageRequest: codec_containerd_services_images_v1_GetImageRequest,
+GetImageResponse: codec_containerd_services_images_v1_GetImageResponse,
+ListImagesRequest: codec_containerd_services_images_v1_ListImagesRequest,
+ListImagesResponse: codec_containerd_services_images_v1_ListImagesResponse,
+CreateImageRequest: codec_containerd_services_images_v1_CreateImageRequest,
+CreateImageResponse: codec_containerd_services_images_v1_CreateImageResponse,
+UpdateImageRequest: codec_containerd_services_images_v1_UpdateImageRequest,
+UpdateImageResponse: codec_containerd_services_images_v1_UpdateImageResponse,
+DeleteImageRequest: codec_containerd_services_images_v1_DeleteImageRequest,
+},
+},
 events: {
 ttrpc: {
 v1: {
@@ -2446,6 +5914,336 @@ Events: {
 },
 ForwardRequest: codec_containerd_services_events_ttrpc_v1_ForwardRequest,
 },
+},
+v1: {
+Events: {
+  name: "containerd.services.events.v1.Events",
+  methods: {
+    publish: { name: "Publish", request: codec_containerd_services_events_v1_PublishRequest, response: codec_google_protobuf_Empty, clientStreaming: false, serverStreaming: false },
+    forward: { name: "Forward", request: codec_containerd_services_events_v1_ForwardRequest, response: codec_google_protobuf_Empty, clientStreaming: false, serverStreaming: false },
+    subscribe: { name: "Subscribe", request: codec_containerd_services_events_v1_SubscribeRequest, response: codec_containerd_types_Envelope, clientStreaming: false, serverStreaming: true },
+  },
+},
+PublishRequest: codec_containerd_services_events_v1_PublishRequest,
+ForwardRequest: codec_containerd_services_events_v1_ForwardRequest,
+SubscribeRequest: codec_containerd_services_events_v1_SubscribeRequest,
+},
+},
+containers: {
+v1: {
+Containers: {
+  name: "containerd.services.containers.v1.Containers",
+  methods: {
+    get: { name: "Get", request: codec_containerd_services_containers_v1_GetContainerRequest, response: codec_containerd_services_containers_v1_GetContainerResponse, clientStreaming: false, serverStreaming: false },
+    list: { name: "List", request: codec_containerd_services_containers_v1_ListContainersRequest, response: codec_containerd_services_containers_v1_ListContainersResponse, clientStreaming: false, serverStreaming: false },
+    listStream: { name: "ListStream", request: codec_containerd_services_containers_v1_ListContainersRequest, response: codec_containerd_services_containers_v1_ListContainerMessage, clientStreaming: false, serverStreaming: true },
+    create: { name: "Create", request: codec_containerd_services_containers_v1_CreateContainerRequest, response: codec_containerd_services_containers_v1_CreateContainerResponse, clientStreaming: false, serverStreaming: false },
+    update: { name: "Update", request: codec_containerd_services_containers_v1_UpdateContainerRequest, response: codec_containerd_services_containers_v1_UpdateContainerResponse, clientStreaming: false, serverStreaming: false },
+    delete: { name: "Delete", request: codec_containerd_services_containers_v1_DeleteContainerRequest, response: codec_google_protobuf_Empty, clientStreaming: false, serverStreaming: false },
+  },
+},
+Container: codec_containerd_services_containers_v1_Container,
+Runtime: codec_containerd_services_containers_v1_Runtime,
+GetContainerRequest: codec_containerd_services_containers_v1_GetContainerRequest,
+GetContainerResponse: codec_containerd_services_containers_v1_GetContainerResponse,
+ListContainersRequest: codec_containerd_services_containers_v1_ListContainersRequest,
+ListContainersResponse: codec_containerd_services_containers_v1_ListContainersResponse,
+ListContainerMessage: codec_containerd_services_containers_v1_ListContainerMessage,
+CreateContainerRequest: codec_containerd_services_containers_v1_CreateContainerRequest,
+CreateContainerResponse: codec_containerd_services_containers_v1_CreateContainerResponse,
+UpdateContainerRequest: codec_containerd_services_containers_v1_UpdateContainerRequest,
+UpdateContainerResponse: codec_containerd_services_containers_v1_UpdateContainerResponse,
+DeleteContainerRequest: codec_containerd_services_containers_v1_DeleteContainerRequest,
+},
+},
+content: {
+v1: {
+Content: {
+  name: "containerd.services.content.v1.Content",
+  methods: {
+    info: { name: "Info", request: codec_containerd_services_content_v1_InfoRequest, response: codec_containerd_services_content_v1_InfoResponse, clientStreaming: false, serverStreaming: false },
+    update: { name: "Update", request: codec_containerd_services_content_v1_UpdateRequest, response: codec_containerd_services_content_v1_UpdateResponse, clientStreaming: false, serverStreaming: false },
+    list: { name: "List", request: codec_containerd_services_content_v1_ListContentRequest, response: codec_containerd_services_content_v1_ListContentResponse, clientStreaming: false, serverStreaming: true },
+    delete: { name: "Delete", request: codec_containerd_services_content_v1_DeleteContentRequest, response: codec_google_protobuf_Empty, clientStreaming: false, serverStreaming: false },
+    read: { name: "Read", request: codec_containerd_services_content_v1_ReadContentRequest, response: codec_containerd_services_content_v1_ReadContentResponse, clientStreaming: false, serverStreaming: true },
+    status: { name: "Status", request: codec_containerd_services_content_v1_StatusRequest, response: codec_containerd_services_content_v1_StatusResponse, clientStreaming: false, serverStreaming: false },
+    listStatuses: { name: "ListStatuses", request: codec_containerd_services_content_v1_ListStatusesRequest, response: codec_containerd_services_content_v1_ListStatusesResponse, clientStreaming: false, serverStreaming: false },
+    write: { name: "Write", request: codec_containerd_services_content_v1_WriteContentRequest, response: codec_containerd_services_content_v1_WriteContentResponse, clientStreaming: true, serverStreaming: true },
+    abort: { name: "Abort", request: codec_containerd_services_content_v1_AbortRequest, response: codec_google_protobuf_Empty, clientStreaming: false, serverStreaming: false },
+  },
+},
+Info: codec_containerd_services_content_v1_Info,
+Status: codec_containerd_services_content_v1_Status,
+InfoRequest: codec_containerd_services_content_v1_InfoRequest,
+InfoResponse: codec_containerd_services_content_v1_InfoResponse,
+UpdateRequest: codec_containerd_services_content_v1_UpdateRequest,
+UpdateResponse: codec_containerd_services_content_v1_UpdateResponse,
+ListContentRequest: codec_containerd_services_content_v1_ListContentRequest,
+ListContentResponse: codec_containerd_services_content_v1_ListContentResponse,
+DeleteContentRequest: codec_containerd_services_content_v1_DeleteContentRequest,
+ReadContentRequest: codec_containerd_services_content_v1_ReadContentRequest,
+ReadContentResponse: codec_containerd_services_content_v1_ReadContentResponse,
+StatusRequest: codec_containerd_services_content_v1_StatusRequest,
+StatusResponse: codec_containerd_services_content_v1_StatusResponse,
+ListStatusesRequest: codec_containerd_services_content_v1_ListStatusesRequest,
+ListStatusesResponse: codec_containerd_services_content_v1_ListStatusesResponse,
+WriteAction: {"STAT":0,"WRITE":1,"COMMIT":2},
+WriteContentRequest: codec_containerd_services_content_v1_WriteContentRequest,
+WriteContentResponse: codec_containerd_services_content_v1_WriteContentResponse,
+AbortRequest: codec_containerd_services_content_v1_AbortRequest,
+},
+},
+diff: {
+v1: {
+Diff: {
+  name: "containerd.services.diff.v1.Diff",
+  methods: {
+    apply: { name: "Apply", request: codec_containerd_services_diff_v1_ApplyRequest, response: codec_containerd_services_diff_v1_ApplyResponse, clientStreaming: false, serverStreaming: false },
+    diff: { name: "Diff", request: codec_containerd_services_diff_v1_DiffRequest, response: codec_containerd_services_diff_v1_DiffResponse, clientStreaming: false, serverStreaming: false },
+  },
+},
+ApplyRequest: codec_containerd_services_diff_v1_ApplyRequest,
+ApplyResponse: codec_containerd_services_diff_v1_ApplyResponse,
+DiffRequest: codec_containerd_services_diff_v1_DiffRequest,
+DiffResponse: codec_containerd_services_diff_v1_DiffResponse,
+},
+},
+introspection: {
+v1: {
+Introspection: {
+  name: "containerd.services.introspection.v1.Introspection",
+  methods: {
+    plugins: { name: "Plugins", request: codec_containerd_services_introspection_v1_PluginsRequest, response: codec_containerd_services_introspection_v1_PluginsResponse, clientStreaming: false, serverStreaming: false },
+    server: { name: "Server", request: codec_google_protobuf_Empty, response: codec_containerd_services_introspection_v1_ServerResponse, clientStreaming: false, serverStreaming: false },
+    pluginInfo: { name: "PluginInfo", request: codec_containerd_services_introspection_v1_PluginInfoRequest, response: codec_containerd_services_introspection_v1_PluginInfoResponse, clientStreaming: false, serverStreaming: false },
+  },
+},
+Plugin: codec_containerd_services_introspection_v1_Plugin,
+PluginsRequest: codec_containerd_services_introspection_v1_PluginsRequest,
+PluginsResponse: codec_containerd_services_introspection_v1_PluginsResponse,
+ServerResponse: codec_containerd_services_introspection_v1_ServerResponse,
+DeprecationWarning: codec_containerd_services_introspection_v1_DeprecationWarning,
+PluginInfoRequest: codec_containerd_services_introspection_v1_PluginInfoRequest,
+PluginInfoResponse: codec_containerd_services_introspection_v1_PluginInfoResponse,
+},
+},
+leases: {
+v1: {
+Leases: {
+  name: "containerd.services.leases.v1.Leases",
+  methods: {
+    create: { name: "Create", request: codec_containerd_services_leases_v1_CreateRequest, response: codec_containerd_services_leases_v1_CreateResponse, clientStreaming: false, serverStreaming: false },
+    delete: { name: "Delete", request: codec_containerd_services_leases_v1_DeleteRequest, response: codec_google_protobuf_Empty, clientStreaming: false, serverStreaming: false },
+    list: { name: "List", request: codec_containerd_services_leases_v1_ListRequest, response: codec_containerd_services_leases_v1_ListResponse, clientStreaming: false, serverStreaming: false },
+    addResource: { name: "AddResource", request: codec_containerd_services_leases_v1_AddResourceRequest, response: codec_google_protobuf_Empty, clientStreaming: false, serverStreaming: false },
+    deleteResource: { name: "DeleteResource", request: codec_containerd_services_leases_v1_DeleteResourceRequest, response: codec_google_protobuf_Empty, clientStreaming: false, serverStreaming: false },
+    listResources: { name: "ListResources", request: codec_containerd_services_leases_v1_ListResourcesRequest, response: codec_containerd_services_leases_v1_ListResourcesResponse, clientStreaming: false, serverStreaming: false },
+  },
+},
+Lease: codec_containerd_services_leases_v1_Lease,
+Resource: codec_containerd_services_leases_v1_Resource,
+CreateRequest: codec_containerd_services_leases_v1_CreateRequest,
+CreateResponse: codec_containerd_services_leases_v1_CreateResponse,
+DeleteRequest: codec_containerd_services_leases_v1_DeleteRequest,
+ListRequest: codec_containerd_services_leases_v1_ListRequest,
+ListResponse: codec_containerd_services_leases_v1_ListResponse,
+AddResourceRequest: codec_containerd_services_leases_v1_AddResourceRequest,
+DeleteResourceRequest: codec_containerd_services_leases_v1_DeleteResourceRequest,
+ListResourcesRequest: codec_containerd_services_leases_v1_ListResourcesRequest,
+ListResourcesResponse: codec_containerd_services_leases_v1_ListResourcesResponse,
+},
+},
+namespaces: {
+v1: {
+Namespaces: {
+  name: "containerd.services.namespaces.v1.Namespaces",
+  methods: {
+    get: { name: "Get", request: codec_containerd_services_namespaces_v1_GetNamespaceRequest, response: codec_containerd_services_namespaces_v1_GetNamespaceResponse, clientStreaming: false, serverStreaming: false },
+    list: { name: "List", request: codec_containerd_services_namespaces_v1_ListNamespacesRequest, response: codec_containerd_services_namespaces_v1_ListNamespacesResponse, clientStreaming: false, serverStreaming: false },
+    create: { name: "Create", request: codec_containerd_services_namespaces_v1_CreateNamespaceRequest, response: codec_containerd_services_namespaces_v1_CreateNamespaceResponse, clientStreaming: false, serverStreaming: false },
+    update: { name: "Update", request: codec_containerd_services_namespaces_v1_UpdateNamespaceRequest, response: codec_containerd_services_namespaces_v1_UpdateNamespaceResponse, clientStreaming: false, serverStreaming: false },
+    delete: { name: "Delete", request: codec_containerd_services_namespaces_v1_DeleteNamespaceRequest, response: codec_google_protobuf_Empty, clientStreaming: false, serverStreaming: false },
+  },
+},
+Namespace: codec_containerd_services_namespaces_v1_Namespace,
+GetNamespaceRequest: codec_containerd_services_namespaces_v1_GetNamespaceRequest,
+GetNamespaceResponse: codec_containerd_services_namespaces_v1_GetNamespaceResponse,
+ListNamespacesRequest: codec_containerd_services_namespaces_v1_ListNamespacesRequest,
+ListNamespacesResponse: codec_containerd_services_namespaces_v1_ListNamespacesResponse,
+CreateNamespaceRequest: codec_containerd_services_namespaces_v1_CreateNamespaceRequest,
+CreateNamespaceResponse: codec_containerd_services_namespaces_v1_CreateNamespaceResponse,
+UpdateNamespaceRequest: codec_containerd_services_namespaces_v1_UpdateNamespaceRequest,
+UpdateNamespaceResponse: codec_containerd_services_namespaces_v1_UpdateNamespaceResponse,
+DeleteNamespaceRequest: codec_containerd_services_namespaces_v1_DeleteNamespaceRequest,
+},
+},
+sandbox: {
+v1: {
+Store: {
+  name: "containerd.services.sandbox.v1.Store",
+  methods: {
+    create: { name: "Create", request: codec_containerd_services_sandbox_v1_StoreCreateRequest, response: codec_containerd_services_sandbox_v1_StoreCreateResponse, clientStreaming: false, serverStreaming: false },
+    update: { name: "Update", request: codec_containerd_services_sandbox_v1_StoreUpdateRequest, response: codec_containerd_services_sandbox_v1_StoreUpdateResponse, clientStreaming: false, serverStreaming: false },
+    delete: { name: "Delete", request: codec_containerd_services_sandbox_v1_StoreDeleteRequest, response: codec_containerd_services_sandbox_v1_StoreDeleteResponse, clientStreaming: false, serverStreaming: false },
+    list: { name: "List", request: codec_containerd_services_sandbox_v1_StoreListRequest, response: codec_containerd_services_sandbox_v1_StoreListResponse, clientStreaming: false, serverStreaming: false },
+    get: { name: "Get", request: codec_containerd_services_sandbox_v1_StoreGetRequest, response: codec_containerd_services_sandbox_v1_StoreGetResponse, clientStreaming: false, serverStreaming: false },
+  },
+},
+Controller: {
+  name: "containerd.services.sandbox.v1.Controller",
+  methods: {
+    create: { name: "Create", request: codec_containerd_services_sandbox_v1_ControllerCreateRequest, response: codec_containerd_services_sandbox_v1_ControllerCreateResponse, clientStreaming: false, serverStreaming: false },
+    start: { name: "Start", request: codec_containerd_services_sandbox_v1_ControllerStartRequest, response: codec_containerd_services_sandbox_v1_ControllerStartResponse, clientStreaming: false, serverStreaming: false },
+    platform: { name: "Platform", request: codec_containerd_services_sandbox_v1_ControllerPlatformRequest, response: codec_containerd_services_sandbox_v1_ControllerPlatformResponse, clientStreaming: false, serverStreaming: false },
+    stop: { name: "Stop", request: codec_containerd_services_sandbox_v1_ControllerStopRequest, response: codec_containerd_services_sandbox_v1_ControllerStopResponse, clientStreaming: false, serverStreaming: false },
+    wait: { name: "Wait", request: codec_containerd_services_sandbox_v1_ControllerWaitRequest, response: codec_containerd_services_sandbox_v1_ControllerWaitResponse, clientStreaming: false, serverStreaming: false },
+    status: { name: "Status", request: codec_containerd_services_sandbox_v1_ControllerStatusRequest, response: codec_containerd_services_sandbox_v1_ControllerStatusResponse, clientStreaming: false, serverStreaming: false },
+    shutdown: { name: "Shutdown", request: codec_containerd_services_sandbox_v1_ControllerShutdownRequest, response: codec_containerd_services_sandbox_v1_ControllerShutdownResponse, clientStreaming: false, serverStreaming: false },
+    metrics: { name: "Metrics", request: codec_containerd_services_sandbox_v1_ControllerMetricsRequest, response: codec_containerd_services_sandbox_v1_ControllerMetricsResponse, clientStreaming: false, serverStreaming: false },
+    update: { name: "Update", request: codec_containerd_services_sandbox_v1_ControllerUpdateRequest, response: codec_containerd_services_sandbox_v1_ControllerUpdateResponse, clientStreaming: false, serverStreaming: false },
+  },
+},
+StoreCreateRequest: codec_containerd_services_sandbox_v1_StoreCreateRequest,
+StoreCreateResponse: codec_containerd_services_sandbox_v1_StoreCreateResponse,
+StoreUpdateRequest: codec_containerd_services_sandbox_v1_StoreUpdateRequest,
+StoreUpdateResponse: codec_containerd_services_sandbox_v1_StoreUpdateResponse,
+StoreDeleteRequest: codec_containerd_services_sandbox_v1_StoreDeleteRequest,
+StoreDeleteResponse: codec_containerd_services_sandbox_v1_StoreDeleteResponse,
+StoreListRequest: codec_containerd_services_sandbox_v1_StoreListRequest,
+StoreListResponse: codec_containerd_services_sandbox_v1_StoreListResponse,
+StoreGetRequest: codec_containerd_services_sandbox_v1_StoreGetRequest,
+StoreGetResponse: codec_containerd_services_sandbox_v1_StoreGetResponse,
+ControllerCreateRequest: codec_containerd_services_sandbox_v1_ControllerCreateRequest,
+ControllerCreateResponse: codec_containerd_services_sandbox_v1_ControllerCreateResponse,
+ControllerStartRequest: codec_containerd_services_sandbox_v1_ControllerStartRequest,
+ControllerStartResponse: codec_containerd_services_sandbox_v1_ControllerStartResponse,
+ControllerPlatformRequest: codec_containerd_services_sandbox_v1_ControllerPlatformRequest,
+ControllerPlatformResponse: codec_containerd_services_sandbox_v1_ControllerPlatformResponse,
+ControllerStopRequest: codec_containerd_services_sandbox_v1_ControllerStopRequest,
+ControllerStopResponse: codec_containerd_services_sandbox_v1_ControllerStopResponse,
+ControllerWaitRequest: codec_containerd_services_sandbox_v1_ControllerWaitRequest,
+ControllerWaitResponse: codec_containerd_services_sandbox_v1_ControllerWaitResponse,
+ControllerStatusRequest: codec_containerd_services_sandbox_v1_ControllerStatusRequest,
+ControllerStatusResponse: codec_containerd_services_sandbox_v1_ControllerStatusResponse,
+ControllerShutdownRequest: codec_containerd_services_sandbox_v1_ControllerShutdownRequest,
+ControllerShutdownResponse: codec_containerd_services_sandbox_v1_ControllerShutdownResponse,
+ControllerMetricsRequest: codec_containerd_services_sandbox_v1_ControllerMetricsRequest,
+ControllerMetricsResponse: codec_containerd_services_sandbox_v1_ControllerMetricsResponse,
+ControllerUpdateRequest: codec_containerd_services_sandbox_v1_ControllerUpdateRequest,
+ControllerUpdateResponse: codec_containerd_services_sandbox_v1_ControllerUpdateResponse,
+},
+},
+snapshots: {
+v1: {
+Snapshots: {
+  name: "containerd.services.snapshots.v1.Snapshots",
+  methods: {
+    prepare: { name: "Prepare", request: codec_containerd_services_snapshots_v1_PrepareSnapshotRequest, response: codec_containerd_services_snapshots_v1_PrepareSnapshotResponse, clientStreaming: false, serverStreaming: false },
+    view: { name: "View", request: codec_containerd_services_snapshots_v1_ViewSnapshotRequest, response: codec_containerd_services_snapshots_v1_ViewSnapshotResponse, clientStreaming: false, serverStreaming: false },
+    mounts: { name: "Mounts", request: codec_containerd_services_snapshots_v1_MountsRequest, response: codec_containerd_services_snapshots_v1_MountsResponse, clientStreaming: false, serverStreaming: false },
+    commit: { name: "Commit", request: codec_containerd_services_snapshots_v1_CommitSnapshotRequest, response: codec_google_protobuf_Empty, clientStreaming: false, serverStreaming: false },
+    remove: { name: "Remove", request: codec_containerd_services_snapshots_v1_RemoveSnapshotRequest, response: codec_google_protobuf_Empty, clientStreaming: false, serverStreaming: false },
+    stat: { name: "Stat", request: codec_containerd_services_snapshots_v1_StatSnapshotRequest, response: codec_containerd_services_snapshots_v1_StatSnapshotResponse, clientStreaming: false, serverStreaming: false },
+    update: { name: "Update", request: codec_containerd_services_snapshots_v1_UpdateSnapshotRequest, response: codec_containerd_services_snapshots_v1_UpdateSnapshotResponse, clientStreaming: false, serverStreaming: false },
+    list: { name: "List", request: codec_containerd_services_snapshots_v1_ListSnapshotsRequest, response: codec_containerd_services_snapshots_v1_ListSnapshotsResponse, clientStreaming: false, serverStreaming: true },
+    usage: { name: "Usage", request: codec_containerd_services_snapshots_v1_UsageRequest, response: codec_containerd_services_snapshots_v1_UsageResponse, clientStreaming: false, serverStreaming: false },
+    cleanup: { name: "Cleanup", request: codec_containerd_services_snapshots_v1_CleanupRequest, response: codec_google_protobuf_Empty, clientStreaming: false, serverStreaming: false },
+  },
+},
+Kind: {"UNKNOWN":0,"VIEW":1,"ACTIVE":2,"COMMITTED":3},
+Info: codec_containerd_services_snapshots_v1_Info,
+PrepareSnapshotRequest: codec_containerd_services_snapshots_v1_PrepareSnapshotRequest,
+PrepareSnapshotResponse: codec_containerd_services_snapshots_v1_PrepareSnapshotResponse,
+ViewSnapshotRequest: codec_containerd_services_snapshots_v1_ViewSnapshotRequest,
+ViewSnapshotResponse: codec_containerd_services_snapshots_v1_ViewSnapshotResponse,
+MountsRequest: codec_containerd_services_snapshots_v1_MountsRequest,
+MountsResponse: codec_containerd_services_snapshots_v1_MountsResponse,
+CommitSnapshotRequest: codec_containerd_services_snapshots_v1_CommitSnapshotRequest,
+RemoveSnapshotRequest: codec_containerd_services_snapshots_v1_RemoveSnapshotRequest,
+StatSnapshotRequest: codec_containerd_services_snapshots_v1_StatSnapshotRequest,
+StatSnapshotResponse: codec_containerd_services_snapshots_v1_StatSnapshotResponse,
+UpdateSnapshotRequest: codec_containerd_services_snapshots_v1_UpdateSnapshotRequest,
+UpdateSnapshotResponse: codec_containerd_services_snapshots_v1_UpdateSnapshotResponse,
+ListSnapshotsRequest: codec_containerd_services_snapshots_v1_ListSnapshotsRequest,
+ListSnapshotsResponse: codec_containerd_services_snapshots_v1_ListSnapshotsResponse,
+UsageRequest: codec_containerd_services_snapshots_v1_UsageRequest,
+UsageResponse: codec_containerd_services_snapshots_v1_UsageResponse,
+CleanupRequest: codec_containerd_services_snapshots_v1_CleanupRequest,
+},
+},
+tasks: {
+v1: {
+Tasks: {
+  name: "containerd.services.tasks.v1.Tasks",
+  methods: {
+    create: { name: "Create", request: codec_containerd_services_tasks_v1_CreateTaskRequest, response: codec_containerd_services_tasks_v1_CreateTaskResponse, clientStreaming: false, serverStreaming: false },
+    start: { name: "Start", request: codec_containerd_services_tasks_v1_StartRequest, response: codec_containerd_services_tasks_v1_StartResponse, clientStreaming: false, serverStreaming: false },
+    delete: { name: "Delete", request: codec_containerd_services_tasks_v1_DeleteTaskRequest, response: codec_containerd_services_tasks_v1_DeleteResponse, clientStreaming: false, serverStreaming: false },
+    deleteProcess: { name: "DeleteProcess", request: codec_containerd_services_tasks_v1_DeleteProcessRequest, response: codec_containerd_services_tasks_v1_DeleteResponse, clientStreaming: false, serverStreaming: false },
+    get: { name: "Get", request: codec_containerd_services_tasks_v1_GetRequest, response: codec_containerd_services_tasks_v1_GetResponse, clientStreaming: false, serverStreaming: false },
+    list: { name: "List", request: codec_containerd_services_tasks_v1_ListTasksRequest, response: codec_containerd_services_tasks_v1_ListTasksResponse, clientStreaming: false, serverStreaming: false },
+    kill: { name: "Kill", request: codec_containerd_services_tasks_v1_KillRequest, response: codec_google_protobuf_Empty, clientStreaming: false, serverStreaming: false },
+    exec: { name: "Exec", request: codec_containerd_services_tasks_v1_ExecProcessRequest, response: codec_google_protobuf_Empty, clientStreaming: false, serverStreaming: false },
+    resizePty: { name: "ResizePty", request: codec_containerd_services_tasks_v1_ResizePtyRequest, response: codec_google_protobuf_Empty, clientStreaming: false, serverStreaming: false },
+    closeIO: { name: "CloseIO", request: codec_containerd_services_tasks_v1_CloseIORequest, response: codec_google_protobuf_Empty, clientStreaming: false, serverStreaming: false },
+    pause: { name: "Pause", request: codec_containerd_services_tasks_v1_PauseTaskRequest, response: codec_google_protobuf_Empty, clientStreaming: false, serverStreaming: false },
+    resume: { name: "Resume", request: codec_containerd_services_tasks_v1_ResumeTaskRequest, response: codec_google_protobuf_Empty, clientStreaming: false, serverStreaming: false },
+    listPids: { name: "ListPids", request: codec_containerd_services_tasks_v1_ListPidsRequest, response: codec_containerd_services_tasks_v1_ListPidsResponse, clientStreaming: false, serverStreaming: false },
+    checkpoint: { name: "Checkpoint", request: codec_containerd_services_tasks_v1_CheckpointTaskRequest, response: codec_containerd_services_tasks_v1_CheckpointTaskResponse, clientStreaming: false, serverStreaming: false },
+    update: { name: "Update", request: codec_containerd_services_tasks_v1_UpdateTaskRequest, response: codec_google_protobuf_Empty, clientStreaming: false, serverStreaming: false },
+    metrics: { name: "Metrics", request: codec_containerd_services_tasks_v1_MetricsRequest, response: codec_containerd_services_tasks_v1_MetricsResponse, clientStreaming: false, serverStreaming: false },
+    wait: { name: "Wait", request: codec_containerd_services_tasks_v1_WaitRequest, response: codec_containerd_services_tasks_v1_WaitResponse, clientStreaming: false, serverStreaming: false },
+  },
+},
+CreateTaskRequest: codec_containerd_services_tasks_v1_CreateTaskRequest,
+CreateTaskResponse: codec_containerd_services_tasks_v1_CreateTaskResponse,
+StartRequest: codec_containerd_services_tasks_v1_StartRequest,
+StartResponse: codec_containerd_services_tasks_v1_StartResponse,
+DeleteTaskRequest: codec_containerd_services_tasks_v1_DeleteTaskRequest,
+DeleteProcessRequest: codec_containerd_services_tasks_v1_DeleteProcessRequest,
+DeleteResponse: codec_containerd_services_tasks_v1_DeleteResponse,
+GetRequest: codec_containerd_services_tasks_v1_GetRequest,
+GetResponse: codec_containerd_services_tasks_v1_GetResponse,
+ListTasksRequest: codec_containerd_services_tasks_v1_ListTasksRequest,
+ListTasksResponse: codec_containerd_services_tasks_v1_ListTasksResponse,
+KillRequest: codec_containerd_services_tasks_v1_KillRequest,
+ExecProcessRequest: codec_containerd_services_tasks_v1_ExecProcessRequest,
+ResizePtyRequest: codec_containerd_services_tasks_v1_ResizePtyRequest,
+CloseIORequest: codec_containerd_services_tasks_v1_CloseIORequest,
+PauseTaskRequest: codec_containerd_services_tasks_v1_PauseTaskRequest,
+ResumeTaskRequest: codec_containerd_services_tasks_v1_ResumeTaskRequest,
+ListPidsRequest: codec_containerd_services_tasks_v1_ListPidsRequest,
+ListPidsResponse: codec_containerd_services_tasks_v1_ListPidsResponse,
+CheckpointTaskRequest: codec_containerd_services_tasks_v1_CheckpointTaskRequest,
+CheckpointTaskResponse: codec_containerd_services_tasks_v1_CheckpointTaskResponse,
+UpdateTaskRequest: codec_containerd_services_tasks_v1_UpdateTaskRequest,
+MetricsRequest: codec_containerd_services_tasks_v1_MetricsRequest,
+MetricsResponse: codec_containerd_services_tasks_v1_MetricsResponse,
+WaitRequest: codec_containerd_services_tasks_v1_WaitRequest,
+WaitResponse: codec_containerd_services_tasks_v1_WaitResponse,
+},
+},
+transfer: {
+v1: {
+Transfer: {
+  name: "containerd.services.transfer.v1.Transfer",
+  methods: {
+    transfer: { name: "Transfer", request: codec_containerd_services_transfer_v1_TransferRequest, response: codec_google_protobuf_Empty, clientStreaming: false, serverStreaming: false },
+  },
+},
+TransferRequest: codec_containerd_services_transfer_v1_TransferRequest,
+TransferOptions: codec_containerd_services_transfer_v1_TransferOptions,
+},
+},
+version: {
+v1: {
+Version: {
+  name: "containerd.services.version.v1.Version",
+  methods: {
+    version: { name: "Version", request: codec_google_protobuf_Empty, response: codec_containerd_services_version_v1_VersionResponse, clientStreaming: false, serverStreaming: false },
+  },
+},
+VersionResponse: codec_containerd_services_version_v1_VersionResponse,
 },
 },
 streaming: {
@@ -2459,6 +6257,34 @@ Streaming: {
 StreamInit: codec_containerd_services_streaming_v1_StreamInit,
 },
 },
+},
+events: {
+NamespaceCreate: codec_containerd_events_NamespaceCreate,
+NamespaceUpdate: codec_containerd_events_NamespaceUpdate,
+NamespaceDelete: codec_containerd_events_NamespaceDelete,
+ContentCreate: codec_containerd_events_ContentCreate,
+ContentDelete: codec_containerd_events_ContentDelete,
+SnapshotPrepare: codec_containerd_events_SnapshotPrepare,
+SnapshotCommit: codec_containerd_events_SnapshotCommit,
+SnapshotRemove: codec_containerd_events_SnapshotRemove,
+ContainerCreate: codec_containerd_events_ContainerCreate,
+ContainerRuntime: codec_containerd_events_ContainerRuntime,
+ContainerUpdate: codec_containerd_events_ContainerUpdate,
+ContainerDelete: codec_containerd_events_ContainerDelete,
+SandboxCreate: codec_containerd_events_SandboxCreate,
+SandboxStart: codec_containerd_events_SandboxStart,
+SandboxExit: codec_containerd_events_SandboxExit,
+TaskCreate: codec_containerd_events_TaskCreate,
+TaskIO: codec_containerd_events_TaskIO,
+TaskStart: codec_containerd_events_TaskStart,
+TaskExit: codec_containerd_events_TaskExit,
+TaskDelete: codec_containerd_events_TaskDelete,
+TaskExecAdded: codec_containerd_events_TaskExecAdded,
+TaskExecStarted: codec_containerd_events_TaskExecStarted,
+TaskOOM: codec_containerd_events_TaskOOM,
+TaskPaused: codec_containerd_events_TaskPaused,
+TaskResumed: codec_containerd_events_TaskResumed,
+TaskCheckpointed: codec_containerd_events_TaskCheckpointed,
 },
 runc: {
 v1: {
@@ -2546,12 +6372,25 @@ v1: {
 types: {
 Status: {"UNKNOWN":0,"CREATED":1,"RUNNING":2,"STOPPED":3,"PAUSED":4,"PAUSING":5},
 ProcessInfo: codec_containerd_v1_types_ProcessInfo,
+Process: codec_containerd_v1_types_Process,
 },
 },
 types: {
 transfer: {
 Data: codec_containerd_types_transfer_Data,
 WindowUpdate: codec_containerd_types_transfer_WindowUpdate,
+ImageStore: codec_containerd_types_transfer_ImageStore,
+UnpackConfiguration: codec_containerd_types_transfer_UnpackConfiguration,
+ImageReference: codec_containerd_types_transfer_ImageReference,
+ImageImportStream: codec_containerd_types_transfer_ImageImportStream,
+ImageExportStream: codec_containerd_types_transfer_ImageExportStream,
+OCIRegistry: codec_containerd_types_transfer_OCIRegistry,
+RegistryResolver: codec_containerd_types_transfer_RegistryResolver,
+HTTPDebug: {"DISABLED":0,"DEBUG":1,"TRACE":2,"BOTH":3},
+Progress: codec_containerd_types_transfer_Progress,
+AuthRequest: codec_containerd_types_transfer_AuthRequest,
+AuthType: {"NONE":0,"CREDENTIALS":1,"REFRESH":2,"HEADER":3},
+AuthResponse: codec_containerd_types_transfer_AuthResponse,
 },
 Mount: codec_containerd_types_Mount,
 Envelope: codec_containerd_types_Envelope,
@@ -2559,6 +6398,10 @@ Platform: codec_containerd_types_Platform,
 Metric: codec_containerd_types_Metric,
 RuntimeInfo: codec_containerd_types_RuntimeInfo,
 RuntimeVersion: codec_containerd_types_RuntimeVersion,
+RuntimeRequest: codec_containerd_types_RuntimeRequest,
+Descriptor: codec_containerd_types_Descriptor,
+Sandbox: codec_containerd_types_Sandbox,
+SandboxRuntime: codec_containerd_types_SandboxRuntime,
 },
 };
 
@@ -2572,10 +6415,28 @@ export const google = {
 protobuf: {
 Any: codec_google_protobuf_Any,
 Empty: codec_google_protobuf_Empty,
+FieldMask: codec_google_protobuf_FieldMask,
 Timestamp: codec_google_protobuf_Timestamp,
 },
 rpc: {
 Status: codec_google_rpc_Status,
+},
+};
+
+export const grpc = {
+health: {
+v1: {
+Health: {
+  name: "grpc.health.v1.Health",
+  methods: {
+    check: { name: "Check", request: codec_grpc_health_v1_HealthCheckRequest, response: codec_grpc_health_v1_HealthCheckResponse, clientStreaming: false, serverStreaming: false },
+    watch: { name: "Watch", request: codec_grpc_health_v1_HealthCheckRequest, response: codec_grpc_health_v1_HealthCheckResponse, clientStreaming: false, serverStreaming: true },
+  },
+},
+HealthCheckRequest: codec_grpc_health_v1_HealthCheckRequest,
+HealthCheckResponse: codec_grpc_health_v1_HealthCheckResponse,
+ServingStatus: {"UNKNOWN":0,"SERVING":1,"NOT_SERVING":2,"SERVICE_UNKNOWN":3},
+},
 },
 };
 

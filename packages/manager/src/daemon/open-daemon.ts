@@ -1,0 +1,112 @@
+import { mkdir } from "node:fs/promises";
+import type { Bundle } from "../bundles/bundle.ts";
+import { Code, hasCode, messageOf } from "../errors/manager-error.ts";
+import { EventsServer } from "../events/events-server.ts";
+import type { BoundMethod, BoundService } from "../grpc/bound-service.ts";
+import { serveGrpc } from "../grpc/grpc-server.ts";
+import { requireSocketPath } from "../grpc/unix-socket.ts";
+import { once } from "../host/once.ts";
+import { loadSyscalls } from "../host/syscalls.ts";
+import { trimMemory } from "../host/trim-memory.ts";
+import { ContainerRecords } from "../metadata/containers.ts";
+import { noteLostExit } from "../services/note-exit.ts";
+import { readServerId } from "../services/server-id.ts";
+import { recoverTasks } from "../tasks/recover-tasks.ts";
+import type { ShimHost } from "../tasks/task-host.ts";
+import { TaskRegistry } from "../tasks/task-registry.ts";
+import { bindServices, composeServices } from "./compose-services.ts";
+import type { DaemonOptions } from "./daemon-options.ts";
+import { lockDirectory } from "./directory-lock.ts";
+import { shimLogSink } from "./log-shim.ts";
+import { openStores, type Stores } from "./open-stores.ts";
+import { QuietTime } from "./quiet-time.ts";
+
+/** Longer than an idle layer thread lives. */
+const QUIET_MS = 5000;
+
+/** A daemon that serves. Disposing stops it; tasks live on. */
+export interface Daemon extends AsyncDisposable {
+  readonly address: string;
+}
+
+/**
+ * Serve containerd's API on the directories: take them, find the tasks of an earlier daemon, listen. Throws FailedPrecondition if
+ * another daemon has them, InvalidArgument for a bad address.
+ */
+export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
+  const { directories: dirs, address, log, version } = options;
+  const ttrpcAddress = `${address}.ttrpc`;
+  requireSocketPath(ttrpcAddress);
+  await using undo = new AsyncDisposableStack();
+  const syscalls = once(loadSyscalls);
+  for (const directory of new Set([dirs.root, dirs.state])) {
+    await mkdir(directory, { recursive: true, mode: 0o711 });
+    undo.use(await lockDirectory(directory, syscalls()));
+  }
+  const stores = await openStores(dirs, log, undo);
+  const ttrpc = undo.use(new EventsServer(ttrpcAddress, stores.events));
+  await ttrpc.ensure(); // before the first shim starts; those of an earlier daemon have waited with their events
+  const shims: ShimHost = {
+    dirs,
+    parent: { ...options, grpcAddress: address, ttrpcAddress },
+    shimDirectories: options.shimDirectories,
+    syscalls,
+    serveEvents: async () => {},
+    trace: (step, durationMs) => log.debug("step", { step, duration_ms: durationMs.toFixed(1) }),
+  };
+  const tasks = undo.use(await openTasks(options, stores, shims));
+  const uuid = await readServerId(dirs.root);
+  const quiet = undo.use(new QuietTime(QUIET_MS, () => trimMemory(syscalls())));
+  const implementations = composeServices({ dirs, stores, shims, tasks, version, uuid, log });
+  const services = bindServices(implementations).map((service) => touching(service, quiet));
+  const report = (error: unknown, method: string) => log.error("internal error", { method, error: stackOf(error) });
+  undo.use(await serveGrpc({ path: address, services, report }));
+  quiet.touch();
+  log.info("serving", { address });
+  const owned = undo.move();
+  return { address, [Symbol.asyncDispose]: () => owned[Symbol.asyncDispose]() };
+}
+
+/** Every call ends a quiet time. */
+function touching(service: BoundService, quiet: QuietTime): BoundService {
+  const touched = [...service].map(([key, method]): [string, BoundMethod] => {
+    const handler: BoundMethod["handler"] = (request, call) => {
+      quiet.touch();
+      return method.handler(request, call);
+    };
+    return [key, { ...method, handler }];
+  });
+  return new Map(touched);
+}
+
+/** The tasks that an earlier daemon has left, and those to come. */
+async function openTasks({ log }: DaemonOptions, stores: Stores, shims: ShimHost): Promise<TaskRegistry> {
+  const place = ({ namespace, id }: Bundle) => ({ namespace, id });
+  const containers = new ContainerRecords(stores.database);
+  const registry = new TaskRegistry(shims, {
+    publish: (event) => stores.events.publish(event),
+    lost: (bundle, exit) => noteLostExit(containers, bundle, exit),
+    failed: (msg, bundle, error) => log.error(msg, { ...place(bundle), error: messageOf(error) }),
+  });
+  await recoverTasks(shims, registry, {
+    runtimeOf: (namespace, id) => runtimeOf(containers, namespace, id),
+    logOf: ({ namespace, id }) => shimLogSink(log, namespace, id),
+    lost: (bundle, error) =>
+      log.warning("shim is gone", { ...place(bundle), error: error === undefined ? undefined : messageOf(error) }),
+    ended: (bundle, exit) => noteLostExit(containers, bundle, exit),
+  });
+  return registry;
+}
+
+function runtimeOf(containers: ContainerRecords, namespace: string, id: string): string | undefined {
+  try {
+    return containers.get(namespace, id).runtime?.name;
+  } catch (error) {
+    if (hasCode(error, Code.NotFound)) return undefined;
+    throw error;
+  }
+}
+
+function stackOf(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}

@@ -1,0 +1,20 @@
+import { spawnSync } from "node:child_process";
+
+const MARK = "TRIMARAN_TEST_NETWORK";
+
+/**
+ * Whether this process has a network and a mount table of its own. If not, the test file is run again in a process that has them, and
+ * that one's failure becomes ours: nothing that a network test does shall be seen by the machine.
+ */
+export function isInOwnNetwork(testFile: string): boolean {
+  if (process.env[MARK] === "own") return true;
+  const { NODE_TEST_CONTEXT: _, ...environment } = process.env; // it would make the inner run report to our runner
+  const words = ["--net", "--mount", "--propagation", "private", process.execPath, "--test", testFile];
+  const { status } = spawnSync("unshare", words, {
+    env: { ...environment, [MARK]: "own" },
+    stdio: ["ignore", "inherit", "inherit"],
+    timeout: 120_000,
+  });
+  if (status !== 0) throw new Error(`${testFile}: failed in a network of its own`);
+  return false;
+}
