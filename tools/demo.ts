@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
 import { messageOf, openClient } from "@trimaran/manager";
+import { buildImages } from "../e2e/harness/images.ts";
 import { build } from "./build.ts";
 import { BUILD_PACKAGES, ensurePackages } from "./debian.ts";
 import { makeBusyboxRootfs } from "./demo/busybox-rootfs.ts";
@@ -10,6 +11,7 @@ import { printNextSteps } from "./demo/next-steps.ts";
 import { Printer } from "./demo/print.ts";
 import { showAgain, showContainer } from "./demo/show-container.ts";
 import { showGvisor } from "./demo/show-gvisor.ts";
+import { showImage } from "./demo/show-image.ts";
 
 const checkout = dirname(import.meta.dirname);
 const OUR_RUNTIME = "io.containerd.trimaran-runc.v2";
@@ -46,6 +48,7 @@ async function main(): Promise<number> {
     print.line(`A busybox container through ${values.runtime}, run by Trimaran's own manager, without a daemon.`);
     await showContainer(client, steps, rootfs, values.runtime, print);
     await showAgain(client, steps, rootfs, values.runtime, print);
+    await showImage(client, (await buildImages()).oci, values.runtime, print);
     if (values.runtime === OUR_RUNTIME) await showGvisor(client, steps, rootfs, print);
   } finally {
     await rm(directory, { recursive: true, force: true });
