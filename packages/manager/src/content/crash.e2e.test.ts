@@ -10,7 +10,8 @@ import { digestOf, hexOf } from "./digest.ts";
 import { ingestKey } from "./ingest-directory.ts";
 import { jobContent, jobRef, runJob } from "./testing/crash-job.ts";
 
-const KILLS = 100;
+/** KILLS=1000 for more. */
+const KILLS = Number(process.env.KILLS ?? 25);
 const LIFE_MS = 40;
 const CHILD = join(import.meta.dirname, "testing", "crash-child.ts");
 
