@@ -17,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { START_MS = 10000, DELETE_MS = 3000, WELCOME_MS = 5000, LOOK_MS = 300, LOCKED_MS = 2, KILL_MS = 1000, TRIES = 3, STDIN_MAX = 4 << 20, PATH_LEN = 4096 };
+enum { START_MS = 10000, DELETE_MS = 3000, WELCOME_MS = 5000, LOOK_MS = 300, LOCKED_MS = 2, KILL_MS = 1000, TRIES = 3, AGAIN = -1, STDIN_MAX = 4 << 20, PATH_LEN = 4096 };
 
 extern char **environ;
 
@@ -377,7 +377,8 @@ static void kill_child(const struct vm *vm)
 	wait_for((int)pidfd, POLLIN, clock_ms() + KILL_MS);
 }
 
-static int serve(const struct answer *answer, int64_t deadline)
+/* AGAIN: what the program names is gone, as the task server's image is when the server died just now; another answer may do. */
+static int serve(const struct answer *answer, int64_t deadline, bool last)
 {
 	struct program program;
 	struct outcome outcome;
@@ -391,10 +392,10 @@ static int serve(const struct answer *answer, int64_t deadline)
 	vm.owner = &vm;
 	outcome = vm_run(&vm);
 	if (outcome.run != RUN_CLONED)
-		return report_step(outcome.step, outcome.error);
+		return outcome.error == ENOENT && !last ? AGAIN : report_step(outcome.step, outcome.error);
 	r = await_exec(&vm, deadline);
 	if (r == -EIO)
-		return report_step(vm.page->step, vm.page->error);
+		return vm.page->error == ENOENT && !last ? AGAIN : report_step(vm.page->step, vm.page->error);
 	if (r == 0)
 		r = write_all(1, answer->out.bytes, answer->out.len, deadline);
 	if (r == 0)
@@ -415,6 +416,13 @@ static int bootstrap(const struct place *place, const struct flags *flags, int a
 
 	compose_start(&start, argc, argv, deadline);
 	r = !make_place(place) ? -errno : buf_len(&start) > MSG_MAX || start.broken ? -E2BIG : get_answer(place, &start, &answer, deadline);
+	for (int tries = 1; r == 0 && answer.kind == 1; tries++) {
+		int code = serve(&answer, deadline, tries == TRIES);
+
+		if (code != AGAIN)
+			return code;
+		r = get_answer(place, &start, &answer, deadline);
+	}
 	if (r < 0 && is_delete) {
 		dprintf(2, "trimaran: delete: no task server (%s), undoing without it\n", strerror(-r));
 		return print_delete_response(undo_bundle(*flags->bundle ? flags->bundle : "."));
@@ -423,8 +431,6 @@ static int bootstrap(const struct place *place, const struct flags *flags, int a
 		dprintf(2, "trimaran: start: the task server does not answer (%s); see %s/server.log\n", strerror(-r), place->dir);
 		return 1;
 	}
-	if (answer.kind == 1)
-		return serve(&answer, deadline);
 	if (answer.kind == 2 && is_delete)
 		return print_delete_response(undo_bundle(*flags->bundle ? flags->bundle : "."));
 	write_all(2, answer.err.bytes, answer.err.len, deadline);

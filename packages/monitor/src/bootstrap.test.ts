@@ -106,6 +106,26 @@ for (const build of BUILDS) {
     assert.equal(client.closed, false);
   });
 
+  test(`${build}: a monitor's image that went with its task server is asked for again`, async () => {
+    await using at = new Installation(build);
+    const gone = new Program();
+    gone.clone();
+    gone.exec(["/proc/2147483647/fd/3"]);
+    let asked = 0;
+    await using _server = serveMonitors(
+      { path: join(at.dir, "server.sock") },
+      {
+        start: async () =>
+          asked++ === 0
+            ? { kind: "serve", stdout: Buffer.from("no"), program: gone.encode() }
+            : { kind: "print", code: 0, stdout: Buffer.from("address"), stderr: Buffer.alloc(0) },
+        monitor() {},
+      },
+    );
+    const { code, stdout, stderr } = await at.run(["-id", "x", "start"]);
+    assert.deepEqual([code, stdout.toString(), stderr], [0, "address", ""]);
+  });
+
   test(`${build}: a program that fails is an error with the step, exit 1`, async () => {
     await using at = new Installation(build);
     const before = new Program();
@@ -115,7 +135,9 @@ for (const build of BUILDS) {
     const after = new Program();
     after.clone();
     after.exec(["/no/such/monitor"]);
-    const programs = [before.encode(), after.encode(), Buffer.from("junk")];
+    // What is not there may come with another answer, so it is asked for three times.
+    const programs = [before, before, before, after, after, after].map((program) => program.encode());
+    programs.push(Buffer.from("junk"));
     await using _server = serveMonitors(
       { path: join(at.dir, "server.sock") },
       {
