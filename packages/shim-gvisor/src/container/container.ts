@@ -14,7 +14,7 @@ import { Code, StatusError } from "ttrpc-ts";
 import type { RunscCommand } from "../runsc/runsc.ts";
 import { commandKey, deleteState, forgetState, startCommand, waitCommand } from "./commands.ts";
 import { CREATE_LIMIT_MS } from "./create.ts";
-import { ExecProcess, removeExecFiles, watchPidFile } from "./exec-process.ts";
+import { ExecProcess, removeExecFiles, watchStart } from "./exec-process.ts";
 import { FirstProcess, MemberProcess } from "./init-process.ts";
 import type { Making } from "./making.ts";
 import { hideNetworkMark } from "./network.ts";
@@ -48,6 +48,8 @@ export class GvisorContainer implements Container {
   readonly endsWithInit = true;
   readonly #parts: ContainerParts;
   readonly #execs = new Set<ExecProcess>();
+  /** Execs that are on their way: they have files, and may have no process yet. */
+  readonly #starting = new Set<string>();
   #sandbox: MonitoredProcess | undefined;
   #isStarted = false;
   #isPaused = false;
@@ -92,12 +94,23 @@ export class GvisorContainer implements Container {
   }
 
   async exec(request: ExecRequest): Promise<ContainerProcess> {
+    this.#starting.add(request.id);
+    try {
+      return await this.#exec(request);
+    } finally {
+      this.#starting.delete(request.id);
+    }
+  }
+
+  async #exec(request: ExecRequest): Promise<ContainerProcess> {
     const { layout, host, runsc } = this.#parts;
     const key = execKey(this.#id, request.id);
     const base = `exec-${request.id}`;
-    const files = { spec: `${layout.work}/${base}.json`, pid: `${layout.work}/${base}.pid` };
+    const file = (kind: string): string => `${layout.work}/${base}.${kind}`;
+    const files = { spec: file("json"), pid: file("pid"), started: file("started") };
     if (!host.has(key)) {
-      removeExecFiles(layout.work, (id) => host.has(execKey(this.#id, id)));
+      const isLive = (id: string): boolean => this.#starting.has(id) || host.has(execKey(this.#id, id));
+      removeExecFiles(layout.work, (id) => id !== request.id && isLive(id)); // an earlier one's of this id, too
       mkdirSync(layout.work, { recursive: true, mode: 0o700 });
       writeFileSync(files.spec, withTerminal(request), { mode: 0o600 });
     }
@@ -106,9 +119,15 @@ export class GvisorContainer implements Container {
     const command: RunscCommand = {
       key,
       name: base,
-      args: ["exec", `--process=${files.spec}`, `--internal-pid-file=${files.pid}`, this.#id],
+      args: [
+        "exec",
+        `--process=${files.spec}`,
+        `--internal-pid-file=${files.pid}`,
+        `--pid-file=${files.started}`,
+        this.#id,
+      ],
       stdio,
-      prelude: (builder) => watchPidFile(builder, files.pid),
+      prelude: (builder) => watchStart(builder, files.started),
       watches: [SLOT.watch],
       onWatch: (slot) => void (slot === SLOT.watch && exec.look()),
     };

@@ -3,14 +3,12 @@ import type { ProgramBuilder } from "@trimaran/linux";
 import type { ContainerProcess, ExitRecord, MonitoredProcess, RequestKey } from "@trimaran/shim-core";
 import { SLOT } from "@trimaran/shim-core";
 
-// asm-generic/fcntl.h, linux/inotify.h
+// asm-generic/fcntl.h, linux/stat.h
 const AT_FDCWD = -100;
-const O_WRONLY = 1;
-const O_CREAT = 0o100;
-const O_TRUNC = 0o1000;
-const O_CLOEXEC = 0o2000000;
+const O_RDONLY = 0;
 const O_NONBLOCK = 0o4000;
-const IN_CLOSE_WRITE = 8;
+const O_CLOEXEC = 0o2000000;
+const FIFO_0600 = 0o010600;
 
 /** One more process of a container: a `runsc exec` that stays in the foreground, and ends with the status of its process. */
 export class ExecProcess implements ContainerProcess {
@@ -73,18 +71,18 @@ export class ExecProcess implements ContainerProcess {
   }
 }
 
-/** Steps before the clone: make the pid file, and let the watch slot tell when it has been written. */
-export function watchPidFile(builder: ProgramBuilder, path: string): void {
+/**
+ * Steps before the clone that let the watch slot tell when runsc has begun: it writes `--pid-file`, a FIFO here, once `--internal-pid-file` is
+ * there. (inotify would tell it too, but to close one takes a grace period of the kernel's, 8 ms, in which the monitor does nothing else.)
+ */
+export function watchStart(builder: ProgramBuilder, fifo: string): void {
   builder.field = "runsc exec";
-  const { data } = builder;
-  const name = data.string(path);
-  const file = builder.call("openat", [AT_FDCWD, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600]);
-  builder.sys("close", [file]);
-  builder.release(file);
-  const watch = builder.call("inotify_init1", [O_NONBLOCK | O_CLOEXEC]);
-  builder.sys("inotify_add_watch", [watch, name, IN_CLOSE_WRITE]);
-  builder.op("KEEP", [watch, SLOT.watch]);
-  builder.release(watch);
+  const name = builder.data.string(fifo);
+  builder.sys("unlinkat", [AT_FDCWD, name, 0], { tolerate: ["ENOENT"] });
+  builder.sys("mknodat", [AT_FDCWD, name, FIFO_0600, 0]);
+  const reader = builder.call("openat", [AT_FDCWD, name, O_RDONLY | O_NONBLOCK | O_CLOEXEC, 0]);
+  builder.op("KEEP", [reader, SLOT.watch]);
+  builder.release(reader);
 }
 
 /**
@@ -94,7 +92,7 @@ export function watchPidFile(builder: ProgramBuilder, path: string): void {
 export function removeExecFiles(work: string, isKnown: (execId: string) => boolean): void {
   const names = existsSync(work) ? readdirSync(work) : [];
   for (const name of names) {
-    const [, execId] = /^exec-(.+)\.(?:json|pid|log)$/.exec(name) ?? [];
+    const [, execId] = /^exec-(.+)\.(?:json|pid|log|started)$/.exec(name) ?? [];
     if (execId !== undefined && !isKnown(execId)) rmSync(`${work}/${name}`, { force: true });
   }
 }
