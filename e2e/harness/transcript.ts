@@ -54,10 +54,9 @@ function errorClass(text: string): string {
   return text === "" ? "" : (text.match(CLASSES)?.at(-1) ?? "other");
 }
 
-/** How often a display was drawn, and in between what, depends on the time: of it only counts which names were saved. */
+/** What a display shows depends on the time, down to the last line, which ctr may not draw. What it was about is asked by other commands. */
 function withoutProgress(text: string): string {
-  if (!text.includes("elapsed: TIME")) return text;
-  return [...new Set(text.split("\n").filter((line) => line.endsWith(" saved")))].sort().join("\n");
+  return text.includes("elapsed: TIME") ? "" : text;
 }
 
 /** Without what differs between two runs of the same: times, ids, folders, the order of labels. */
