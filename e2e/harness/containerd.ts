@@ -1,6 +1,6 @@
 import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, openSync } from "node:fs";
+import { appendFileSync, closeSync, existsSync, openSync } from "node:fs";
 import { mkdir, mkdtemp, readdir, readFile, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { basename, join } from "node:path";
@@ -135,6 +135,10 @@ export class Engine implements AsyncDisposable {
       cwd: this.dir,
       stdio: ["ignore", log, log],
       detached: true, // a Ctrl-C is for the test, which then ends containerd
+    });
+    daemon.on("exit", (code, signal) => {
+      appendFileSync(log, `--- ${this.kind} has ended: ${signal ?? code}\n`);
+      closeSync(log);
     });
     this.#daemon = daemon;
     await this.#ready(daemon);

@@ -11,6 +11,7 @@ import { runAliases, runFlags } from "./flags/run-flags.ts";
 import { exportCommand, imageRoutes, importCommand, pullCommand, pushCommand } from "./routes/image-routes.ts";
 import {
   commitCommand,
+  cpCommand,
   diffCommand,
   eventsCommand,
   inspectCommand,
@@ -255,6 +256,7 @@ export function buildCli(): Application<CliContext> {
     layers: layersCommand,
     diff: diffCommand,
     commit: commitCommand,
+    cp: cpCommand,
     daemon: daemonCommand,
     completion: completionCommand,
     install: installCommand,

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { finished, Trimaran } from "./testing/trimaran.ts";
@@ -76,6 +76,17 @@ for (const [mode, open] of Object.entries(MODES)) {
       assert.ok(used.pids >= 2 && used.memoryBytes > 0);
       const [inspected] = JSON.parse(await ok("inspect", "we"));
       assert.deepEqual([inspected.id, inspected.task.state, inspected.rootfs.kind], ["web", "running", "snapshot"]);
+
+      const copied = join(trimaran.directory, "copied");
+      await ok("cp", "web:/new", copied);
+      assert.equal(readFileSync(join(copied, "file"), "utf8"), "y\n");
+      await ok("cp", join(copied, "file"), "web:/tmp/renamed");
+      await ok("cp", copied, "web:/tmp/");
+      assert.equal(await ok("exec", "web", "cat", "/tmp/renamed", "/tmp/copied/file"), "y\ny\n");
+      assert.match(
+        (await trimaran.call("cp", "web:/nope", copied)).stderr,
+        /\/nope: tar in the container ended with 1: /,
+      );
 
       assert.equal(await ok("commit", "-m", "why", "web", "example.org/three"), "example.org/three:latest\n");
       const committed = await run("example.org/three", "sh", "-c", "cat /new/file; test -e /etc/second || echo gone");

@@ -68,6 +68,30 @@ export const commitCommand = buildCommand({
   docs: { brief: "make an image of a container", customUsage: ["web example.org/web:2", "[FLAGS] ID IMAGE"] },
 });
 
+/** `trimaran cp`. */
+export const cpCommand = buildCommand({
+  loader: async () => (await import("../commands/cp.ts")).cp,
+  parameters: {
+    flags: managerFlags,
+    positional: {
+      kind: "tuple",
+      parameters: [
+        { brief: "CONTAINER:/PATH, or a path of the host", parse: String, placeholder: "SOURCE" },
+        {
+          brief: "the other; with a / at its end it is a directory to copy into",
+          parse: String,
+          placeholder: "TARGET",
+        },
+      ],
+    },
+  },
+  docs: {
+    brief: "copy files into a running container or out of it",
+    customUsage: ["web:/etc/hosts hosts", "./site web:/srv/", "[FLAGS] SOURCE TARGET"],
+    fullDescription: "The container must have a tar.",
+  },
+});
+
 /** `trimaran events`. */
 export const eventsCommand = buildCommand({
   loader: async () => (await import("../commands/events.ts")).events,

@@ -33,7 +33,23 @@ export class Trimaran implements Disposable {
       mkdirSync(join(this.rootfs, name), { recursive: true });
     copyFileSync("/bin/busybox", join(this.rootfs, "bin/busybox"));
     chmodSync(join(this.rootfs, "bin/busybox"), 0o755);
-    const applets = ["sh", "cat", "ls", "sleep", "true", "id", "seq", "echo", "ps", "stty", "env", "hostname", "touch"];
+    const applets = [
+      "sh",
+      "cat",
+      "ls",
+      "sleep",
+      "true",
+      "id",
+      "seq",
+      "echo",
+      "ps",
+      "stty",
+      "env",
+      "hostname",
+      "touch",
+      "tar",
+      "test",
+    ];
     for (const applet of applets) symlinkSync("busybox", join(this.rootfs, "bin", applet));
     writeFileSync(join(this.rootfs, "etc/passwd"), "root:x:0:0::/:/bin/sh\nbob:x:1000:1001::/:/bin/sh\n");
   }

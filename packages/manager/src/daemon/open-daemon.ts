@@ -63,6 +63,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   undo.use(await serveGrpc({ path: address, services, report }));
   quiet.touch();
   log.info("serving", { address });
+  undo.defer(() => log.info("stopping", { address }));
   const owned = undo.move();
   return { address, [Symbol.asyncDispose]: () => owned[Symbol.asyncDispose]() };
 }
