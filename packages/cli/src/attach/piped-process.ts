@@ -3,6 +3,7 @@ import { once } from "node:events";
 import type { Socket } from "node:net";
 import type { Readable, Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import { setTimeout as delay } from "node:timers/promises";
 import { type ClientContainer, execProcess, type ManagerClient, requireTask } from "@trimaran/manager";
 
 /** How a process in a container has ended, and what it said on stderr (64 KiB of it at most). */
@@ -12,6 +13,8 @@ export interface PipedExit {
 }
 
 const STDERR_LIMIT_BYTES = 64 * 1024;
+/** How long stderr may still come after all of stdout has. */
+const LAST_WORDS_MS = 2000;
 
 /** Run a further process as root in a container, with its stdin from and its stdout to streams of ours; both are ended. */
 export async function runPiped(
@@ -43,6 +46,7 @@ export async function runPiped(
     const { status } = await exit;
     await task.deleteExec(execId);
     await copied;
+    await Promise.race([stdio.ended(), delay(LAST_WORDS_MS, undefined, { ref: false })]);
     return { status, stderr: Buffer.concat(said).toString("utf8").trim() };
   } catch (error) {
     await task.kill(9, { execId }).catch(() => {});

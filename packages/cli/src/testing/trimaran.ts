@@ -160,7 +160,12 @@ export class Trimaran implements Disposable {
       ...["--namespace", "trimaran-e2e", "ps", "-a", "-q"],
     ]);
     const left = ids.toString("utf8").split("\n").filter(Boolean);
-    if (left.length > 0) throw new Error(`containers left behind: ${left.join(" ")}`);
+    // Said and not thrown: it comes from a test that has failed already, whose own error is the one to see.
+    if (left.length > 0) {
+      process.exitCode = 1;
+      process.stderr.write(`containers left behind in ${this.directory}: ${left.join(" ")}\n`);
+      return;
+    }
     rmSync(this.directory, { recursive: true, force: true });
   }
 }

@@ -118,7 +118,7 @@ export class TaskRegistry implements Disposable {
   #alone<T>(bundle: Bundle, work: () => Promise<T>): Promise<T> {
     return this.#lanes.run(keyOf(bundle), async () => {
       await using _lock = await this.#host.lockTask?.(bundle);
-      return work();
+      return await work(); // not before it is done may the lock go
     });
   }
 
