@@ -24,7 +24,7 @@ matrix("lifecycle", (scenario) => {
     assert.equal((await container.listed())?.status, "RUNNING");
     const count = async () => Number((await container.exec({}, "sh", "-c", "wc -l < /tmp/ticks")).stdout);
     const first = await count();
-    assert.ok((await count()) > first, "it ticks again");
+    for (let looks = 1; (await count()) <= first; looks++) assert.ok(looks < 50, "it does not tick again");
   });
 
   scenario("pause twice and resume of a running task are refused", async (box) => {

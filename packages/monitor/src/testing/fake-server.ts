@@ -132,8 +132,12 @@ const server = serveMonitors(
           const p = new Program();
           p.clone();
           p.exec(["/bin/sh", "-c", `sleep ${text}; exit 21`]);
+          watchers.set("w", () => {
+            if (!link.processes.get("w")?.execed) return; // until then the monitor has something to tell
+            watchers.delete("w");
+            answer("ok");
+          });
           link.spawn("w", { program: p.encode() });
-          answer("ok");
         } else if (method === "Close") {
           answer("closing");
           void server.close().then(() => process.exit(0));
