@@ -9,16 +9,18 @@ const LAST = "last-of-all";
 
 /** Something of each kind that publishes. */
 const STEPS: readonly Step[] = [
-  "snapshots prepare base",
-  "snapshots commit layer base",
-  "snapshots view look layer",
-  "snapshots label layer a=b",
-  "snapshots rm look layer",
   "namespaces create one a=b",
   "namespaces label one a=c",
   "namespaces rm one",
   { ctr: "content ingest text", stdin: "hello" },
   "content rm sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824",
+  "leases create --id gc", // no collection for the deletion above comes in between
+  "leases rm --sync gc",
+  "snapshots prepare base",
+  "snapshots commit layer base",
+  "snapshots view look layer",
+  "snapshots label layer a=b",
+  "snapshots rm look layer",
   "images tag --local $IMAGE example.test/other:1",
   "images label example.test/other:1 a=b",
   "images rm example.test/other:1",
