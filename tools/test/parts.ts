@@ -40,21 +40,21 @@ const DAEMON: Part = {
 /** All parts, the quick ones first: what packages offer as conformance, analyze, fuzz and e2e is found in their scripts. */
 export function listParts(root: string): Part[] {
   const packages = globSync("packages/*/package.json", { cwd: root }).sort();
-  const fromScripts = (script: string): Part[] =>
+  const fromScripts = (script: string, limitMs = 4 * MINUTE_MS): Part[] =>
     packages
       .filter((path) => scriptsOf(join(root, path)).has(script))
       .map((path) => ({
         name: `${script}:${basename(dirname(path))}`,
         command: ["npm", "run", "--silent", script],
         directory: dirname(path),
-        limitMs: 4 * MINUTE_MS,
+        limitMs,
       }));
   return [
     ...STATIC,
     ...fromScripts("analyze"),
     ...fromScripts("conformance"),
     ...fromScripts("fuzz"),
-    ...fromScripts("e2e"),
+    ...fromScripts("e2e", 8 * MINUTE_MS),
     CONTAINERD,
     DAEMON,
   ];
