@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import { setTimeout } from "node:timers/promises";
 import type { ClientTask, ExitRecord, FifoSet, ManagerClient } from "@trimaran/manager";
 import type { CliContext } from "../cli-context.ts";
 import type { SignalForwarding } from "./signal-forwarding.ts";
@@ -56,6 +57,9 @@ function connectOutput(context: CliContext, task: ClientTask, execId: string, { 
   stderr?.pipe(process.stderr, { end: false });
 }
 
+/** upstream's shim was seen to lose a CloseIO on a busy machine, and the process then waits for ever: it is said again, to no harm. */
+const CLOSE_AGAIN_MS = [100, 500, 2000, 5000] as const;
+
 /** Our stdin to the container's; its end is passed on by CloseIO. */
 function connectInput(
   context: CliContext,
@@ -66,14 +70,20 @@ function connectInput(
   const { stdin } = context;
   target.on("error", () => stdin.unpipe(target)); // it has stopped reading
   stdin.pipe(target, { end: false });
+  let isOver = false;
   const onEnd = async () => {
     target.end();
     await once(target, "finish");
-    await task.closeStdin(execId).catch(() => {}); // gone already: nothing to close
+    for (const pauseMs of CLOSE_AGAIN_MS) {
+      if (isOver) return;
+      await task.closeStdin(execId).catch(() => {}); // gone already: nothing to close
+      await setTimeout(pauseMs, undefined, { ref: false });
+    }
   };
   stdin.once("end", onEnd);
   return {
     [Symbol.dispose]: () => {
+      isOver = true;
       stdin.off("end", onEnd);
       stdin.unpipe(target);
       stdin.pause();
@@ -83,5 +93,5 @@ function connectInput(
 }
 
 function timeout(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms).unref());
+  return setTimeout(ms, undefined, { ref: false });
 }

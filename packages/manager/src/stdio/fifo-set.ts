@@ -24,17 +24,19 @@ export class FifoSet implements AsyncDisposable {
   readonly stderr: Socket | undefined;
   readonly #directory: string;
   readonly #holders: FileHandle[];
+  readonly #keepers: FileHandle[];
 
   private constructor(
     directory: string,
     io: TaskIo,
     streams: readonly [Socket | undefined, Socket, Socket | undefined],
-    holders: FileHandle[],
+    { holders, keepers }: { readonly holders: FileHandle[]; readonly keepers: FileHandle[] },
   ) {
     this.#directory = directory;
     this.io = io;
     [this.stdin, this.stdout, this.stderr] = streams;
     this.#holders = holders;
+    this.#keepers = keepers;
   }
 
   static async open(request: StdioRequest, syscalls: Syscalls): Promise<FifoSet> {
@@ -42,6 +44,7 @@ export class FifoSet implements AsyncDisposable {
     const directory = await mkdtemp(join(tmpdir(), "trimaran-fifo-")); // mkdtemp makes it 0700
     undo.defer(() => rm(directory, { recursive: true, force: true }));
     const holders: FileHandle[] = [];
+    const keepers: FileHandle[] = [];
     const make = async (name: string, wanted: boolean, flags: number): Promise<[string, Socket | undefined]> => {
       if (!wanted) return ["", undefined];
       const path = join(directory, name);
@@ -50,6 +53,9 @@ export class FifoSet implements AsyncDisposable {
       holders.push(undo.use(await open(path, constants.O_RDWR | constants.O_NONBLOCK | constants.O_NOFOLLOW)));
       const fd = openSync(path, flags | constants.O_NONBLOCK | constants.O_NOFOLLOW); // the socket owns it
       const reads = flags === constants.O_RDONLY;
+      // A reader of ours keeps what was written if we have gone on before the shim opens its end: upstream's Start does not wait for that.
+      if (!reads)
+        keepers.push(undo.use(await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW)));
       const socket = new Socket({ fd, readable: reads, writable: !reads });
       undo.defer(() => void socket.destroy());
       return [path, socket];
@@ -60,7 +66,7 @@ export class FifoSet implements AsyncDisposable {
     if (stdoutStream === undefined) throw new Error("stdout has no FIFO");
     undo.move(); // from here on the set owns all of it
     const io = { terminal: request.terminal, stdin, stdout, stderr };
-    return new FifoSet(directory, io, [stdinStream, stdoutStream, stderrStream], holders);
+    return new FifoSet(directory, io, [stdinStream, stdoutStream, stderrStream], { holders, keepers });
   }
 
   /** To be called once the process is started, so that the ends of the streams can be seen. */
@@ -75,6 +81,7 @@ export class FifoSet implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.release();
+    await Promise.all(this.#keepers.splice(0).map((keeper) => keeper.close()));
     for (const stream of [this.stdin, this.stdout, this.stderr]) stream?.destroy();
     await rm(this.#directory, { recursive: true, force: true });
   }
