@@ -122,6 +122,20 @@ test("an exec whose child keeps the output does not hang", async () => {
   await nothingLeft();
 });
 
+test("more input than a process reads before it fails: its reason is told, nothing hangs", {
+  timeout: 30_000,
+}, async () => {
+  const large = join(trimaran.directory, "large");
+  writeFileSync(large, Buffer.alloc(8 << 20));
+  await trimaran.run("-d", "--name", "full", rootfs, "sleep", "1000");
+  const failed = await trimaran.call("cp", large, "full:/proc/nope/x");
+  assert.deepEqual([failed.code, /^trimaran: cp: .*\/proc\/nope/.test(failed.stderr)], [125, true]);
+  assert.equal((await trimaran.call("cp", large, "full:/tmp/large")).code, 0);
+  assert.match((await trimaran.call("exec", "full", "ls", "-l", "/tmp/large")).stdout, / 8388608 /);
+  await trimaran.call("rm", "-f", "full");
+  await nothingLeft();
+});
+
 test("Ctrl-C and --rm leave nothing, also with a deaf first process", async () => {
   const child = trimaran.start("run", "--runtime", RUNTIME, "--rm", rootfs, "sh", "-c", "echo up; sleep 1000");
   if (child.stdout) await once(child.stdout, "data");

@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { setTimeout } from "node:timers/promises";
 import type { ClientTask, ExitRecord, FifoSet, ManagerClient } from "@trimaran/manager";
 import type { CliContext } from "../cli-context.ts";
+import { closeStdin } from "./close-stdin.ts";
 import type { SignalForwarding } from "./signal-forwarding.ts";
 import { followSize, makeTerminalRaw } from "./terminal.ts";
 
@@ -57,9 +58,6 @@ function connectOutput(context: CliContext, task: ClientTask, execId: string, { 
   stderr?.pipe(process.stderr, { end: false });
 }
 
-/** upstream's shim was seen to lose a CloseIO on a busy machine, and the process then waits for ever: it is said again, to no harm. */
-const CLOSE_AGAIN_MS = [100, 500, 2000, 5000] as const;
-
 /** Our stdin to the container's; its end is passed on by CloseIO. */
 function connectInput(
   context: CliContext,
@@ -70,20 +68,16 @@ function connectInput(
   const { stdin } = context;
   target.on("error", () => stdin.unpipe(target)); // it has stopped reading
   stdin.pipe(target, { end: false });
-  let isOver = false;
+  const over = new AbortController();
   const onEnd = async () => {
     target.end();
     await once(target, "finish");
-    for (const pauseMs of CLOSE_AGAIN_MS) {
-      if (isOver) return;
-      await task.closeStdin(execId).catch(() => {}); // gone already: nothing to close
-      await setTimeout(pauseMs, undefined, { ref: false });
-    }
+    await closeStdin(task, execId, over.signal);
   };
   stdin.once("end", onEnd);
   return {
     [Symbol.dispose]: () => {
-      isOver = true;
+      over.abort();
       stdin.off("end", onEnd);
       stdin.unpipe(target);
       stdin.pause();

@@ -5,6 +5,7 @@ import type { Readable, Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { type ClientContainer, execProcess, type ManagerClient, requireTask } from "@trimaran/manager";
+import { closeStdin } from "./close-stdin.ts";
 
 /** How a process in a container has ended, and what it said on stderr (64 KiB of it at most). */
 export interface PipedExit {
@@ -31,7 +32,8 @@ export async function runPiped(
   await task.exec(execId, process, stdio.io);
   try {
     const exit = task.wait(execId);
-    exit.catch(() => {}); // looked at below, unless Start fails first
+    const over = new AbortController();
+    exit.finally(() => over.abort()).catch(() => {}); // looked at below, unless Start fails first
     const said: Buffer[] = [];
     stdio.stderr?.on("data", (chunk: Buffer) => {
       if (said.reduce((sum, { length }) => sum + length, 0) < STDERR_LIMIT_BYTES) said.push(chunk);
@@ -40,8 +42,9 @@ export async function runPiped(
     await task.start(execId);
     await stdio.release();
     if (input !== undefined && stdio.stdin !== undefined) {
-      await feed(input, stdio.stdin);
-      await task.closeStdin(execId).catch(() => {}); // gone already: nothing to close
+      // We hold the FIFO's other end as well, so one that ends early is known by its exit, not by an error here.
+      await Promise.race([feed(input, stdio.stdin), exit]);
+      void closeStdin(task, execId, over.signal);
     }
     const { status } = await exit;
     await task.deleteExec(execId);
@@ -55,7 +58,7 @@ export async function runPiped(
   }
 }
 
-/** All of the input, and its end. A process that ends early closes its stdin: its status says why. */
+/** All of the input, and its end; less if the stream is destroyed meanwhile. */
 async function feed(input: Readable, target: Socket): Promise<void> {
   const closed = new Promise<void>((resolve) => target.once("error", () => resolve()).once("close", () => resolve()));
   for await (const chunk of input) {
