@@ -22,6 +22,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { build as bundle } from "esbuild";
+import { launcherText } from "../packages/cli/src/installation/launcher.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 const OUT = join(ROOT, "build");
@@ -36,9 +37,6 @@ const NODE_FLAGS = ["--no-flush-bytecode", "--max-semi-space-size=1"];
 
 /** How the names of chunks begin. */
 const CHUNK = "chunk-";
-
-/** The command is quick or waits: 2 MB for what is young instead of 32 make an idle daemon 10 MB smaller and cost nothing measurable. */
-const COMMAND_FLAGS = "--max-semi-space-size=2";
 
 /** Programs that containerd starts: shim name and the entry of its task server. */
 const SHIMS = {
@@ -64,11 +62,7 @@ export async function build(): Promise<void> {
   removeChunks();
   await bundleProgram("packages/cli/src/main.ts", "trimaran.js", true);
   await bundleProgram("packages/manager/src/layers/thread/layer-worker.ts", "layer-worker.js"); // trimaran.js starts it
-  writeWhole(
-    join(OUT, "bin/trimaran"),
-    `#!/bin/sh\nexec '${NODE}' ${COMMAND_FLAGS} '${join(LIBRARY, "trimaran.js")}' "$@"\n`,
-    0o755,
-  );
+  writeWhole(join(OUT, "bin/trimaran"), launcherText(NODE, join(LIBRARY, "trimaran.js")), 0o755);
   copyNativeModules();
   writeWhole(stamp, inputs);
 }

@@ -1,6 +1,7 @@
 import { readdir, readFile, realpath } from "node:fs/promises";
 import { basename, join, relative } from "node:path";
 import { Code, errnoOf, ManagerError } from "@trimaran/manager";
+import { launcherText } from "./launcher.ts";
 
 /** One file to install: a copy, or a text that is written anew for its place. Paths are relative to the prefix. */
 export type PlannedFile =
@@ -35,7 +36,12 @@ export async function planInstallation(build: string, prefix: string, node: stri
   const shims = (await namesIn(join(build, "bin"))).filter((name) => name.startsWith("containerd-shim-"));
   for (const name of shims)
     files.push({ kind: "copy", path: join("bin", name), from: join(build, "bin", name), mode: 0o755 });
-  files.push({ kind: "text", path: "bin/trimaran", text: launcher(prefix, nodePath), mode: 0o755 });
+  files.push({
+    kind: "text",
+    path: "bin/trimaran",
+    text: launcherText(join(prefix, nodePath), join(prefix, LIBRARY, "trimaran.js")),
+    mode: 0o755,
+  });
   return files;
 }
 
@@ -49,11 +55,6 @@ export function relocateCommand(text: string, oldLibrary: string, newLibrary: st
     argument.startsWith(`${oldLibrary}/`) ? join(newLibrary, relative(oldLibrary, argument)) : argument,
   );
   return `${[node, ...moved].join("\n")}\n`;
-}
-
-function launcher(prefix: string, nodePath: string): string {
-  const quote = (path: string) => `'${path.replaceAll("'", "'\\''")}'`;
-  return `#!/bin/sh\nexec ${quote(join(prefix, nodePath))} --max-semi-space-size=2 ${quote(join(prefix, LIBRARY, "trimaran.js"))} "$@"\n`;
 }
 
 async function filesBelow(directory: string): Promise<string[]> {

@@ -8,6 +8,9 @@ import { parseTimeoutMs } from "./timeout-header.ts";
 const { HTTP2_HEADER_STATUS, HTTP2_HEADER_CONTENT_TYPE } = constants;
 const HEADERS = { [HTTP2_HEADER_STATUS]: 200, [HTTP2_HEADER_CONTENT_TYPE]: "application/grpc" };
 
+/** What a stream of answers may have waiting for its client. */
+const PENDING_BYTES = 128 * 1024;
+
 /** One call, as one stream of HTTP/2: messages in, messages out, and a status at the end. */
 export class ServerCall {
   readonly #stream: ServerHttp2Stream;
@@ -75,11 +78,12 @@ export class ServerCall {
     throw new StatusError(Code.Internal, "request has no message");
   }
 
-  /** Resolves when the bytes have left for the client: a slow reader slows the writer down, and nothing piles up. */
+  /** Resolves when no more than a little waits for the client: a slow reader slows the writer down, and nothing piles up. */
   async send(message: Uint8Array): Promise<void> {
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    this.#write(message, (error) => (error ? reject(error) : resolve()));
-    await this.#race(promise);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#write(message, () => resolve()); // if it fails, the stream closes, which ends the race
+    // Small messages are not waited for one by one: what comes together goes out in one write.
+    if (this.#stream.writableLength > PENDING_BYTES) await this.#race(promise);
   }
 
   /** The last message, and OK. */
