@@ -112,7 +112,8 @@ function mustExist(runtime: string): void {
   if (!existsSync(binary)) throw new Error(`${binary}: not built; npm run build`);
 }
 
-function chosen<T extends string>(variable: string, choices: Readonly<Record<string, T>>): T[] {
+/** The values of `choices`, or the one that an environment variable names. Throws on another name. */
+export function chosen<T extends string>(variable: string, choices: Readonly<Record<string, T>>): T[] {
   const wish = process.env[variable] ?? "all";
   if (wish === "all") return Object.values(choices);
   const choice = choices[wish];
