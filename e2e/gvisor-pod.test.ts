@@ -62,6 +62,24 @@ for (const kind of await gvisorKinds()) {
       await end(pause);
     });
 
+    test("a member that can't start: the reason; its gofer is gone at once, its output ends with Delete", async () => {
+      const { pause, join } = await openPod();
+      const broken = await join("/nope");
+      const { text } = await createWithOutput(yard, broken);
+      await assert.rejects(
+        broken.shim.task.start({ id: broken.id }),
+        /^StatusError: runsc start: .*\/nope: no such file/,
+      );
+      const gofers = (await processesOf(yard)).filter(({ command }) => / gofer .*/.test(command));
+      assert.equal(gofers.length, 1, "the sandbox's own");
+      const began = performance.now();
+      await broken.shim.task.delete({ id: broken.id });
+      assert.ok(performance.now() - began < 1900, "it did not wait for output that can't come, which it does for 2 s");
+      await broken.shim.close();
+      assert.equal(await text, "");
+      await end(pause);
+    });
+
     test("the sandbox's death ends all, exits reported", async () => {
       const { pause, join } = await openPod();
       const running = await join("sleep", "1000");

@@ -69,7 +69,7 @@ export class GvisorContainer implements Container {
   }
 
   async start(): Promise<void> {
-    const { runsc, gated, layout, restore, init } = this.#parts;
+    const { runsc, gated, layout, restore, init, cgroup } = this.#parts;
     if (restore && gated && init instanceof FirstProcess) {
       gated.openGate();
       await runsc.finish(restore.command, gated, CREATE_LIMIT_MS);
@@ -81,7 +81,12 @@ export class GvisorContainer implements Container {
     const setup = layout.membership.kind === "member" ? undefined : hideNetworkMark(layout, this.init.pid);
     const command = { ...startCommand(this.#id), ...(setup && { setup }) };
     gated?.openGate();
-    await runsc.finish(command, gated ?? runsc.launch(command));
+    try {
+      await runsc.finish(command, gated ?? runsc.launch(command));
+    } catch (error) {
+      if (gated) await cgroup.kill(); // runsc leaves the gofer of a member
+      throw error;
+    }
     this.#isStarted = true;
     if (layout.membership.kind === "member") this.#waitForMember();
   }
