@@ -9,7 +9,7 @@ import type { EngineVersion, RuntimeHandler } from "./harness/config.ts";
 import { type Engine, startContainerd } from "./harness/containerd.ts";
 import { CriClient } from "./harness/cri/client.ts";
 import { openPodNetwork } from "./harness/cri/network.ts";
-import { Pod, STATE } from "./harness/cri/pod.ts";
+import { Pod, type PodOptions, STATE } from "./harness/cri/pod.ts";
 import { buildImages, IMAGE, PAUSE_IMAGE } from "./harness/images.ts";
 import { assertNoLeaks, snapshot } from "./harness/leaks.ts";
 import { CONTROL, chosen, GVISOR, TRIMARAN } from "./harness/matrix.ts";
@@ -25,10 +25,14 @@ for (const version of chosen<EngineVersion>("E2E_ENGINES", { "1.6": "1.6", "2.x"
       const stack = new AsyncDisposableStack();
       let engine: Engine;
       let cri: CriClient;
+      let bridge: string;
       before(async () => {
-        const runtimes = { own: await handler(runtime, version) };
+        const runtimes = {
+          own: await handler(runtime, version),
+          host: await handler(runtime, version, 'network = "host"'), // runsc wants to be told
+        };
         engine = stack.use(await startContainerd({ version, cri: true, sandboxImage: PAUSE_IMAGE, runtimes }));
-        stack.use(await openPodNetwork(engine));
+        bridge = stack.use(await openPodNetwork(engine)).bridge;
         cri = stack.use(new CriClient(engine.address));
         await cri.ready();
         await importImages(engine, cri);
@@ -36,7 +40,7 @@ for (const version of chosen<EngineVersion>("E2E_ENGINES", { "1.6": "1.6", "2.x"
       after(() => stack.disposeAsync());
 
       /** A test with a pod of its own, which is stopped and removed, and nothing of it may be left. */
-      const withPod = (name: string, body: (pod: Pod) => Promise<void>) =>
+      const withPod = (name: string, body: (pod: Pod) => Promise<void>, options: Partial<PodOptions> = {}) =>
         test(name, async () => {
           const scope = (ids: string[]) => ({
             ...{ tag: engine.tag, dir: engine.dir, namespace: engine.namespace, address: engine.address, ids },
@@ -45,7 +49,7 @@ for (const version of chosen<EngineVersion>("E2E_ENGINES", { "1.6": "1.6", "2.x"
           const clean = await snapshot(scope([]));
           const ids: string[] = [];
           {
-            await using pod = await Pod.run(cri, engine, { handler: "own" });
+            await using pod = await Pod.run(cri, engine, { handler: "own", ...options });
             await body(pod);
             ids.push(...pod.ids);
           }
@@ -76,19 +80,23 @@ for (const version of chosen<EngineVersion>("E2E_ENGINES", { "1.6": "1.6", "2.x"
         assert.equal((await server.status()).state, STATE.exited);
       });
 
-      withPod("StopContainer: SIGTERM first; containerd is killed meanwhile, and finds all again", async (pod) => {
-        const script = "trap 'exit 23' TERM; echo up; while :; do sleep 0.05; done";
-        const polite = await pod.start("polite", ["sh", "-c", script]);
-        while ((await polite.log()).length === 0) await delay(20);
-        await engine.restart();
-        await cri.ready();
-        assert.equal((await polite.status()).state, STATE.running);
-        assert.equal((await polite.exec(["true"])).exitCode, 0);
-        await polite.stop(10);
-        assert.deepEqual(pick(await polite.status()), [STATE.exited, 23, "Error"]);
-        const again = await pod.start("again", ["true"]);
-        assert.deepEqual(pick(await again.exited()), [STATE.exited, 0, "Completed"]);
-      });
+      withPod(
+        "StopContainer: SIGTERM first; containerd and task servers are killed meanwhile, all is found again",
+        async (pod) => {
+          const script = "trap 'exit 23' TERM; echo up; while :; do sleep 0.05; done";
+          const polite = await pod.start("polite", ["sh", "-c", script]);
+          while ((await polite.log()).length === 0) await delay(20);
+          for (const pid of await engine.taskServerPids()) process.kill(pid, "SIGKILL"); // upstream has none
+          await engine.restart();
+          await cri.ready();
+          assert.equal((await polite.status()).state, STATE.running);
+          assert.equal((await polite.exec(["true"])).exitCode, 0);
+          await polite.stop(10);
+          assert.deepEqual(pick(await polite.status()), [STATE.exited, 23, "Error"]);
+          const again = await pod.start("again", ["true"]);
+          assert.deepEqual(pick(await again.exited()), [STATE.exited, 0, "Completed"]);
+        },
+      );
 
       withPod("two pods reach each other", async (pod) => {
         await using other = await Pod.run(cri, engine, { handler: "own" });
@@ -99,6 +107,26 @@ for (const version of chosen<EngineVersion>("E2E_ENGINES", { "1.6": "1.6", "2.x"
         assert.equal(String(stdout), "hello\n");
         pod.ids.push(...other.ids);
       });
+
+      withPod(
+        "the host's network",
+        async (pod) => {
+          const client = await pod.start("client", ["sleep", "1000"]);
+          assert.match(String((await client.exec(["cat", "/proc/net/dev"])).stdout), new RegExp(`^ *${bridge}:`, "m"));
+        },
+        { handler: "host", network: "node" },
+      );
+
+      // gVisor's containers have their pod's limits: they share a sandbox
+      if (!isGvisor)
+        withPod("out of memory", async (pod) => {
+          const eater = await pod.start(
+            "eater",
+            ["dd", "if=/dev/zero", "of=/dev/null", "bs=256M", "count=1"],
+            64 << 20,
+          );
+          assert.deepEqual(pick(await eater.exited()), [STATE.exited, 137, "OOMKilled"]);
+        });
 
       withPod("a command that is missing: the reason is the container's message", async (pod) => {
         await assert.rejects(pod.start("no", ["/nope"]), /\/nope.*no such file/);
@@ -112,11 +140,11 @@ function pick({ state, exitCode, reason }: { state: number; exitCode: number; re
 }
 
 /** Of gVisor as its README says it: the options that gVisor's own shim has. Debian 12's runsc under 1.6, the backports' under 2.x. */
-async function handler(runtime: string, version: EngineVersion): Promise<RuntimeHandler> {
+async function handler(runtime: string, version: EngineVersion, flags = ""): Promise<RuntimeHandler> {
   if (runtime !== GVISOR) return { type: runtime };
   const path = version === "1.6" ? "/usr/bin/runsc" : await ensureRecentRunsc();
-  const file = join(folder, `${version}.toml`);
-  writeFileSync(file, `binary_name = "${path}"\n[runsc_config]\n`);
+  const file = join(folder, `${version}${flags === "" ? "" : "-flags"}.toml`);
+  writeFileSync(file, `binary_name = "${path}"\n[runsc_config]\n${flags}\n`);
   return { type: runtime, options: `TypeUrl = "io.containerd.runsc.v1.options"\nConfigPath = "${file}"` };
 }
 

@@ -4,10 +4,12 @@ import { existsSync } from "node:fs";
 import { readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { isDeepStrictEqual } from "node:util";
 import { ensureRecentRunsc } from "../tools/debian.ts";
-import { processesOf } from "./harness/belongings.ts";
+import { type ProcessEntry, processesOf } from "./harness/belongings.ts";
 import type { ContainerOptions } from "./harness/container.ts";
 import { watchEvents } from "./harness/events.ts";
+import { assertNoLeaks, snapshot } from "./harness/leaks.ts";
 import { type Box, GVISOR, matrix } from "./harness/matrix.ts";
 
 const FOREVER = "trap 'exit 23' TERM; echo up; while :; do sleep 0.05; done";
@@ -37,6 +39,28 @@ function killIfThere(pid: number): void {
 async function bootstrapped({ engine }: Box, id: string): Promise<void> {
   const task = "state/io.containerd.runtime.v2.task";
   while (!existsSync(join(engine.dir, task, engine.namespace, id, "shim-binary-path"))) await delay(2);
+}
+
+function isMonitor({ command }: ProcessEntry): boolean {
+  return command.startsWith("containerd-shim-trimaran-");
+}
+
+/** How many files the task server and each monitor have open, by pid. */
+async function descriptors({ engine }: Box): Promise<Readonly<Record<string, number>>> {
+  const monitors = (await processesOf(engine)).filter(isMonitor).map(({ pid }) => pid);
+  const pids = [...(await engine.taskServerPids()), ...monitors];
+  return Object.fromEntries(
+    await Promise.all(pids.map(async (pid) => [pid, (await readdir(`/proc/${pid}/fd`)).length] as const)),
+  );
+}
+
+/** What `look` gives once it is `wanted`, or after 5 s: a connection that was just closed takes a moment. */
+async function settled<T>(look: () => Promise<T>, wanted: T): Promise<T> {
+  for (const until = Date.now() + 5000; ; ) {
+    const now = await look();
+    if (isDeepStrictEqual(now, wanted) || Date.now() > until) return now;
+    await delay(50);
+  }
 }
 
 matrix(
@@ -213,15 +237,52 @@ matrix(
       assert.match((await box.run({ flags: [...flags, ...annotated] }, "true")).stderr, /flag override disabled/);
     });
 
-    scenario("30 in a row, then 8 at once, leave nothing", async (box) => {
-      const options = await runsc(box);
-      for (let n = 0; n < 30; n++) assert.equal((await box.run(options, "sh", "-c", `exit ${n}`)).code, n);
-      const all = Array.from({ length: 8 }, (_, n) => box.run(options, "sh", "-c", `echo ${n}; exit ${n}`));
-      assert.deepEqual(
-        (await Promise.all(all)).map(({ code, stdout }) => [code, stdout]),
-        all.map((_, n) => [n, `${n}\n`]),
-      );
+    scenario("a pod of three containers: one sandbox, each one's exit; the sandbox's end ends all", async (box) => {
+      const { flags = [] } = await runsc(box);
+      const pod = box.engine.newId();
+      const as = (type: string) => {
+        const cri = [`container-type=${type}`, `sandbox-id=${pod}`];
+        return { flags: [...flags, ...cri.flatMap((each) => ["--annotation", `io.kubernetes.cri.${each}`])] };
+      };
+      await using pause = await box.start({ ...as("sandbox"), id: pod }, "sleep", "1000");
+      const job = await box.run(as("container"), "sh", "-c", "cat /proc/version; exit 7");
+      assert.deepEqual([job.code, job.stdout.slice(0, 19)], [7, "Linux version 4.4.0"]);
+      await using one = await box.start(as("container"), "sleep", "1000");
+      await using two = await box.start(as("container"), "sh", "-c", FOREVER);
+      const pids = await Promise.all([pause, one, two].map((each) => each.listed()));
+      assert.deepEqual(new Set(pids.map((each) => each?.pid)).size, 1, "all are shown with their sandbox's pid");
+      assert.equal((await processesOf(box.engine)).filter(isMonitor).length, 1);
+      assert.deepEqual([(await one.exec({}, "sh", "-c", "exit 4")).code, (await two.exec({}, "true")).code], [4, 0]);
+      await two.taskOk("kill", "-s", "TERM");
+      await two.reached("STOPPED");
+      assert.equal((await one.listed())?.status, "RUNNING");
+      await pause.taskOk("kill", "-s", "9");
+      await pause.reached("STOPPED");
+      await one.reached("STOPPED");
+      assert.match((await one.task("rm")).stderr, /exit code 137|^$/);
     });
+
+    scenario(
+      "100 in a row, 100 execs, 8 at once leave nothing: no process, mount, cgroup, file, descriptor",
+      async (box) => {
+        const options = await runsc(box);
+        await using container = await box.start(options, "sleep", "1000");
+        const round = async (n: number) => {
+          assert.equal((await box.run(options, "sh", "-c", `exit ${n}`)).code, n);
+          assert.equal((await container.exec({}, "sh", "-c", `exit ${n}`)).code, n);
+        };
+        await round(0); // what is opened once
+        const before = { all: await snapshot(box.engine), descriptors: await descriptors(box) };
+        for (let n = 1; n <= 100; n++) await round(n);
+        const atOnce = Array.from({ length: 8 }, (_, n) => box.run(options, "sh", "-c", `echo ${n}; exit ${n}`));
+        assert.deepEqual(
+          (await Promise.all(atOnce)).map(({ code, stdout }) => [code, stdout]),
+          atOnce.map((_, n) => [n, `${n}\n`]),
+        );
+        await assertNoLeaks(box.engine, before.all);
+        assert.deepEqual(await settled(() => descriptors(box), before.descriptors), before.descriptors);
+      },
+    );
   },
-  { runtimes: [GVISOR] },
+  { runtimes: [GVISOR], onOurDaemonToo: true },
 );

@@ -1,16 +1,19 @@
 import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Engine } from "../containerd.ts";
-import { run } from "../process.ts";
+import { run, runOk } from "../process.ts";
 
 /** Where CNI notes what it has given to whom. */
 const RESULTS = "/var/lib/cni/results";
 
-/**
- * A network for an engine's pods: a bridge without an address, so that nothing leaves it. Disposing removes the bridge, which CNI leaves, and what
- * a failed test has left.
- */
-export async function openPodNetwork(engine: Engine): Promise<AsyncDisposable> {
+/** What pods of an engine are connected by. */
+export interface PodNetwork extends AsyncDisposable {
+  /** The interface's name on the host. */
+  readonly bridge: string;
+}
+
+/** A network for an engine's pods: a bridge without an address, so that nothing leaves it. Disposing removes it, and what a failed test has left. */
+export async function openPodNetwork(engine: Engine): Promise<PodNetwork> {
   const bridge = engine.tag.slice(-15); // an interface's name has 15 characters
   const list = {
     cniVersion: "0.4.0",
@@ -25,14 +28,17 @@ export async function openPodNetwork(engine: Engine): Promise<AsyncDisposable> {
       },
     ],
   };
+  await runOk(["ip", "link", "add", bridge, "type", "bridge"]);
+  await runOk(["ip", "link", "set", bridge, "up"]);
   await writeFile(join(engine.dir, "cni/conf/10-pods.conflist"), JSON.stringify(list));
   return {
+    bridge,
     async [Symbol.asyncDispose]() {
       for (const name of await readdir(RESULTS).catch(() => [])) {
         const [, id] = new RegExp(`^${engine.tag}-(.*)-eth0$`).exec(name) ?? [];
         if (id !== undefined) await removePod(join(RESULTS, name), join(RESULTS, `cni-loopback-${id}-lo`));
       }
-      await run(["ip", "link", "del", bridge]); // it is not there if no pod was
+      await runOk(["ip", "link", "del", bridge]);
     },
   };
 }

@@ -38,7 +38,7 @@ export class Pod implements AsyncDisposable {
     const uid = engine.newId();
     const config: PodConfig = {
       metadata: { name: "pod", uid, namespace: "default" },
-      hostname: "trimaran-pod",
+      hostname: network === "node" ? "" : "trimaran-pod", // the host's; as the kubelet has it
       logDirectory: join(engine.dir, "pods", uid),
       linux: {
         cgroupParent: `/${engine.tag}`, // so that clean-up and leak checks find the pod's cgroups
