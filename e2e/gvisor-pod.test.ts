@@ -115,6 +115,11 @@ for (const kind of await gvisorKinds()) {
         shim.abandon();
         assert.equal((await runDelete(shim.options)).exitStatus, 137);
       }
+      const next = await yard.start(["true"]); // takes runsc's state directory away, which is empty now
+      await next.create();
+      await next.shim.task.start({ id: next.id });
+      await next.shim.task.wait({ id: next.id });
+      await next.shim.remove();
     });
 
     test("kill -9 of the task server while a Create is on its way, then delete", async () => {

@@ -3,7 +3,7 @@ import { mountPrivately, type ProgramBuilder } from "@trimaran/linux";
 import { initKey } from "@trimaran/shim-core";
 import type { Machine } from "../machine.ts";
 import type { RunscCommand } from "../runsc/runsc.ts";
-import { type Layout, stateFiles } from "./layout.ts";
+import { type Layout, removeState } from "./layout.ts";
 import type { Making } from "./making.ts";
 
 /** The monitor's key of a container's command; with an empty name, what the keys of all of them begin with. */
@@ -46,7 +46,7 @@ export async function forgetState(making: Making): Promise<void> {
     await deleteState(making);
     return;
   }
-  for (const path of stateFiles(layout)) rmSync(path, { force: true });
+  removeState(layout);
   rmSync(layout.work, { recursive: true, force: true });
 }
 
@@ -60,7 +60,7 @@ export async function deleteState({ runsc, layout, host, machine }: Making): Pro
     await runsc.run(command);
   } catch (error) {
     host.log.warning("runsc delete failed, its state is removed", { id, error });
-    for (const path of stateFiles(layout)) rmSync(path, { force: true });
   }
+  removeState(layout);
   rmSync(layout.work, { recursive: true, force: true });
 }

@@ -1,10 +1,11 @@
-import { mkdirSync } from "node:fs";
+import { mkdirSync, rmSync } from "node:fs";
 import { type CgroupPlan, planCgroup } from "@trimaran/linux";
 import type { CreateRequest, Host, UndoStep } from "@trimaran/shim-core";
 import { type GvisorConfig, parseConfig } from "../config/config.ts";
 import type { Machine } from "../machine.ts";
 import { type Membership, membershipOf } from "./membership.ts";
 import { type GvisorSpec, readSpec } from "./spec.ts";
+import { claimRoot, leaveRoot } from "./state-root.ts";
 
 /** Everything about a container that its bundle and request determine: a restarted task server works it out again. */
 export interface Layout {
@@ -38,19 +39,32 @@ export function planLayout(request: CreateRequest, host: Host, machine: Machine)
 }
 
 /** The folders that runsc writes to. */
-export function makeFolders({ root, work }: Layout): void {
-  mkdirSync(root, { recursive: true, mode: 0o711 });
-  mkdirSync(work, { recursive: true, mode: 0o700 });
+export function makeFolders(layout: Layout): void {
+  mkdirSync(layout.work, { recursive: true, mode: 0o700 });
+  claimRoot(layout.root, `${stateName(layout)}.lock`);
 }
 
 /** runsc's files about a container: with its processes dead and these gone, runsc knows nothing of it. */
-export function stateFiles({ request: { id, rootfs }, root, membership }: Layout): string[] {
-  const name = `${id}_sandbox:${membership.kind === "member" ? membership.sandboxId : id}`;
+export function stateFiles(layout: Layout): string[] {
+  const { root, membership } = layout;
+  const { id, rootfs } = layout.request;
+  const name = stateName(layout);
   const socket = membership.kind === "member" ? [] : [`${root}/runsc-${id}.sock`];
   // what a container writes over its rootfs, where the flag overlay2 says `self`, lies in a file of that rootfs
   const upper = rootfs.flatMap(({ options }) => options.filter((option) => option.startsWith("upperdir=")));
   const stores = upper.map((option) => `${option.slice(9)}/.gvisor.filestore.${id}`);
   return [`${root}/${name}.state`, `${root}/${name}.lock`, ...socket, ...stores];
+}
+
+/** Take the container's files away, and the directory after its last container. */
+export function removeState(layout: Layout): void {
+  for (const path of stateFiles(layout)) rmSync(path, { force: true });
+  leaveRoot(layout.root);
+}
+
+/** How runsc begins the names of a container's files. */
+function stateName({ request: { id }, membership }: Layout): string {
+  return `${id}_sandbox:${membership.kind === "member" ? membership.sandboxId : id}`;
 }
 
 /**
