@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { readdir, writeFile } from "node:fs/promises";
+import { chmod, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
@@ -224,6 +224,16 @@ matrix(
       );
       await box.engine.ctr("task", "rm", "--force", id); // ctr leaves a task that did not start
       await box.engine.ctr("container", "rm", id);
+    });
+
+    scenario("a user namespace: the gofer has its ids", async (box) => {
+      await chmod(box.engine.dir, 0o711); // ids that own nothing here have to reach the bundle
+      // Debian 12's runsc: ctr sends these ids or another configuration, not both
+      const flags = ["--uidmap", "0:100000:65536", "--gidmap", "0:100000:65536"];
+      await using container = await box.start({ flags }, "sleep", "1000");
+      assert.equal((await container.exec({}, "sh", "-c", "id -u; touch /root/x; stat -c %u /root/x")).stdout, "0\n0\n");
+      const gofer = (await processesOf(box.engine)).find(({ command }) => command.startsWith("runsc-gofer"));
+      assert.match(await readFile(`/proc/${gofer?.pid}/uid_map`, "utf8"), /^ *0 +100000 +65536\n$/);
     });
 
     scenario("flags and annotations reach runsc", async (box) => {
