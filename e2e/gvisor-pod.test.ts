@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, test } from "node:test";
 import { ANY, containerd, packAny } from "@trimaran/proto";
 import { cgroupsOf, filesOf, mountsOf, processesOf } from "./harness/belongings.ts";
 import { ociProcess } from "./harness/bundle.ts";
+import { Logger } from "./harness/logger.ts";
 import { run, runOk } from "./harness/process.ts";
 import { runDelete } from "./harness/shim-client.ts";
 import { gvisorKinds, ShimYard, type StartedShim } from "./harness/shims.ts";
@@ -167,6 +168,32 @@ for (const kind of await gvisorKinds()) {
       await assert.rejects(nothing, /there is no checkpoint\.img of runsc in \/none/);
       await third.shim.task.shutdown({ id }).catch(() => undefined);
       await third.shim.close();
+    });
+
+    test("binary:// loggers get both streams, of a first container and of a member", async () => {
+      const { pause, join: joinPod } = await openPod();
+      const logger = await Logger.make(join(yard.containerd.dir, "logs"));
+      const say = ["sh", "-c", "echo out; echo err >&2"];
+      for (const { shim, bundle, id } of [await joinPod(...say), await yard.start(say)]) {
+        const { uri } = logger;
+        await shim.task.create({ id, bundle: bundle.path, rootfs: bundle.mounts, stdout: uri, stderr: uri });
+        await shim.task.start({ id });
+        await shim.task.wait({ id });
+        await shim.remove();
+        assert.deepEqual(await logger.logged(id), ["out\n", "err\n"]);
+      }
+      const refused = await yard.start(say);
+      const { id, bundle } = refused;
+      const broken = refused.shim.task.create({
+        id,
+        bundle: bundle.path,
+        rootfs: bundle.mounts,
+        stdout: "binary:///none",
+      });
+      await assert.rejects(broken, /\/none/);
+      await refused.shim.task.shutdown({ id }).catch(() => undefined);
+      await refused.shim.close();
+      await end(pause);
     });
 
     test("a network namespace with an address: runsc takes it over", async () => {
