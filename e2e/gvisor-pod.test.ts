@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { createReadStream } from "node:fs";
+import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { text as readText } from "node:stream/consumers";
 import { afterEach, beforeEach, describe, test } from "node:test";
@@ -133,6 +134,30 @@ for (const kind of await gvisorKinds()) {
       await creating;
     });
 
+    for (const [verb, momentsMs] of [
+      ["create", [5, 25, 60]],
+      ["start", [1, 10, 20]],
+      ["exec", [1, 8]],
+    ] as const)
+      test(`runsc ${verb} is killed in the middle: it is said, nothing is left`, async () => {
+        const folder = await killer(yard, verb);
+        await using other = await ShimYard.open({ ...kind, path: `${folder}:${kind.path}` });
+        for (const afterMs of momentsMs) {
+          await writeFile(join(folder, "after"), String(afterMs / 1000));
+          const { shim, create, id } = await other.start(["sleep", "1000"]);
+          const starting = (async () => {
+            await create();
+            await shim.task.start({ id });
+            await shim.task.exec({ id, execId: "e", spec: spec("sleep", "1000") });
+            await shim.task.start({ id, execId: "e" });
+          })();
+          await assert.rejects(starting, new RegExp(`runsc ${verb}: was killed by signal 9`));
+          shim.abandon(); // containerd gives it up
+          await runDelete(shim.options);
+        }
+        assert.deepEqual(await leftBehind(other), []);
+      });
+
     test("checkpoint, then restore in another container: it goes on", async () => {
       const count = ["sh", "-c", "i=0; while :; do i=$((i+1)); echo $i; sleep 0.1; done"];
       const first = await yard.start(count);
@@ -251,6 +276,21 @@ async function end({ shim, id }: StartedShim): Promise<void> {
   await shim.task.kill({ id, signal: 9 });
   await wait;
   await shim.remove();
+}
+
+/** A folder with a runsc that kills itself, in that verb, so many seconds after its begin as the file `after` says. */
+async function killer({ kind, containerd: { dir } }: ShimYard, verb: string): Promise<string> {
+  const folder = join(dir, "killer");
+  const script = `#!/bin/sh
+export PATH=${kind.path}
+case " $* " in
+*" ${verb} "*) runsc "$@" & sleep $(cat ${folder}/after); kill -9 $! $$ ;;
+*) exec runsc "$@" ;;
+esac
+`;
+  await mkdir(folder);
+  await writeFile(join(folder, "runsc"), script, { mode: 0o755 });
+  return folder;
 }
 
 async function killTaskServers(yard: ShimYard): Promise<void> {
