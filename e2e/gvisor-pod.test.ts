@@ -17,7 +17,7 @@ const TYPE = "io.kubernetes.cri.container-type";
 const SANDBOX = "io.kubernetes.cri.sandbox-id";
 
 for (const kind of await gvisorKinds()) {
-  describe(`pods: ${kind.name}`, { timeout: 120_000 }, () => {
+  describe(`pods: ${kind.name}`, { timeout: 240_000 }, () => {
     let yard: ShimYard;
     beforeEach(async () => {
       yard = await ShimYard.open(kind);

@@ -194,6 +194,29 @@ matrix(
       assert.equal((await container.exec({}, "true")).code, 0);
     });
 
+    scenario("an id that is the beginning of another's: each verb means the one that it names", async (box) => {
+      const options = await runsc(box);
+      const id = box.engine.newId();
+      const longer = `${id}-more`;
+      box.engine.ids.push(longer);
+      await using other = await box.start({ ...options, id: longer }, "sleep", "1000");
+      {
+        await using container = await box.start({ ...options, id }, "sh", "-c", FOREVER);
+        assert.equal((await container.exec({}, "sh", "-c", "exit 3")).code, 3);
+        await container.taskOk("pause");
+        await container.taskOk("resume");
+        await container.taskOk("kill", "-s", "TERM");
+        await container.reached("STOPPED");
+      }
+      const bind = ["--mount", "type=bind,src=/does/not/exist,dst=/mnt,options=rbind"];
+      assert.equal((await box.run({ flags: [...(options.flags ?? []), ...bind], id }, "true")).code, 1);
+      assert.equal((await box.run({ ...options, id }, "/nope")).code, 1);
+      await box.engine.ctr("task", "rm", "--force", id); // ctr leaves a task that did not start
+      await box.engine.ctr("container", "rm", id);
+      assert.equal((await other.listed())?.status, "RUNNING");
+      assert.equal((await other.exec({}, "sh", "-c", "exit 4")).code, 4);
+    });
+
     scenario("bad input: one line with the reason, nothing is left", async (box) => {
       const cases: [ContainerOptions, string[], RegExp][] = [
         [await configured(box, "binary_name = '/none/runsc'"), ["true"], /"\/none\/runsc": is no program; install it/],
