@@ -4,7 +4,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { text as readText } from "node:stream/consumers";
 import { afterEach, beforeEach, describe, test } from "node:test";
-import { ANY, containerd, packAny } from "@trimaran/proto";
+import { ANY, containerd, io, packAny } from "@trimaran/proto";
 import { cgroupsOf, filesOf, mountsOf, processesOf } from "./harness/belongings.ts";
 import { ociProcess } from "./harness/bundle.ts";
 import { Logger } from "./harness/logger.ts";
@@ -157,6 +157,25 @@ for (const kind of await gvisorKinds()) {
         }
         assert.deepEqual(await leftBehind(other), []);
       });
+
+    test("update changes the limits of the sandbox's cgroup, and stats show them", async () => {
+      const { shim, id, create } = await yard.start(["sleep", "1000"]);
+      await create();
+      await shim.task.start({ id });
+      const limit = 512 << 20;
+      const resources = { typeUrl: ANY.ociLinuxResources, value: Buffer.from(JSON.stringify({ memory: { limit } })) };
+      await shim.task.update({ id, resources });
+      const { stats } = await shim.task.stats({ id });
+      assert.ok(stats);
+      const told =
+        stats.typeUrl === ANY.cgroupV2Metrics
+          ? io.containerd.cgroups.v2.Metrics.decode(stats.value).memory?.usageLimit
+          : io.containerd.cgroups.v1.Metrics.decode(stats.value).memory?.usage?.limit;
+      assert.equal(told, BigInt(limit));
+      await shim.task.kill({ id, signal: 9 });
+      await shim.task.wait({ id });
+      await shim.remove();
+    });
 
     test("checkpoint, then restore in another container: it goes on", async () => {
       const count = ["sh", "-c", "i=0; while :; do i=$((i+1)); echo $i; sleep 0.1; done"];

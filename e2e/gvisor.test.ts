@@ -35,10 +35,13 @@ function killIfThere(pid: number): void {
   }
 }
 
+function bundleOf({ engine }: Box, id: string): string {
+  return join(engine.dir, "state/io.containerd.runtime.v2.task", engine.namespace, id);
+}
+
 /** Until containerd has the shim's answer to `start`, which it notes in the bundle. */
-async function bootstrapped({ engine }: Box, id: string): Promise<void> {
-  const task = "state/io.containerd.runtime.v2.task";
-  while (!existsSync(join(engine.dir, task, engine.namespace, id, "shim-binary-path"))) await delay(2);
+async function bootstrapped(box: Box, id: string): Promise<void> {
+  while (!existsSync(join(bundleOf(box, id), "shim-binary-path"))) await delay(2);
 }
 
 function isMonitor({ command }: ProcessEntry): boolean {
@@ -265,6 +268,16 @@ matrix(
       const id = box.engine.newId();
       assert.equal((await box.run({ ...(await runsc(box, debug)), id }, "true")).code, 0);
       assert.ok((await readdir(join(logs, id))).some((name) => name.includes("boot")));
+      await using running = await box.start(
+        await runsc(box, 'io_uid = 7\n[runsc_config]\nnetwork = "none"'),
+        "sleep",
+        "9",
+      );
+      const shown = JSON.parse(await readFile(join(bundleOf(box, running.id), "runsc/effective.json"), "utf8"));
+      assert.match(shown.settings["runsc_config.network"].source, /\.toml$/);
+      const { io_uid: ioUid, root, "runsc_config.platform": platform } = shown.settings;
+      assert.deepEqual([ioUid.value, root.value, root.source], [7, "/run/containerd/runsc", "default"]);
+      assert.match(platform.source, /^default: the first that starts here$/);
       const annotated = ["--annotation", "dev.gvisor.flag.file-access=shared"];
       const { flags = [] } = await runsc(box);
       assert.match((await box.run({ flags: [...flags, ...annotated] }, "true")).stderr, /flag override disabled/);
