@@ -56,29 +56,38 @@ for (const version of chosen<EngineVersion>("E2E_ENGINES", { "1.6": "1.6", "2.x"
           await assertNoLeaks(scope(ids), clean);
         });
 
-      withPod("three containers: logs, exit statuses, one network, exec with a limit, stats", async (pod) => {
-        const job = await pod.start("job", ["sh", "-c", "cat /proc/version; hostname; echo e >&2; exit 7"]);
-        const server = await pod.start("server", ["sh", "-c", "echo hello > /tmp/f; exec httpd -f -p 8080 -h /tmp"]);
-        const client = await pod.start("client", ["sleep", "1000"]);
-        assert.deepEqual(pick(await job.exited()), [STATE.exited, 7, "Error"]);
-        const [kernel, host] = await job.log();
-        assert.match(kernel ?? "", isGvisor ? /^Linux version 4\.4\.0 / : /^Linux version [5-9]/);
-        assert.deepEqual([host, await job.log("stderr")], ["trimaran-pod", ["e"]]);
+      withPod(
+        "three containers: logs, exit statuses, one network, one /dev/shm, exec with a limit, stats",
+        async (pod) => {
+          const job = await pod.start("job", ["sh", "-c", "cat /proc/version; hostname; echo e >&2; exit 7"]);
+          const server = await pod.start("server", [
+            "sh",
+            "-c",
+            "echo hello > /dev/shm/f; exec httpd -f -p 8080 -h /dev/shm",
+          ]);
+          const client = await pod.start("client", ["sleep", "1000"]);
+          assert.deepEqual(pick(await job.exited()), [STATE.exited, 7, "Error"]);
+          const [kernel, host] = await job.log();
+          assert.match(kernel ?? "", isGvisor ? /^Linux version 4\.4\.0 / : /^Linux version [5-9]/);
+          assert.deepEqual([host, await job.log("stderr")], ["trimaran-pod", ["e"]]);
 
-        const script = "until wget -q -O - http://127.0.0.1:8080/f; do sleep 0.1; done; echo e >&2; exit 4";
-        const { exitCode, stdout, stderr } = await client.exec(["sh", "-c", script]);
-        assert.deepEqual([exitCode, String(stdout), /e\n$/.test(String(stderr))], [4, "hello\n", true]);
-        await assert.rejects(client.exec(["sleep", "1000"], 1), /timeout 1s exceeded/);
-        assert.match(await pod.address(), /^10\.203\.0\./);
-        assert.ok((await server.memoryBytes()) > 0);
+          const shm = "until [ -s /dev/shm/f ]; do sleep 0.1; done; cat /dev/shm/f; grep ' /dev/shm ' /proc/mounts";
+          assert.match(String((await client.exec(["sh", "-c", shm])).stdout), /^hello\n\S+ \/dev\/shm tmpfs /);
+          const script = "until wget -q -O - http://127.0.0.1:8080/f; do sleep 0.1; done; echo e >&2; exit 4";
+          const { exitCode, stdout, stderr } = await client.exec(["sh", "-c", script]);
+          assert.deepEqual([exitCode, String(stdout), /e\n$/.test(String(stderr))], [4, "hello\n", true]);
+          await assert.rejects(client.exec(["sleep", "1000"], 1), /timeout 1s exceeded/);
+          assert.match(await pod.address(), /^10\.203\.0\./);
+          assert.ok((await server.memoryBytes()) > 0);
 
-        await client.stop(0);
-        assert.equal((await client.status()).exitCode, 137);
-        await client.remove();
-        assert.equal((await server.status()).state, STATE.running);
-        await pod.stop();
-        assert.equal((await server.status()).state, STATE.exited);
-      });
+          await client.stop(0);
+          assert.equal((await client.status()).exitCode, 137);
+          await client.remove();
+          assert.equal((await server.status()).state, STATE.running);
+          await pod.stop();
+          assert.equal((await server.status()).state, STATE.exited);
+        },
+      );
 
       withPod(
         "StopContainer: SIGTERM first; containerd and task servers are killed meanwhile, all is found again",
