@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { readdir, rm, rmdir } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { ensureRecentRunsc } from "../tools/debian.ts";
@@ -14,6 +15,7 @@ import { buildImages, IMAGE, PAUSE_IMAGE } from "./harness/images.ts";
 import { assertNoLeaks, snapshot } from "./harness/leaks.ts";
 import { CONTROL, chosen, GVISOR, TRIMARAN } from "./harness/matrix.ts";
 
+const KUBELET_PODS = "/var/lib/kubelet/pods";
 const folder = mkdtempSync(join(tmpdir(), "trimaran-cri-"));
 after(() => rmSync(folder, { recursive: true }));
 
@@ -40,7 +42,11 @@ for (const version of chosen<EngineVersion>("E2E_ENGINES", { "1.6": "1.6", "2.x"
       after(() => stack.disposeAsync());
 
       /** A test with a pod of its own, which is stopped and removed, and nothing of it may be left. */
-      const withPod = (name: string, body: (pod: Pod) => Promise<void>, options: Partial<PodOptions> = {}) =>
+      const withPod = (
+        name: string,
+        body: (pod: Pod) => Promise<void>,
+        options: () => Partial<PodOptions> = () => ({}),
+      ) =>
         test(name, async () => {
           const scope = (ids: string[]) => ({
             ...{ tag: engine.tag, dir: engine.dir, namespace: engine.namespace, address: engine.address, ids },
@@ -49,7 +55,7 @@ for (const version of chosen<EngineVersion>("E2E_ENGINES", { "1.6": "1.6", "2.x"
           const clean = await snapshot(scope([]));
           const ids: string[] = [];
           {
-            await using pod = await Pod.run(cri, engine, { handler: "own", ...options });
+            await using pod = await Pod.run(cri, engine, { handler: "own", ...options() });
             await body(pod);
             ids.push(...pod.ids);
           }
@@ -123,17 +129,39 @@ for (const version of chosen<EngineVersion>("E2E_ENGINES", { "1.6": "1.6", "2.x"
           const client = await pod.start("client", ["sleep", "1000"]);
           assert.match(String((await client.exec(["cat", "/proc/net/dev"])).stdout), new RegExp(`^ *${bridge}:`, "m"));
         },
-        { handler: "host", network: "node" },
+        () => ({ handler: "host", network: "node" }),
       );
+
+      if (isGvisor)
+        withPod(
+          "an emptyDir that annotations hint at is one tmpfs of the pod's",
+          async (pod) => {
+            try {
+              const mounts = { "/cache": emptyDir(pod.uid) };
+              await pod.start("writer", ["sh", "-c", "echo hello > /cache/f; sleep 1000"], { mounts });
+              const reader = await pod.start("reader", ["sleep", "1000"], { mounts });
+              const script = "until [ -s /cache/f ]; do sleep 0.1; done; cat /cache/f; grep ' /cache ' /proc/mounts";
+              assert.match(String((await reader.exec(["sh", "-c", script])).stdout), /^hello\n\S+ \/cache tmpfs /);
+              assert.deepEqual(await readdir(emptyDir(pod.uid)), [], "the host has none of it");
+            } finally {
+              await rm(join(KUBELET_PODS, pod.uid), { recursive: true });
+              for (const path of [KUBELET_PODS, dirname(KUBELET_PODS)]) await rmdir(path).catch(() => undefined); // a kubelet's
+            }
+          },
+          () => {
+            const uid = engine.newId();
+            mkdirSync(emptyDir(uid), { recursive: true });
+            const hint = (field: string) => `dev.gvisor.spec.mount.cache.${field}`;
+            return { uid, annotations: { [hint("type")]: "tmpfs", [hint("share")]: "pod", [hint("options")]: "rw" } };
+          },
+        );
 
       // gVisor's containers have their pod's limits: they share a sandbox
       if (!isGvisor)
         withPod("out of memory", async (pod) => {
-          const eater = await pod.start(
-            "eater",
-            ["dd", "if=/dev/zero", "of=/dev/null", "bs=256M", "count=1"],
-            64 << 20,
-          );
+          const eater = await pod.start("eater", ["dd", "if=/dev/zero", "of=/dev/null", "bs=256M", "count=1"], {
+            memoryLimitBytes: 64 << 20,
+          });
           assert.deepEqual(pick(await eater.exited()), [STATE.exited, 137, "OOMKilled"]);
         });
 
@@ -142,6 +170,11 @@ for (const version of chosen<EngineVersion>("E2E_ENGINES", { "1.6": "1.6", "2.x"
       });
     });
   }
+}
+
+/** Where the kubelet has the pod's volume "cache". */
+function emptyDir(uid: string): string {
+  return join(KUBELET_PODS, uid, "volumes/kubernetes.io~empty-dir/cache");
 }
 
 function pick({ state, exitCode, reason }: { state: number; exitCode: number; reason: string }) {

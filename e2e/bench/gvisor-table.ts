@@ -47,7 +47,7 @@ function memoryTable(memory: MemoryByShim): string {
   const rows = counts.flatMap((pods) => {
     const points = names.map((name) => memory.get(name)?.find((point) => point.pods === pods));
     const row = (what: string, of: (point: PodMemory) => number) =>
-      `| ${[`${pods} pods, each: ${what}`, ...points.map((point) => (point ? String(Math.round(of(point) / pods)) : "-"))].join(" | ")} |`;
+      `| ${[`${pods === 1 ? "1 pod" : `${pods} pods, each`}: ${what}`, ...points.map((point) => (point ? String(Math.round(of(point) / pods)) : "-"))].join(" | ")} |`;
     return [
       row("monitor, private", ({ shims }) => shims.privateKb),
       row("monitor, PSS", ({ shims }) => shims.pssKb),

@@ -84,6 +84,7 @@ function criToml({ version, dir, runtimes = {}, sandboxImage = "" }: ConfigOptio
     (name) => `
 [plugins."${plugin}".containerd.runtimes."${name}"]
 runtime_type = "${runtimes[name]?.type}"
+pod_annotations = ["dev.gvisor.*"]
 [plugins."${plugin}".containerd.runtimes."${name}".options]
 ${runtimes[name]?.options ?? ""}
 `,

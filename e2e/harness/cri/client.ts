@@ -23,6 +23,7 @@ export interface ContainerConfig {
   readonly metadata: { readonly name: string };
   readonly image: { readonly image: string };
   readonly command: readonly string[];
+  readonly mounts: readonly { readonly containerPath: string; readonly hostPath: string }[];
   readonly logPath: string;
   readonly linux: { readonly resources: { readonly memoryLimitInBytes?: number } };
 }

@@ -16,11 +16,22 @@ export interface PodOptions {
   /** A name of `EngineOptions.runtimes`. */
   readonly handler: string;
   readonly network?: keyof typeof NETWORK;
+  /** As the kubelet's API server would give. Default: a new one. */
+  readonly uid?: string;
+  readonly annotations?: Readonly<Record<string, string>>;
+}
+
+/** What a container of a pod is to be like. */
+export interface PodContainerOptions {
+  readonly memoryLimitBytes?: number;
+  /** Folders of the host, by their place inside. */
+  readonly mounts?: Readonly<Record<string, string>>;
 }
 
 /** A pod that CRI has made; disposing stops and removes it with its containers. */
 export class Pod implements AsyncDisposable {
   readonly id: string;
+  readonly uid: string;
   /** Ids that CRI gave out for this pod: its own, and its containers'. */
   readonly ids: string[];
   readonly #cri: CriClient;
@@ -31,15 +42,20 @@ export class Pod implements AsyncDisposable {
     this.ids = [id];
     this.#cri = cri;
     this.#config = config;
+    this.uid = config.metadata.uid;
   }
 
   /** RunPodSandbox. Rejects with containerd's words. */
-  static async run(cri: CriClient, engine: Engine, { handler, network = "pod" }: PodOptions): Promise<Pod> {
-    const uid = engine.newId();
+  static async run(
+    cri: CriClient,
+    engine: Engine,
+    { handler, network = "pod", annotations = {}, uid = engine.newId() }: PodOptions,
+  ): Promise<Pod> {
     const config: PodConfig = {
       metadata: { name: "pod", uid, namespace: "default" },
       hostname: network === "node" ? "" : "trimaran-pod", // the host's; as the kubelet has it
-      logDirectory: join(engine.dir, "pods", uid),
+      logDirectory: join(engine.dir, "pods", `default_pod_${uid}`), // as the kubelet names it
+      annotations,
       linux: {
         cgroupParent: `/${engine.tag}`, // so that clean-up and leak checks find the pod's cgroups
         securityContext: { namespaceOptions: { network: NETWORK[network] } },
@@ -50,7 +66,8 @@ export class Pod implements AsyncDisposable {
   }
 
   /** CreateContainer and StartContainer. */
-  async start(name: string, command: readonly string[], memoryLimitBytes?: number): Promise<PodContainer> {
+  async start(name: string, command: readonly string[], options: PodContainerOptions = {}): Promise<PodContainer> {
+    const { memoryLimitBytes, mounts = {} } = options;
     const { containerId } = await this.#cri.call("CreateContainer", {
       podSandboxId: this.id,
       sandboxConfig: this.#config,
@@ -58,6 +75,7 @@ export class Pod implements AsyncDisposable {
         metadata: { name },
         image: { image: IMAGE },
         command,
+        mounts: Object.entries(mounts).map(([containerPath, hostPath]) => ({ containerPath, hostPath })),
         logPath: `${name}.log`,
         linux: { resources: memoryLimitBytes === undefined ? {} : { memoryLimitInBytes: memoryLimitBytes } },
       },
