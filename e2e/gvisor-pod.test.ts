@@ -303,7 +303,7 @@ async function killer({ kind, containerd: { dir } }: ShimYard, verb: string): Pr
   const script = `#!/bin/sh
 export PATH=${kind.path}
 case " $* " in
-*" ${verb} "*) runsc "$@" & sleep $(cat ${folder}/after); kill -9 $! $$ ;;
+*" ${verb} "*) runsc "$@" & sleep $(cat ${folder}/after); kill -9 $! 2>/dev/null; kill -9 $$ ;;
 *) exec runsc "$@" ;;
 esac
 `;

@@ -54,7 +54,7 @@ export function matrix(name: string, scenarios: Scenarios, options: MatrixOption
     places.push({ version: "2.x", daemon: "trimaran" });
   for (const place of places) {
     for (const runtime of runtimes.filter((each) => wanted.includes(each))) {
-      describe(`${name}: ${runtime} on ${place.daemon} ${place.version}`, { timeout: 240_000 }, () => {
+      describe(`${name}: ${runtime} on ${place.daemon} ${place.version}`, { timeout: 480_000 }, () => {
         suite({ ...options.engine, ...place }, runtime, scenarios);
       });
     }
