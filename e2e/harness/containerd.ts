@@ -217,7 +217,7 @@ export async function startContainerd(options: EngineOptions): Promise<Engine> {
   const bin = options.version === "1.6" ? "/usr/bin" : join(await ensureContainerd2(), "bin");
   const { oci } = await buildImages();
   const dir = await mkdtemp("/tmp/trm-");
-  for (const name of ["tmp", "t", "opt", "cni/bin", "cni/conf"]) await mkdir(join(dir, name), { recursive: true });
+  for (const name of ["tmp", "t", "opt", "cni/conf"]) await mkdir(join(dir, name), { recursive: true });
   const engine = new Engine(dir, bin, options);
   await writeFile(engine.configPath, configToml({ ...options, dir }));
   await using undo = new AsyncDisposableStack();
