@@ -1,4 +1,4 @@
-import type { Bundle } from "../bundles/bundle.ts";
+import { type Bundle, deleteBundle, readSandbox } from "../bundles/bundle.ts";
 import { Code, hasCode, ManagerError } from "../errors/manager-error.ts";
 import type { ShimEvent } from "../events/event-exchange.ts";
 import { Lanes } from "../host/lanes.ts";
@@ -97,8 +97,7 @@ export class TaskRegistry implements Disposable {
       if (answer === "closed") return this.#lost(task);
       this.#tasks.delete(key);
       this.#released.add(task);
-      await traced(this.#host.trace, "shutdown", () => shutDown(task.connection, id));
-      await this.#cleanUp(task);
+      await this.#end(task);
       if (answer === "unknown") throw new ManagerError(Code.NotFound, `task ${id} not found`);
       return toExitRecord(answer);
     });
@@ -144,6 +143,18 @@ export class TaskRegistry implements Disposable {
     } finally {
       this.#tasks.delete(keyOf(task.bundle));
     }
+  }
+
+  /** Of a task that its shim has deleted: the shim goes with it, unless it is its pod's. Then there is nothing left for `delete`. */
+  async #end(task: RunningTask): Promise<void> {
+    if ((await readSandbox(task.bundle)) === undefined) {
+      await traced(this.#host.trace, "shutdown", () => shutDown(task.connection, task.bundle.id));
+      await this.#cleanUp(task);
+      return;
+    }
+    task.connection[Symbol.dispose]();
+    task.log[Symbol.dispose]();
+    await deleteBundle(task.bundle, this.#host.syscalls());
   }
 
   /** By another process, which has told how the task ended. */
