@@ -1,7 +1,8 @@
-import { containerd, taskV2, taskV3 } from "@trimaran/proto";
+import { containerd, sandboxV1, taskV2, taskV3 } from "@trimaran/proto";
 import { Client, Server, type ServiceClient } from "ttrpc-ts";
 import { Logger } from "../log.ts";
 import { Pod } from "../pod/pod.ts";
+import { sandboxService } from "../sandbox/service.ts";
 import { type Connection, type TaskService, taskService } from "../task/service.ts";
 import { toStatus } from "../to-status.ts";
 import { FakeMonitor } from "./fake-link.ts";
@@ -18,6 +19,7 @@ export class TestPod {
   pod: Pod;
   readonly client: Client;
   readonly task: ServiceClient<typeof taskV2>;
+  readonly sandbox: ServiceClient<typeof sandboxV1>;
   readonly #wake = new Set<() => void>();
 
   constructor() {
@@ -25,6 +27,7 @@ export class TestPod {
     this.pod = this.#serve();
     this.client = this.connect();
     this.task = this.client.service(taskV2);
+    this.sandbox = this.client.service(sandboxV1);
   }
 
   connect(): Client {
@@ -59,6 +62,7 @@ export class TestPod {
     const link = this.monitor.open();
     const server = new Server<Connection>({ toStatus });
     for (const service of [taskV2, taskV3]) server.register<TaskService>(service, taskService);
+    server.register(sandboxV1, sandboxService);
     const log = new Logger((line) => void this.logged.push(line));
     const forward = async (envelope: Uint8Array): Promise<void> => {
       await new Promise(setImmediate);
