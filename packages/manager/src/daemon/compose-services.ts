@@ -88,7 +88,7 @@ export function composeServices(parts: Parts): Implementations {
     },
     events: eventsService(stores),
     sandboxStore: sandboxStoreService(stores),
-    sandboxController: sandboxControllerService({ ...stores, sandboxes, sandboxEvents }),
+    sandboxController: sandboxControllerService({ ...stores, sandboxes, sandboxEvents, tasks }),
     content,
     snapshots: snapshotsService(stores),
     diff: diffService({ content, blobs: stores.files.blobs, threads: stores.threads, limits: DEFAULT_LIMITS }),

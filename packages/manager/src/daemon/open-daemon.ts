@@ -105,6 +105,7 @@ async function openSandboxes({ log }: DaemonOptions, shims: ShimHost, events: Sa
     lost: (bundle, { status, exitedAtNs }) => {
       log.warning("sandbox's shim is gone", { namespace: bundle.namespace, sandbox_id: bundle.id });
       events.exited(bundle, { exitStatus: status, exitedAt: toTimestamp(exitedAtNs) });
+      events.forgotten(bundle.namespace, bundle.id);
     },
     failed,
   });

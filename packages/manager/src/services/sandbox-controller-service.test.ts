@@ -51,7 +51,7 @@ function openSandboxes(directory: string, records: ReturnType<typeof openTestRec
     lost: () => {},
     failed: (...all) => void failures.push(all),
   });
-  const controller = sandboxControllerService({ ...records.host, sandboxes, sandboxEvents });
+  const controller = sandboxControllerService({ ...records.host, sandboxes, sandboxEvents, tasks });
   const service = tasksService({
     dirs,
     registry: tasks,
@@ -236,6 +236,39 @@ test("a container of the sandbox is a task in its shim, which outlives it", asyn
   assert.equal((await box.controller.status(POD)).state, "SANDBOX_READY");
   assert.equal(shim.calls.includes("shutdown"), false); // of the task service: it would end the pod
   assert.equal(scriptCalls(directory.path).filter((call) => call === "start").length, 1);
+});
+
+test("a sandbox that is shut down takes its tasks along; its shim tells of them, the manager does not", async () => {
+  using directory = temporaryDirectory();
+  using records = openTestRecords();
+  using shim = await serveFakeSandbox(directory.path);
+  using box = openSandboxes(directory.path, records);
+  const { sandboxStore, containers } = records.services();
+  await sandboxStore.create({ sandbox: sandboxOf(shim.binary) });
+  await containers.create({ container: testContainer("web", { sandbox: "pod" }) });
+  await box.controller.start(POD);
+  await box.tasks.create({ containerId: "web" });
+  shim.answerSandbox({
+    shutdownSandbox: () => {
+      throw new StatusError(Code.FailedPrecondition, "busy");
+    },
+  });
+  await assert.rejects(box.controller.shutdown(POD), { message: /^failed to shutdown sandbox: busy/ });
+  assert.equal((await box.tasks.get({ containerId: "web" })).process?.pid, 7);
+  shim.answerSandbox({
+    shutdownSandbox: () => {
+      setImmediate(shim.die);
+      return {};
+    },
+  });
+  await box.controller.shutdown(POD);
+  while (existsSync(box.taskBundle)) await new Promise((resolve) => setImmediate(resolve));
+  await assert.rejects(box.tasks.get({ containerId: "web" }), { code: Code.NotFound });
+  assert.deepEqual(
+    records.published.filter(({ topic }) => topic.startsWith("/tasks/")),
+    [],
+  );
+  assert.deepEqual(box.failures, []);
 });
 
 test("a shim of version 2 is started for each task, and a sandbox on no record is of no effect", async () => {

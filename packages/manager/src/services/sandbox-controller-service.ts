@@ -6,6 +6,7 @@ import { requireNamespace, type ServiceCall } from "../grpc/service-call.ts";
 import { type SandboxRecord, SandboxRecords, sandboxNotFound } from "../metadata/sandboxes.ts";
 import { createSandbox, naming, startSandbox } from "../sandboxes/run-sandbox.ts";
 import type { RunningSandbox, SandboxRegistry } from "../sandboxes/sandbox-registry.ts";
+import type { TaskRegistry } from "../tasks/task-registry.ts";
 import type { RecordsHost } from "./records-host.ts";
 import type { SandboxEvents } from "./sandbox-events.ts";
 
@@ -13,6 +14,7 @@ import type { SandboxEvents } from "./sandbox-events.ts";
 export interface SandboxHost extends Pick<RecordsHost, "database" | "nowNs"> {
   readonly sandboxes: SandboxRegistry;
   readonly sandboxEvents: SandboxEvents;
+  readonly tasks: Pick<TaskRegistry, "endSandbox">;
 }
 
 type CreateRequest = containerd.services.sandbox.v1.ControllerCreateRequest;
@@ -106,10 +108,13 @@ export function sandboxControllerService(host: SandboxHost): Implementation<type
     async shutdown(request, call) {
       const running = await find(request, call);
       if (running === undefined) return {};
-      const { sandboxId } = request;
-      await naming("shutdown sandbox", running.connection.sandbox.shutdownSandbox({ sandboxId }, limits(call)));
+      const { namespace, id } = running.bundle;
+      const { sandbox } = running.connection;
+      await host.tasks.endSandbox(namespace, id, async () => {
+        await naming("shutdown sandbox", sandbox.shutdownSandbox({ sandboxId: id }, limits(call)));
+      });
       await host.sandboxes.remove(running);
-      events.forgotten(running.bundle.namespace, sandboxId);
+      events.forgotten(namespace, id);
       return {};
     },
     async metrics(request, call) {

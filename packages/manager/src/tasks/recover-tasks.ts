@@ -1,4 +1,4 @@
-import type { Bundle } from "../bundles/bundle.ts";
+import { type Bundle, readSandbox } from "../bundles/bundle.ts";
 import type { ExitRecord } from "../shims/delete-shim.ts";
 import { type LogSink, openShimLog } from "../shims/shim-log.ts";
 import { recoverBundles } from "./left-bundles.ts";
@@ -35,7 +35,8 @@ export function recoverTasks(host: ShimHost, registry: TaskRegistry, recovery: R
 async function recoverTask(host: ShimHost, registry: TaskRegistry, recovery: Recovery, bundle: Bundle): Promise<void> {
   const connection = await reconnectShim(bundle, host.syscalls);
   if (connection !== undefined) {
-    registry.adopt({ bundle, connection, log: openShimLog(bundle, recovery.logOf(bundle)) });
+    const sandbox = await readSandbox(bundle);
+    registry.adopt({ bundle, connection, log: openShimLog(bundle, recovery.logOf(bundle)), sandbox });
     return;
   }
   recovery.lost(bundle);
