@@ -106,14 +106,16 @@ async function life(engine: Engine, client: ManagerClient): Promise<unknown[]> {
   return seen;
 }
 
+function clientOf({ namespace, address }: Engine): Promise<ManagerClient> {
+  const place = { directories: DEFAULT_DIRECTORIES, namespace, address, access: "write" } as const;
+  const own = { shimDirectories: [], environment: {}, publishBinary: "/bin/false", debug: false, version: "" };
+  return openClient({ ...place, ...own });
+}
+
 /** containerd 2.1 serves the controller only with CRI's pods beside it. */
 async function run(daemon: EngineDaemon): Promise<{ readonly seen: unknown[]; readonly events: readonly string[] }> {
   await using engine = await startContainerd({ version: "2.x", daemon, cri: daemon === "containerd" });
-  const directories = DEFAULT_DIRECTORIES;
-  await using client = await openClient({
-    ...{ directories, namespace: engine.namespace, address: engine.address, access: "write" },
-    ...{ shimDirectories: [], environment: {}, publishBinary: "/bin/false", debug: false, version: "" },
-  });
+  await using client = await clientOf(engine);
   const clean = await snapshot(engine);
   const listener = engine.spawnCtr("events");
   const printed = text(listener.stdout);
@@ -152,4 +154,32 @@ describe("where containerd 2.1 fails with its own ctr", () => {
     await engine.ctrOk("containers", "rm", id);
     await assertNoLeaks(engine, clean);
   });
+});
+
+test("a sandbox whose monitor is killed leaves nothing, and its containers' ends are told", {
+  timeout: 240_000,
+}, async () => {
+  await using engine = await startContainerd({ version: "2.x", daemon: "trimaran" });
+  await using client = await clientOf(engine);
+  const clean = await snapshot(engine);
+  const spec = join(engine.dir, "pod.json");
+  await writeFile(spec, "{}");
+  const [pod, id] = [engine.newId(), engine.newId()];
+  await engine.ctrOk("sandboxes", "run", "--runtime", RUNTIME, spec, pod);
+  await engine.ctrOk("run", "-d", "--runtime", RUNTIME, "--sandbox", pod, IMAGE, id, "sleep", "1000");
+  const { pid } = await client.services.sandboxController.status({ sandboxId: pod });
+  const stop = new AbortController();
+  const ended = (async () => {
+    const filters = [`topic==/tasks/delete,event.container_id==${id}`];
+    for await (const { topic } of client.services.events.subscribe({ filters }, { signal: stop.signal })) return topic;
+    return undefined;
+  })();
+  await client.services.namespaces.list({}); // the subscription is there: calls of one connection keep their order
+  process.kill(pid, "SIGKILL");
+  assert.equal(await ended, "/tasks/delete");
+  await assert.rejects(client.services.tasks.get({ containerId: id }), { code: 5 });
+  await engine.ctrOk("sandboxes", "rm", pod);
+  await engine.ctrOk("containers", "rm", id);
+  stop.abort();
+  await assertNoLeaks(engine, clean);
 });

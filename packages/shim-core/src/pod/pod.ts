@@ -101,6 +101,7 @@ export class Pod {
       throw new StatusError(Code.Unimplemented, "this runtime keeps no sandboxes: not implemented");
     if (this.#sandbox?.id === id && this.#sandbox.createdBy === by) return;
     if (this.#sandbox) throw new StatusError(Code.AlreadyExists, `sandbox ${this.#sandbox.id}: already exists`);
+    this.host.recordUndo(this.identity.bundle, []); // the socket, which nobody else takes away if the monitor is killed
     this.#sandbox = PodSandbox.create(this.#keeper(), id, by);
   }
 
@@ -109,6 +110,7 @@ export class Pod {
     const sandbox = this.#sandbox;
     if (sandbox === undefined) return;
     await Promise.all([...this.tasks.keys()].map((id) => this.destroy(id)));
+    this.host.clearUndo(this.identity.bundle);
     sandbox.stop();
     sandbox.dropNote();
     this.#sandbox = undefined;

@@ -1,17 +1,23 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
 import { GO_ZERO_TIME, toTimestamp } from "@trimaran/proto";
 import { Code } from "ttrpc-ts";
 import { TestPod } from "../testing/test-pod.ts";
 
 const [SANDBOX, NEVER] = [{ sandboxId: "pod" }, toTimestamp(GO_ZERO_TIME)];
-const BUNDLE = "/nonexistent/bundle";
+const BUNDLE = mkdtempSync(join(tmpdir(), "trimaran-sandbox-"));
+const UNDO = join(BUNDLE, "trimaran.undo");
+after(() => rmSync(BUNDLE, { recursive: true }));
 
 /** A whole life: one container is removed, another ends with the sandbox. Each answer is checked; a request that gets none hangs the test. */
 async function life(pod: TestPod): Promise<void> {
   const { sandbox, task, monitor } = pod;
   await sandbox.createSandbox({ ...SANDBOX, bundlePath: BUNDLE });
   assert.equal((await sandbox.sandboxStatus(SANDBOX)).state, "SANDBOX_NOTREADY");
+  assert.equal(readFileSync(UNDO, "utf8"), "unlink /nonexistent/socket\n");
   const { pid, createdAt } = await sandbox.startSandbox(SANDBOX);
   assert.equal(pid, 99);
   const { state, createdAt: since, exitedAt: none } = await sandbox.sandboxStatus(SANDBOX);
@@ -34,6 +40,7 @@ async function life(pod: TestPod): Promise<void> {
   await sandbox.shutdownSandbox(SANDBOX);
   while (!monitor.hasExited) await new Promise(setImmediate);
   assert.deepEqual([...monitor.notes.keys()], ["shutdown"], "notes kept");
+  assert.equal(existsSync(UNDO), false);
 }
 
 const LIFE = ["one", "two"].flatMap((id) => [
@@ -46,7 +53,7 @@ const LIFE = ["one", "two"].flatMap((id) => [
 const distinct = (events: readonly string[]): string[] => events.filter((event, at) => event !== events[at - 1]);
 
 test("the task server is killed at every message of a sandbox's life: right answers, all events, in order", async (t) => {
-  const calm = new TestPod();
+  const calm = new TestPod(BUNDLE);
   await life(calm);
   assert.deepEqual(calm.events, LIFE);
   const messages = calm.monitor.sent.length;
@@ -57,7 +64,7 @@ test("the task server is killed at every message of a sandbox's life: right answ
         `killed ${late ? "before" : "after"} message ${late ? at + 1 : at}`,
         { timeout: 10_000 },
         async () => {
-          const pod = new TestPod();
+          const pod = new TestPod(BUNDLE);
           pod.monitor.crashAt(at, late);
           await life(pod);
           assert.equal(pod.restarts, 1);
@@ -70,7 +77,7 @@ test("the task server is killed at every message of a sandbox's life: right answ
 });
 
 test("unknown ones are NotFound, a second one AlreadyExists, a rootfs and metrics are refused", async () => {
-  const { sandbox } = new TestPod();
+  const { sandbox } = new TestPod(BUNDLE);
   for (const call of [
     "startSandbox",
     "platform",
@@ -93,7 +100,7 @@ test("unknown ones are NotFound, a second one AlreadyExists, a rootfs and metric
 });
 
 test("a sandbox that is shut down as it runs ends its containers and its waiters", async () => {
-  const pod = new TestPod();
+  const pod = new TestPod(BUNDLE);
   await pod.sandbox.createSandbox(SANDBOX);
   await pod.sandbox.startSandbox(SANDBOX);
   await pod.run("one");

@@ -1,6 +1,7 @@
 import { containerd, sandboxV1, taskV2, taskV3 } from "@trimaran/proto";
 import { Client, Server, type ServiceClient } from "ttrpc-ts";
 import { Logger } from "../log.ts";
+import type { PodIdentity } from "../pod/identity.ts";
 import { Pod } from "../pod/pod.ts";
 import { sandboxService } from "../sandbox/service.ts";
 import { type Connection, type TaskService, taskService } from "../task/service.ts";
@@ -20,9 +21,12 @@ export class TestPod {
   readonly client: Client;
   readonly task: ServiceClient<typeof taskV2>;
   readonly sandbox: ServiceClient<typeof sandboxV1>;
+  readonly #identity: PodIdentity;
   readonly #wake = new Set<() => void>();
 
-  constructor() {
+  /** `bundle`: of the `start` that made the monitor; must be there for sandboxes. */
+  constructor(bundle = IDENTITY.bundle) {
+    this.#identity = { ...IDENTITY, bundle };
     this.monitor.onCrash = () => this.restart();
     this.pod = this.#serve();
     this.client = this.connect();
@@ -77,7 +81,7 @@ export class TestPod {
       cacheDirectory: "/nonexistent/cache",
       forward: () => forward,
     };
-    const pod = new Pod(environment, link, IDENTITY);
+    const pod = new Pod(environment, link, this.#identity);
     link.begin();
     return pod;
   }
