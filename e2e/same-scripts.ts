@@ -133,6 +133,19 @@ export const SCRIPTS: Readonly<Record<string, readonly Step[]>> = {
     "leases ls -q",
     "snapshots ls",
   ],
+  runtimes: [
+    "plugins inspect-runtime --runtime $DIR/tmp/shim",
+    "plugins inspect-runtime --runtime $DIR/tmp/shim --runtime-config-path /some/path",
+    "plugins inspect-runtime --runtime io.containerd.runc.v2",
+  ],
+  "sandboxes on record": [
+    "sandboxes ls",
+    "sandboxes run $DIR/tmp/pod.json a..b",
+    "sandboxes run $DIR/tmp/none.json one",
+    "sandboxes rm none",
+    "sandboxes ls --filters id=one",
+    "sandboxes ls --filters id==one",
+  ],
   tasks: [
     `run --rm ${RUN} $IMAGE one sh -c exit\t7`,
     `run --rm ${RUN} $IMAGE two echo hello`,

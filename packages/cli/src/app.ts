@@ -1,5 +1,6 @@
 import { resolve } from "node:path";
 import { type Application, buildApplication, buildCommand, buildRouteMap } from "@stricli/core";
+import ownPackage from "../package.json" with { type: "json" };
 import type { CliContext } from "./cli-context.ts";
 import { proposeContainers, proposeImages } from "./completion/propose.ts";
 import { COMPLETION_SCRIPTS, parseShell } from "./completion/scripts.ts";
@@ -234,6 +235,9 @@ const uninstallCommand = buildCommand({
   docs: { brief: "remove what install has written", customUsage: ["", "--prefix /opt/trimaran"] },
 });
 
+/** Shims ask `--version` of the binary that they are to publish with, to know what its daemon understands. */
+const CONTAINERD_API = "2.1";
+
 /** The command line's grammar. */
 export function buildCli(): Application<CliContext> {
   const routes = {
@@ -271,5 +275,6 @@ export function buildCli(): Application<CliContext> {
     name: "trimaran",
     scanner: { caseStyle: "allow-kebab-for-camel", allowArgumentEscapeSequence: true },
     documentation: { disableAnsiColor: true },
+    versionInfo: { currentVersion: `trimaran ${ownPackage.version} (API of containerd ${CONTAINERD_API})` },
   });
 }

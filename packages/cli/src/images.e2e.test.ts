@@ -121,7 +121,7 @@ test("what cannot be done has one sentence, and the next command to type", LIMIT
     [["run", "busybox", "sh"], /^trimaran: run: image "busybox": not in the store\n {2}try: trimaran pull busybox\n$/],
     [["images", "rm", "nope"], /^trimaran: images rm: image "nope": not in the store\n/],
     [["pull", "UPPER"], /^trimaran: pull: image reference "UPPER": /],
-    [["events"], /no daemon is there.*\n {2}try: trimaran daemon\n$/],
+    [["events"], /no daemon is there.*\n {2}try: trimaran daemon --root \S+ --state \S+\n$/],
     [
       ["run", "--net", "host", "-p", "80:80", "x"],
       /^trimaran: run: --publish: a port cannot be published with --net host\n/,

@@ -21,6 +21,8 @@ export interface Runtime {
   recover(request: CreateRequest, host: Host): Promise<Container> | Container;
   /** Whether Create may ask for a restore from a checkpoint: `request.checkpoint`. The container's pid may be 0 until it is started. */
   readonly restores?: boolean;
+  /** Whether a pod may be made without a container, by the Sandbox API: containers then join it one by one. */
+  readonly keepsSandboxes?: boolean;
   /** Check that these options are understood, as early as `start`. Throws InvalidArgument. */
   checkOptions?(options: CreateRequest["options"]): void;
   /** Files into which the monitor writes `0` to join the cgroups that the options want it in. */

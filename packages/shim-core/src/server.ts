@@ -1,5 +1,5 @@
 import { type MonitorServer, type StartAnswer, type StartRequest, serveMonitors } from "@trimaran/monitor";
-import { taskV2, taskV3 } from "@trimaran/proto";
+import { sandboxV1, taskV2, taskV3 } from "@trimaran/proto";
 import { Server, StatusError } from "ttrpc-ts";
 import { parseShimArguments } from "./bootstrap/arguments.ts";
 import { deleteContainer } from "./bootstrap/delete.ts";
@@ -11,6 +11,7 @@ import { PodDirectory } from "./pod/directory.ts";
 import { decodeIdentity, type PodIdentity } from "./pod/identity.ts";
 import { Pod } from "./pod/pod.ts";
 import type { Runtime } from "./runtime.ts";
+import { sandboxService } from "./sandbox/service.ts";
 import { type Connection, type TaskService, taskService } from "./task/service.ts";
 import { toStatus } from "./to-status.ts";
 
@@ -35,6 +36,7 @@ export function serveTasks(runtime: Runtime, options: ServerOptions): MonitorSer
   });
   const server = new Server<Connection>({ toStatus });
   for (const service of [taskV2, taskV3]) server.register<TaskService>(service, taskService);
+  server.register(sandboxV1, sandboxService);
   const forward = forwarding();
   const monitors = serveMonitors(options.listen, {
     start: (request, signal) => bootstrap({ ...options, runtime, pods }, request, signal, log),

@@ -39,6 +39,7 @@ const SIGKILL = 9;
 export class RuncRuntime implements Runtime {
   readonly name = "io.containerd.trimaran-runc.v2";
   readonly version = "0.1.0";
+  readonly keepsSandboxes = true;
   readonly #kernel = new Kernel();
   readonly #filters = new SeccompFilters(this.#kernel.tools.native);
 

@@ -6,7 +6,7 @@ import { mountPointsBelow } from "../host/mounts.ts";
 import type { Syscalls } from "../host/syscalls.ts";
 import { parseShimReply, type ShimEndpoint } from "../shims/shim-reply.ts";
 import { awaitStartOutput } from "../shims/start-output.ts";
-import { type Directories, layout } from "./directories.ts";
+import { type BundleKind, type Directories, layout } from "./directories.ts";
 import type { Identifier } from "./identifier.ts";
 import { mappedRootGid } from "./mapped-root.ts";
 
@@ -19,20 +19,25 @@ export interface Bundle {
 }
 
 /** Where a bundle is or would be. */
-export function bundleAt(dirs: Directories, namespace: Identifier, id: Identifier): Bundle {
+export function bundleAt(dirs: Directories, namespace: Identifier, id: Identifier, kind: BundleKind = "task"): Bundle {
   return {
     namespace,
     id,
-    path: join(layout.bundles(dirs, namespace), id),
-    workPath: join(layout.bundleWorks(dirs, namespace), id),
+    path: join(layout.bundles(dirs, namespace, kind), id),
+    workPath: join(layout.bundleWorks(dirs, namespace, kind), id),
   };
 }
 
 /**
- * Make a bundle as containerd does: 0700 (with a user namespace 0710, of its root's group), rootfs/ 0711, `work` to an emptied work directory, a `log` FIFO. `configJson` is
- * written as it is. Throws AlreadyExists if the id has a bundle; what a failure has made is removed again.
+ * Make a bundle as containerd does: 0700 (with a user namespace 0710, of its root's group), rootfs/ 0711, `work` to an emptied work
+ * directory, a `log` FIFO. `configJson` is written as it is; a sandbox may have none. Throws AlreadyExists if the id has a bundle; what a
+ * failure has made is removed again.
  */
-export async function createBundle(bundle: Bundle, configJson: string | Uint8Array, syscalls: Syscalls): Promise<void> {
+export async function createBundle(
+  bundle: Bundle,
+  configJson: string | Uint8Array | undefined,
+  syscalls: Syscalls,
+): Promise<void> {
   await mkdir(join(bundle.path, ".."), { recursive: true, mode: 0o711 });
   await mkdir(bundle.path, { mode: 0o700 }).catch((error: unknown) => {
     if (errnoOf(error) !== "EEXIST") throw error;
@@ -46,8 +51,10 @@ export async function createBundle(bundle: Bundle, configJson: string | Uint8Arr
     await mkdir(rootfs);
     await chmod(rootfs, 0o711);
     syscalls.mkfifo(join(bundle.path, "log"), 0o700);
-    await writeVolatileFile(join(bundle.path, "config.json"), configJson, 0o644);
-    await admitMappedRoot(bundle.path, mappedRootGid(configJson));
+    if (configJson !== undefined) {
+      await writeVolatileFile(join(bundle.path, "config.json"), configJson, 0o644);
+      await admitMappedRoot(bundle.path, mappedRootGid(configJson));
+    }
   } catch (error) {
     await deleteBundle(bundle, syscalls).catch(() => {});
     throw error;
@@ -88,6 +95,16 @@ export async function deleteBundle(bundle: Bundle, syscalls: Syscalls): Promise<
 export async function writeBootstrap(bundle: Bundle, endpoint: ShimEndpoint, binary: string): Promise<void> {
   await writeVolatileFile(join(bundle.path, "shim-binary-path"), binary);
   await writeVolatileFile(join(bundle.path, "bootstrap.json"), JSON.stringify(endpoint));
+}
+
+/** Note that the shim of a bundle is a sandbox's, which many tasks share. */
+export async function writeSandbox(bundle: Bundle, sandbox: string): Promise<void> {
+  await writeVolatileFile(join(bundle.path, "sandbox"), sandbox);
+}
+
+/** The sandbox whose shim the task of a bundle lives in; undefined if the shim is the task's own. */
+export async function readSandbox(bundle: Bundle): Promise<string | undefined> {
+  return (await readIfThere(join(bundle.path, "sandbox")))?.toString("utf8");
 }
 
 /**

@@ -1,4 +1,5 @@
 import { anyTypeName, fromTimestamp } from "@trimaran/proto";
+import { DEFAULT_DIRECTORIES, type Directories } from "../bundles/directories.ts";
 import { Code, ManagerError } from "../errors/manager-error.ts";
 import { decodeEvent } from "../events/event-fields.ts";
 import type { ManagerClient } from "./manager-client.ts";
@@ -15,18 +16,27 @@ export interface ManagerEvent {
   readonly event: object | undefined;
 }
 
+/** What a daemon must be told to have these directories. */
+function directoryFlags({ root, state }: Directories): string {
+  const given = [
+    root === DEFAULT_DIRECTORIES.root ? "" : ` --root ${root}`,
+    state === DEFAULT_DIRECTORIES.state ? "" : ` --state ${state}`,
+  ];
+  return given.join("");
+}
+
 /**
  * Events from now on, until the signal aborts. Filters are containerd's, a match of any is enough; none: all events of all namespaces.
  * Throws FailedPrecondition without a daemon: nobody sees the events of all commands.
  */
 export async function* watchEvents(
-  { services, address }: ManagerClient,
+  { services, address, directories }: ManagerClient,
   filters: readonly string[],
   signal: AbortSignal,
 ): AsyncGenerator<ManagerEvent> {
   if (address === undefined) {
     throw new ManagerError(Code.FailedPrecondition, "no daemon is there, and without one nobody gathers events", {
-      hint: "trimaran daemon",
+      hint: `trimaran daemon${directoryFlags(directories)}`,
     });
   }
   try {

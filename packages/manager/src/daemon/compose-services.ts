@@ -6,6 +6,8 @@ import { type Implementations, SERVICE_TABLES, type Services } from "../grpc/ser
 import type { Logger } from "../host/logger.ts";
 import { DEFAULT_LIMITS } from "../layers/unpack/limits.ts";
 import { ContainerRecords } from "../metadata/containers.ts";
+import { SandboxRecords } from "../metadata/sandboxes.ts";
+import type { SandboxRegistry } from "../sandboxes/sandbox-registry.ts";
 import { Checkpoints } from "../services/checkpoints.ts";
 import { containersService } from "../services/containers-service.ts";
 import { ContentCatalog } from "../services/content-catalog.ts";
@@ -18,6 +20,9 @@ import { introspectionService } from "../services/introspection-service.ts";
 import { leasesService } from "../services/leases-service.ts";
 import { namespacesService } from "../services/namespaces-service.ts";
 import { managerPlugins } from "../services/plugins.ts";
+import { sandboxControllerService } from "../services/sandbox-controller-service.ts";
+import type { SandboxEvents } from "../services/sandbox-events.ts";
+import { sandboxStoreService } from "../services/sandbox-store-service.ts";
 import { snapshotsService } from "../services/snapshots-service.ts";
 import { StreamRegistry } from "../services/stream-registry.ts";
 import { streamingService } from "../services/streaming.ts";
@@ -37,6 +42,8 @@ export interface Parts {
   readonly stores: Stores;
   readonly shims: ShimHost;
   readonly tasks: TaskRegistry;
+  readonly sandboxes: SandboxRegistry;
+  readonly sandboxEvents: SandboxEvents;
   readonly version: string;
   /** See `readServerId`. */
   readonly uuid: string;
@@ -44,7 +51,8 @@ export interface Parts {
 }
 
 /** Every service over the stores and tasks. Some use others, as a client of the call's namespace would. */
-export function composeServices({ dirs, stores, shims, tasks, version, uuid, log }: Parts): Implementations {
+export function composeServices(parts: Parts): Implementations {
+  const { dirs, stores, shims, tasks, sandboxes, sandboxEvents, version, uuid, log } = parts;
   const streams = new StreamRegistry();
   const catalog = new ContentCatalog(stores.database, stores.nowNs);
   const content = contentService({ ...stores, catalog });
@@ -79,6 +87,8 @@ export function composeServices({ dirs, stores, shims, tasks, version, uuid, log
       },
     },
     events: eventsService(stores),
+    sandboxStore: sandboxStoreService(stores),
+    sandboxController: sandboxControllerService({ ...stores, sandboxes, sandboxEvents, tasks }),
     content,
     snapshots: snapshotsService(stores),
     diff: diffService({ content, blobs: stores.files.blobs, threads: stores.threads, limits: DEFAULT_LIMITS }),
@@ -88,6 +98,8 @@ export function composeServices({ dirs, stores, shims, tasks, version, uuid, log
       dirs,
       registry: tasks,
       containers: new ContainerRecords(stores.database),
+      sandboxRecords: new SandboxRecords(stores.database),
+      sandboxes,
       checkpoints: new Checkpoints(services, stores.scratch),
       logOf: (namespace, id) => shimLogSink(log, namespace, id),
     }),
@@ -106,6 +118,8 @@ export function bindServices(implementations: Implementations): BoundService[] {
     bindService(SERVICE_TABLES.images, implementations.images),
     bindService(SERVICE_TABLES.leases, implementations.leases),
     bindService(SERVICE_TABLES.events, implementations.events),
+    bindService(SERVICE_TABLES.sandboxStore, implementations.sandboxStore),
+    bindService(SERVICE_TABLES.sandboxController, implementations.sandboxController),
     bindService(SERVICE_TABLES.content, implementations.content),
     bindService(SERVICE_TABLES.snapshots, implementations.snapshots),
     bindService(SERVICE_TABLES.diff, implementations.diff),

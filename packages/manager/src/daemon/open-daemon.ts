@@ -1,4 +1,5 @@
 import { mkdir } from "node:fs/promises";
+import { toTimestamp } from "@trimaran/proto";
 import type { Bundle } from "../bundles/bundle.ts";
 import { Code, hasCode, messageOf } from "../errors/manager-error.ts";
 import { EventsServer } from "../events/events-server.ts";
@@ -9,7 +10,10 @@ import { once } from "../host/once.ts";
 import { loadSyscalls } from "../host/syscalls.ts";
 import { trimMemory } from "../host/trim-memory.ts";
 import { ContainerRecords } from "../metadata/containers.ts";
+import { recoverSandboxes } from "../sandboxes/recover-sandboxes.ts";
+import { SandboxRegistry } from "../sandboxes/sandbox-registry.ts";
 import { noteLostExit } from "../services/note-exit.ts";
+import { SandboxEvents } from "../services/sandbox-events.ts";
 import { readServerId } from "../services/server-id.ts";
 import { recoverTasks } from "../tasks/recover-tasks.ts";
 import type { ShimHost } from "../tasks/task-host.ts";
@@ -54,10 +58,22 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
     serveEvents: async () => {},
     trace: (step, durationMs) => log.debug("step", { step, duration_ms: durationMs.toFixed(1) }),
   };
+  const sandboxEvents = new SandboxEvents(stores);
+  const sandboxes = undo.use(await openSandboxes(options, shims, sandboxEvents));
   const tasks = undo.use(await openTasks(options, stores, shims));
   const uuid = await readServerId(dirs.root);
   const quiet = undo.use(new QuietTime(QUIET_MS, () => trimMemory(syscalls())));
-  const implementations = composeServices({ dirs, stores, shims, tasks, version, uuid, log });
+  const implementations = composeServices({
+    dirs,
+    stores,
+    shims,
+    tasks,
+    sandboxes,
+    sandboxEvents,
+    version,
+    uuid,
+    log,
+  });
   const services = bindServices(implementations).map((service) => touching(service, quiet));
   const report = (error: unknown, method: string) => log.error("internal error", { method, error: stackOf(error) });
   undo.use(await serveGrpc({ path: address, services, report }));
@@ -78,6 +94,23 @@ function touching(service: BoundService, quiet: QuietTime): BoundService {
     return [key, { ...method, handler }];
   });
   return new Map(touched);
+}
+
+/** The sandboxes that an earlier daemon has left, and those to come. */
+async function openSandboxes({ log }: DaemonOptions, shims: ShimHost, events: SandboxEvents): Promise<SandboxRegistry> {
+  const failed = (msg: string, { namespace, id }: Bundle, error: unknown) =>
+    log.error(msg, { namespace, sandbox_id: id, error: messageOf(error) });
+  const registry = new SandboxRegistry(shims, {
+    logOf: ({ namespace, id }) => shimLogSink(log, namespace, id),
+    lost: (bundle, { status, exitedAtNs }) => {
+      log.warning("sandbox's shim is gone", { namespace: bundle.namespace, sandbox_id: bundle.id });
+      events.exited(bundle, { exitStatus: status, exitedAt: toTimestamp(exitedAtNs) });
+      events.forgotten(bundle.namespace, bundle.id);
+    },
+    failed,
+  });
+  await recoverSandboxes(shims, registry, (bundle, error) => failed("cannot recover a sandbox", bundle, error));
+  return registry;
 }
 
 /** The tasks that an earlier daemon has left, and those to come. */

@@ -24,13 +24,15 @@ const SILENT = { debug: () => {}, info: () => {}, warning: () => {}, error: () =
 
 /** Open the stores of content and snapshots beside other processes, and compose the services as a daemon does. */
 export async function openEmbeddedServices(parts: EmbeddedParts): Promise<EmbeddedServices> {
-  const { options, shims, tasks } = parts;
+  const { options, shims, tasks, sandboxes, sandboxEvents } = parts;
   const stores = await openSharedStores(parts);
   const implementations = composeServices({
     dirs: options.directories,
     stores,
     shims,
     tasks,
+    sandboxes,
+    sandboxEvents,
     version: options.version,
     uuid: await readServerId(options.directories.root),
     log: SILENT,

@@ -1,5 +1,6 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import { toTimestamp } from "@trimaran/proto";
 import { type Directories, layout } from "../bundles/directories.ts";
 import { rootLayout } from "../bundles/root-layout.ts";
 import { shareDirectory, tryLockDirectory } from "../daemon/directory-lock.ts";
@@ -14,9 +15,12 @@ import { once } from "../host/once.ts";
 import { loadSyscalls, type Syscalls } from "../host/syscalls.ts";
 import { ContainerRecords } from "../metadata/containers.ts";
 import { Database } from "../metadata/database.ts";
+import { SandboxRecords } from "../metadata/sandboxes.ts";
+import { SandboxRegistry } from "../sandboxes/sandbox-registry.ts";
 import { containersService } from "../services/containers-service.ts";
 import { imagesService } from "../services/images-service.ts";
 import { noteLostExit } from "../services/note-exit.ts";
+import { SandboxEvents } from "../services/sandbox-events.ts";
 import { tasksService } from "../services/tasks-service.ts";
 import type { ShimHost } from "../tasks/task-host.ts";
 import { TaskRegistry } from "../tasks/task-registry.ts";
@@ -56,6 +60,8 @@ export interface EmbeddedParts {
   readonly collection: DeferredCollection;
   readonly shims: ShimHost;
   readonly tasks: TaskRegistry;
+  readonly sandboxes: SandboxRegistry;
+  readonly sandboxEvents: SandboxEvents;
   readonly syscalls: () => Syscalls;
   /** What is opened later is closed with it. */
   readonly late: AsyncDisposableStack;
@@ -88,8 +94,28 @@ export async function openEmbedded(options: EmbeddedOptions): Promise<Embedded> 
       failed: () => {}, // the next command finds the bundle and tries again
     }),
   );
+  const sandboxEvents = new SandboxEvents({ events, nowNs });
+  const sandboxes = undo.use(
+    new SandboxRegistry(shims, {
+      logOf: () => () => {},
+      lost: (bundle, { status, exitedAtNs }) =>
+        sandboxEvents.exited(bundle, { exitStatus: status, exitedAt: toTimestamp(exitedAtNs) }),
+      failed: () => {}, // as with tasks
+    }),
+  );
   const late = undo.use(new AsyncDisposableStack());
-  const parts: EmbeddedParts = { options, database, events, collection, shims, tasks, syscalls, late };
+  const parts: EmbeddedParts = {
+    options,
+    database,
+    events,
+    collection,
+    shims,
+    tasks,
+    sandboxes,
+    sandboxEvents,
+    syscalls,
+    late,
+  };
   const services = inProcessServices(implementations(parts, containers), namespace);
   const owned = undo.move();
   return { services, [Symbol.asyncDispose]: () => owned[Symbol.asyncDispose]() };
@@ -120,6 +146,8 @@ async function lockTask(
   return lockFile(join(folder, id), syscalls);
 }
 
+const nowNs = (): bigint => BigInt(Date.now()) * 1_000_000n;
+
 /** All services; those that need more than records and tasks load the rest when they are called. */
 function implementations(parts: EmbeddedParts, containers: ContainerRecords): Implementations {
   const { tasks: registry, shims, options } = parts;
@@ -128,7 +156,7 @@ function implementations(parts: EmbeddedParts, containers: ContainerRecords): Im
     name,
     lazyImplementation(table, async () => (await rest()).implementations[name as ServiceName] as never),
   ]);
-  const records = { ...parts, nowNs: () => BigInt(Date.now()) * 1_000_000n };
+  const records = { ...parts, nowNs };
   const finder = new TaskFinder(shims, registry, {
     runtimeOf: (namespace, id) => runtimeOf(containers, namespace, id),
     ended: (bundle, exit) => noteLostExit(containers, bundle, exit),
@@ -137,6 +165,8 @@ function implementations(parts: EmbeddedParts, containers: ContainerRecords): Im
     dirs: options.directories,
     registry,
     containers,
+    sandboxRecords: new SandboxRecords(parts.database),
+    sandboxes: parts.sandboxes,
     checkpoints: {
       take: async (...request) => (await rest()).checkpoints.take(...request),
       restore: async (given, call) =>

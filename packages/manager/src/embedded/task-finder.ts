@@ -1,4 +1,4 @@
-import { type Bundle, bundleAt, listBundles, readBootstrap } from "../bundles/bundle.ts";
+import { type Bundle, bundleAt, listBundles, readBootstrap, readSandbox } from "../bundles/bundle.ts";
 import { parseIdentifier } from "../bundles/identifier.ts";
 import { eachLimited } from "../host/each-limited.ts";
 import { pathExists } from "../host/path-exists.ts";
@@ -39,7 +39,7 @@ export class TaskFinder {
     const connection = await this.#connect(bundle);
     await this.#host.serveEvents(); // what the shim could not deliver while nobody was there comes now
     if (connection === undefined) await this.#settle(bundle);
-    else this.#adopt(bundle, connection);
+    else await this.#adopt(bundle, connection);
   }
 
   /** The same for all tasks of a namespace. */
@@ -74,9 +74,10 @@ export class TaskFinder {
   }
 
   /** Its log goes on to whoever has it: the process that has made the task, as long as that lives. */
-  #adopt(bundle: Bundle, connection: ShimConnection): void {
+  async #adopt(bundle: Bundle, connection: ShimConnection): Promise<void> {
+    const sandbox = await readSandbox(bundle);
     if (this.#registry.find(bundle.namespace, bundle.id) === undefined) {
-      this.#registry.adopt({ bundle, connection, log: NO_LOG });
+      this.#registry.adopt({ bundle, connection, log: NO_LOG, sandbox });
     } else connection[Symbol.dispose]();
   }
 }

@@ -65,6 +65,7 @@ function randomObjects(below: (limit: number) => number): StoredObjects {
       snapshotter: pick(["s", "t"]),
       snapshotKey: pick(["", ...NAMES]),
     })).slice(0, below(3)),
+    sandboxes: some(() => ({ labels: labels() })).slice(0, below(2)),
     blobs: some((digest) => ({ digest, labels: labels() })),
     ingests: some((ref) => ({
       ref,
@@ -109,6 +110,7 @@ function modelKept(objects: StoredObjects): Set<string> {
     if (each.open || (each.expiresAtNs ?? 0n) > NOW_NS) kept.add(`ingest:${each.ref}`);
   for (const each of objects.containers)
     for (const other of [...named(each.labels), `${each.snapshotter}:${each.snapshotKey}`]) kept.add(other);
+  for (const each of objects.sandboxes) for (const other of named(each.labels)) kept.add(other);
   const held = ({ resources }: StoredLease) =>
     resources.map(
       ({ type, id }) =>

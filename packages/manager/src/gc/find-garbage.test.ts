@@ -7,7 +7,15 @@ import type { StoredObjects } from "./stored-objects.ts";
 const NOW_NS = 1_000_000_000_000n;
 const PAST = { "containerd.io/gc.expire": formatRfc3339(NOW_NS - 1n) };
 const FUTURE = { "containerd.io/gc.expire": formatRfc3339(NOW_NS + 1n) };
-const NOTHING: StoredObjects = { leases: [], images: [], containers: [], blobs: [], ingests: [], snapshots: [] };
+const NOTHING: StoredObjects = {
+  leases: [],
+  images: [],
+  containers: [],
+  sandboxes: [],
+  blobs: [],
+  ingests: [],
+  snapshots: [],
+};
 const ref = (label: string, value: string) => ({ [`containerd.io/gc.ref.${label}`]: value });
 const blob = (digest: string, labels = {}) => ({ digest, labels });
 const snapshot = (key: string, parent = "", labels = {}) => ({ snapshotter: "s", key, parent, labels });
@@ -47,6 +55,11 @@ test("a container keeps its snapshot, the parents, and what its labels name", ()
     "config",
     "other",
   ]);
+});
+
+test("a sandbox keeps what its labels name", () => {
+  const sandboxes = [{ labels: ref("snapshot.s", "top") }];
+  assert.deepEqual(collect({ ...IMAGE, images: [], sandboxes }), ["index", "manifest", "config", "layer"]);
 });
 
 test("a lease keeps its resources and what they refer to, until it expires; a flat one only them and parents", () => {

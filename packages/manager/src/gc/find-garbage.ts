@@ -5,7 +5,7 @@ const SNAPSHOTS = "snapshots/";
 
 /**
  * Mark what a namespace needs, and name the rest. Roots: unexpired leases, images and ingests, blobs and snapshots with a root
- * label, containers. Edges: image to target, ingest to the blob it shall become, snapshot to parent, labels to what they name.
+ * label, containers, sandboxes. Edges: image to target, ingest to the blob it shall become, snapshot to parent, labels to what they name.
  */
 export function findGarbage(objects: StoredObjects, nowNs: bigint): Garbage {
   const reached = new Reached(toGraph(objects));
@@ -96,6 +96,7 @@ function* roots(objects: StoredObjects, nowNs: bigint): Generator<string> {
     yield* labelNodes(labels);
     if (snapshotKey !== "") yield snapshotNode({ snapshotter, key: snapshotKey });
   }
+  for (const { labels } of objects.sandboxes) yield* labelNodes(labels);
 }
 
 function holdResources({ labels, resources }: StoredLease, reached: Reached): void {

@@ -3,6 +3,7 @@ import { ContainerRecords } from "../metadata/containers.ts";
 import { ImageRecords } from "../metadata/images.ts";
 import { IngestRecords } from "../metadata/ingests.ts";
 import { LeaseRecords } from "../metadata/leases.ts";
+import { SandboxRecords } from "../metadata/sandboxes.ts";
 import type { CollectorHost } from "./collector-host.ts";
 import type { StoredObjects } from "./stored-objects.ts";
 
@@ -15,6 +16,7 @@ export function readObjects({ database, files, snapshotters }: CollectorHost, na
       .list(namespace)
       .map((image) => ({ ...image, targetDigest: image.target.digest })),
     containers: new ContainerRecords(database).list(namespace),
+    sandboxes: new SandboxRecords(database).list(namespace),
     blobs: new BlobRecords(database).list(namespace),
     ingests: new IngestRecords(database)
       .list(namespace)

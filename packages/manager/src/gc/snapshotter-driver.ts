@@ -1,6 +1,6 @@
 /**
- * What garbage collection asks of a snapshotter's files. Ids name directories; they are never used twice, and a directory gets its
- * id no earlier than its record, so one without a record is garbage for good.
+ * What garbage collection asks of a snapshotter's files. Ids name directories. A directory gets its id no earlier than its record, and
+ * none while there is another of that id, so one without a record is garbage for good.
  */
 export interface SnapshotterDriver {
   /** Ids of all directories on disk, in no order; what is still being made is not among them. */

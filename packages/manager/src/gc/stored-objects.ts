@@ -5,6 +5,7 @@ export interface StoredObjects {
   readonly leases: readonly StoredLease[];
   readonly images: readonly StoredImage[];
   readonly containers: readonly StoredContainer[];
+  readonly sandboxes: readonly StoredSandbox[];
   readonly blobs: readonly StoredBlob[];
   readonly ingests: readonly StoredIngest[];
   readonly snapshots: readonly StoredSnapshot[];
@@ -32,6 +33,11 @@ export interface StoredContainer {
   readonly snapshotKey: string;
 }
 
+/** A sandbox: it holds what its labels name. */
+export interface StoredSandbox {
+  readonly labels: Labels;
+}
+
 /** A blob. */
 export interface StoredBlob {
   readonly digest: string;
@@ -55,7 +61,7 @@ export interface StoredSnapshot {
   readonly labels: Labels;
 }
 
-/** What may go, of one namespace. Containers are never garbage. Snapshots come children first. */
+/** What may go, of one namespace. Containers and sandboxes are never garbage. Snapshots come children first. */
 export interface Garbage {
   readonly leases: readonly string[];
   readonly images: readonly string[];

@@ -3,10 +3,12 @@ import { statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
+import { containerd } from "@trimaran/proto";
 import { Code } from "../errors/manager-error.ts";
 import { temporaryDirectory } from "../testing/temporary-directory.ts";
 import { Database } from "./database.ts";
 import { NamespaceRecords } from "./namespaces.ts";
+import { SandboxRecords } from "./sandboxes.ts";
 
 const names = (database: Database) => new NamespaceRecords(database).list().map(({ name }) => name);
 
@@ -47,6 +49,24 @@ test("a database of a newer version is refused, and left alone", () => {
   sqlite.exec("pragma user_version = 99");
   sqlite.close();
   assert.throws(() => Database.open(path), { code: Code.FailedPrecondition, message: /schema version 99/ });
+});
+
+test("a database of the first version gets what is new, and keeps what it has", () => {
+  using directory = temporaryDirectory();
+  const path = join(directory.path, "meta.db");
+  {
+    using database = Database.open(path);
+    new NamespaceRecords(database).create({ name: "old", labels: {} });
+  }
+  const sqlite = new DatabaseSync(path); // as the first version left it
+  sqlite.exec("drop table sandboxes; pragma user_version = 1");
+  sqlite.close();
+  using database = Database.open(path);
+  assert.deepEqual(names(database), ["old"]);
+  const sandboxes = new SandboxRecords(database);
+  const sandbox = containerd.types.Sandbox.decode(containerd.types.Sandbox.encode({ sandboxId: "pod" }));
+  sandboxes.create("ns", sandbox);
+  assert.deepEqual(sandboxes.get("ns", "pod"), sandbox);
 });
 
 test("a file that is no database is refused, with its path", () => {

@@ -71,7 +71,7 @@ export class NamespaceRecords {
       name,
     );
     return [
-      ...["images", "blobs", "containers"].filter(has),
+      ...["images", "blobs", "containers", "sandboxes"].filter(has),
       ...snapshotters.map((row) => `snapshots on ${JSON.stringify(textOf(row, "snapshotter"))} snapshotter`),
     ];
   }

@@ -58,6 +58,13 @@ const VERSIONS: readonly string[] = [
   ) strict;
   create index snapshots_by_parent on snapshots (namespace, snapshotter, parent);
   `,
+  `
+  -- sandbox: the message of the sandbox store
+  create table sandboxes (
+    namespace text not null, id text not null, sandbox blob not null,
+    primary key (namespace, id)
+  ) strict;
+  `,
 ];
 
 /** Run the scripts that a database has not seen. Throws FailedPrecondition for one that has seen more than there are. */

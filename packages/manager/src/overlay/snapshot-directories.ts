@@ -89,6 +89,11 @@ export class SnapshotDirectories implements SnapshotterDriver {
     };
   }
 
+  /** Whether a directory has that id, on record or not. */
+  has(id: string): boolean {
+    return existsSync(this.#directory(id));
+  }
+
   /** The mounts that show a snapshot; `parentIds` the nearest first. */
   mounts(kind: "active" | "view", id: string, parentIds: readonly string[]): Mount[] {
     const lowers = parentIds.map((parent) => this.fs(parent));

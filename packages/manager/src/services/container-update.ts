@@ -31,7 +31,7 @@ function applyPath(container: ContainerRecord, given: Container, path: MaskPath<
     case "spec":
       return { ...container, spec: given.spec };
     case "extensions":
-      return { ...container, extensions: extensions(container, given, path.key) };
+      return { ...container, extensions: updatedExtensions(container.extensions, given.extensions, path.key) };
     case "image":
       return { ...container, image: given.image };
     case "snapshotkey":
@@ -39,10 +39,15 @@ function applyPath(container: ContainerRecord, given: Container, path: MaskPath<
   }
 }
 
-function extensions(container: ContainerRecord, given: Container, key: string | undefined): Container["extensions"] {
-  if (key === undefined) return given.extensions;
-  const others = Object.entries(container.extensions).filter(([name]) => name !== key);
-  const value = Object.hasOwn(given.extensions, key) ? given.extensions[key] : undefined;
+/** Extensions after an update of one, or of all without a key. One that is not given is removed. */
+export function updatedExtensions(
+  before: Container["extensions"],
+  given: Container["extensions"],
+  key: string | undefined,
+): Container["extensions"] {
+  if (key === undefined) return given;
+  const others = Object.entries(before).filter(([name]) => name !== key);
+  const value = Object.hasOwn(given, key) ? given[key] : undefined;
   return Object.fromEntries(value === undefined ? others : [...others, [key, value]]);
 }
 

@@ -18,7 +18,7 @@ export const RUNTIME_PLUGIN = { type: "io.containerd.runtime.v2", id: "task" } a
 
 const SERVICES = [
   "containers content diff events healthcheck images introspection leases",
-  "namespaces snapshots streaming tasks transfer version",
+  "namespaces sandbox-controllers sandboxes snapshots streaming tasks transfer version",
 ].flatMap((line) => line.split(" "));
 
 /** Go's names of what Node calls otherwise. */
@@ -41,6 +41,8 @@ export function managerPlugins({ snapshotterRoot, snapshotterCapabilities }: Plu
     { type: "io.containerd.gc.v1", id: "scheduler", requires: ["io.containerd.metadata.v1"] },
     { type: "io.containerd.differ.v1", id: "walking", platforms, requires: ["io.containerd.metadata.v1"] },
     { ...RUNTIME_PLUGIN, platforms, requires: ["io.containerd.event.v1", "io.containerd.metadata.v1"] },
+    { type: "io.containerd.sandbox.store.v1", id: "local", requires: ["io.containerd.metadata.v1"] },
+    { type: "io.containerd.sandbox.controller.v1", id: "shim", requires: ["io.containerd.event.v1"] },
     { type: "io.containerd.streaming.v1", id: "manager" },
     { type: "io.containerd.transfer.v1", id: "local", platforms, requires: ["io.containerd.metadata.v1"] },
     ...SERVICES.map((id) => ({ type: "io.containerd.grpc.v1", id })),

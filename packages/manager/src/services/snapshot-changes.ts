@@ -37,7 +37,7 @@ export async function prepare(
   const parentId = records.find(namespace, parent)?.id;
   await using directory = await directories.make({ kind, parentId, owner });
   const record = host.database.transaction(() => {
-    const id = records.reserveId();
+    const id = freeId(snapshotter);
     const made = records.create(namespace, id, { key, parent, labels, kind, createdAtNs: host.nowNs() });
     lease(host, snapshotter, key, call);
     directory.install(id);
@@ -46,6 +46,16 @@ export async function prepare(
   if (kind === "active") publishPrepared(host, namespace, { key, parent, snapshotter: records.snapshotter });
   host.collection.changed();
   return mountsOf(snapshotter, namespace, record);
+}
+
+/**
+ * An id that no directory has. One may: that of a transaction that failed or was cut off at its very end, which gave the number back.
+ * It is the next collection's, and must not be touched, or it would take what comes in its place.
+ */
+function freeId({ records, directories }: Snapshotter): string {
+  let id = records.reserveId();
+  while (directories.has(id)) id = records.reserveId();
+  return id;
 }
 
 /** Make an active snapshot one that others can stand on. Its directory stays. */

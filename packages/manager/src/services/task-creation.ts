@@ -4,7 +4,10 @@ import type { Directories } from "../bundles/directories.ts";
 import { type Identifier, parseIdentifier } from "../bundles/identifier.ts";
 import { Code, ManagerError } from "../errors/manager-error.ts";
 import { requireNamespace, type ServiceCall } from "../grpc/service-call.ts";
+import type { SandboxRecords } from "../metadata/sandboxes.ts";
+import type { SandboxRegistry } from "../sandboxes/sandbox-registry.ts";
 import type { LogSink } from "../shims/shim-log.ts";
+import type { SharedShim } from "../tasks/create-task.ts";
 import { namingStep } from "../tasks/step-error.ts";
 import type { TaskRegistry } from "../tasks/task-registry.ts";
 import type { Checkpoints } from "./checkpoints.ts";
@@ -13,6 +16,8 @@ import type { Checkpoints } from "./checkpoints.ts";
 export interface TaskContainer {
   readonly runtime: { readonly name: string; readonly options?: google.protobuf.Any | undefined } | undefined;
   readonly spec: google.protobuf.Any | undefined;
+  /** Id of the sandbox that the task is to be in, or "". */
+  readonly sandbox?: string;
 }
 
 /** What the tasks service stands on. */
@@ -23,6 +28,8 @@ export interface TasksHost {
     /** Throws NotFound. */
     get(namespace: Identifier, id: string): TaskContainer;
   };
+  readonly sandboxRecords: Pick<SandboxRecords, "find">;
+  readonly sandboxes: Pick<SandboxRegistry, "sharedShim">;
   readonly checkpoints: Pick<Checkpoints, "take" | "restore">;
   /** Where the shim's log goes. */
   logOf(namespace: string, id: string): LogSink;
@@ -48,10 +55,24 @@ export async function createContainerTask(host: TasksHost, request: CreateReques
     io: { terminal, stdin, stdout, stderr },
     options: request.options ?? container.runtime?.options,
     checkpoint: checkpoint?.path,
+    sandbox: await sandboxShim(host, namespace, container.sandbox ?? ""),
     log: host.logOf(namespace, containerId),
     signal: call.signal,
   };
   return { containerId, pid: await namingStep(() => host.registry.create(task)) };
+}
+
+/**
+ * The shim of the sandbox that a container names, if tasks can join it: one of version 3. An older shim groups by annotations, and
+ * is started for each task. A sandbox that is on no record is of no effect, as with containerd. Throws NotFound if it does not run.
+ */
+async function sandboxShim(host: TasksHost, namespace: Identifier, id: string): Promise<SharedShim | undefined> {
+  if (id === "" || host.sandboxRecords.find(namespace, id) === undefined) return undefined;
+  const shim = await host.sandboxes.sharedShim(namespace, parseIdentifier("sandbox", id));
+  if (shim === undefined) {
+    throw new ManagerError(Code.NotFound, `failed to start shim: can't find shim for sandbox ${id}`);
+  }
+  return shim.endpoint.version === 3 ? shim : undefined;
 }
 
 /** A container's spec. Throws InvalidArgument if it was made without one. */

@@ -50,6 +50,8 @@ function openTasks(directory: string, runtime: string, options?: google.protobuf
         throw new ManagerError(Code.NotFound, `container "${id}" in namespace "${namespace}"`);
       },
     },
+    sandboxRecords: { find: () => undefined },
+    sandboxes: { sharedShim: async () => undefined },
     checkpoints: { take: async () => [], restore: async () => undefined },
     logOf: () => () => {},
   });

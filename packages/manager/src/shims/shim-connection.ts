@@ -1,9 +1,16 @@
-import { taskV2, taskV3 } from "@trimaran/proto";
+import { sandboxV1, taskV2, taskV3 } from "@trimaran/proto";
 import { Client, connectUnix } from "ttrpc-ts";
 import { type ShimEndpoint, socketPath } from "./shim-reply.ts";
 
 /** The task service of a shim, v2 and v3 alike: the messages are the same. */
 export type TaskService = ReturnType<typeof taskService>;
+
+/** The sandbox service of a shim that keeps pods itself; others answer Unimplemented. */
+export type SandboxService = ReturnType<typeof sandboxService>;
+
+function sandboxService(client: Client) {
+  return client.service(sandboxV1);
+}
 
 function taskService(client: Client, version: 2 | 3) {
   return client.service(version === 3 ? { ...taskV2, name: taskV3.name } : taskV2);
@@ -28,6 +35,10 @@ export class ShimConnection implements Disposable {
   static async open(endpoint: ShimEndpoint, namespace: string): Promise<ShimConnection> {
     const metadata = { "containerd-namespace-ttrpc": namespace };
     return new ShimConnection(endpoint, new Client(await connectUnix(socketPath(endpoint.address)), { metadata }));
+  }
+
+  get sandbox(): SandboxService {
+    return sandboxService(this.#client);
   }
 
   /** The same connection, spoken to as task.v2: for a shim that announces 3 and serves only 2. */

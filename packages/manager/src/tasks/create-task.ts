@@ -1,9 +1,10 @@
 import { google } from "@trimaran/proto";
-import { type Bundle, createBundle, writeBootstrap } from "../bundles/bundle.ts";
+import { type Bundle, createBundle, writeBootstrap, writeSandbox } from "../bundles/bundle.ts";
 import { Code, hasCode } from "../errors/manager-error.ts";
 import { findShimBinary } from "../shims/runtime-binary.ts";
 import { ShimConnection } from "../shims/shim-connection.ts";
 import { type LogSink, openShimLog } from "../shims/shim-log.ts";
+import type { ShimEndpoint } from "../shims/shim-reply.ts";
 import { startShim } from "../shims/start-shim.ts";
 import type { RootfsMount } from "../snapshots/rootfs-mounts.ts";
 import { cleanUpShim } from "./shim-process.ts";
@@ -30,8 +31,18 @@ export interface NewTask {
   /** A directory to restore from. */
   readonly checkpoint?: string | undefined;
   readonly log: LogSink;
+  /** A running sandbox whose shim shall have the task, too: none is started. */
+  readonly sandbox?: SharedShim | undefined;
   /** Aborted when the client has gone: what is there by then is undone. */
   readonly signal?: AbortSignal | undefined;
+}
+
+/** A shim that is there, by the sandbox that it keeps. */
+export interface SharedShim {
+  readonly id: string;
+  readonly endpoint: ShimEndpoint;
+  /** For `delete`, if the shim dies. */
+  readonly binary: string;
 }
 
 export interface CreatedTask {
@@ -46,13 +57,17 @@ export interface CreatedTask {
  * AlreadyExists if there is a bundle, StepError with the shim's own code.
  */
 export async function createTask(host: ShimHost, task: NewTask): Promise<CreatedTask> {
-  const binary = await inStep("start shim", () => findShimBinary(task.runtime, host.shimDirectories));
+  const { sandbox } = task;
+  const binary =
+    sandbox?.binary ?? (await inStep("start shim", () => findShimBinary(task.runtime, host.shimDirectories)));
   await host.serveEvents();
   await createBundle(task.bundle, task.configJson, host.syscalls());
   const log = openShimLog(task.bundle, task.log);
   let connection: ShimConnection | undefined;
   try {
-    const opened = await inStep("start shim", () => openShim(host, task, binary));
+    const opened = await inStep("start shim", () =>
+      sandbox === undefined ? openShim(host, task, binary) : joinShim(host, task.bundle, sandbox),
+    );
     connection = opened;
     const create = () => traced(host.trace, "create", () => callCreate(opened, task));
     return { ...(await inStep("create shim task", create)), log };
@@ -63,7 +78,19 @@ export async function createTask(host: ShimHost, task: NewTask): Promise<Created
   }
 }
 
-async function openShim(host: ShimHost, { bundle, options, signal }: NewTask, binary: string): Promise<ShimConnection> {
+/** A connection of the task's own to the sandbox's shim. containerd's files, so that it is found again. */
+async function joinShim(host: ShimHost, bundle: Bundle, { id, endpoint, binary }: SharedShim): Promise<ShimConnection> {
+  await writeSandbox(bundle, id);
+  await writeBootstrap(bundle, endpoint, binary);
+  return traced(host.trace, "connect", () => ShimConnection.open(endpoint, bundle.namespace));
+}
+
+/** `start`, then connect. */
+export async function openShim(
+  host: ShimHost,
+  { bundle, options, signal }: Pick<NewTask, "bundle" | "options" | "signal">,
+  binary: string,
+): Promise<ShimConnection> {
   const limit = AbortSignal.timeout(START_TIMEOUT_MS);
   const endpoint = await traced(host.trace, "bootstrap", () =>
     startShim(binary, bundle, host.parent, {
@@ -90,10 +117,11 @@ async function callCreate(connection: ShimConnection, task: NewTask) {
 }
 
 async function undoCreate(host: ShimHost, task: NewTask, connection: ShimConnection | undefined): Promise<void> {
-  const { bundle, runtime } = task;
+  const { bundle, runtime, sandbox } = task;
   if (connection !== undefined) {
     await connection.task.delete({ id: bundle.id }, { timeoutMs: UNDO_TIMEOUT_MS }).catch(() => {});
-    await shutDown(connection, bundle.id);
+    if (sandbox === undefined) await shutDown(connection, bundle.id);
+    else connection[Symbol.dispose]();
   }
   await cleanUpShim(host, bundle, runtime);
 }

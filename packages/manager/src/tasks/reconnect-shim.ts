@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { type Bundle, readBootstrap } from "../bundles/bundle.ts";
+import { type Bundle, readBootstrap, readSandbox } from "../bundles/bundle.ts";
 import { Code, errnoOf, hasCode } from "../errors/manager-error.ts";
 import type { Syscalls } from "../host/syscalls.ts";
 import { ShimConnection } from "../shims/shim-connection.ts";
@@ -16,17 +16,23 @@ const DIAL_PAUSE_MS = 50;
  * A shim that takes the connection and does not answer in 5 s counts as there: its container may be well.
  */
 export async function reconnectShim(bundle: Bundle, syscalls: () => Syscalls): Promise<ShimConnection | undefined> {
-  const endpoint = await readBootstrap(bundle, syscalls).catch(() => undefined); // cut short, or not ours
-  const dialled = endpoint && (await dial(endpoint, bundle.namespace));
+  const dialled = await dialShim(bundle, syscalls);
   if (dialled === undefined) return undefined;
   try {
     return await askForTask(dialled, bundle.id);
   } catch (error) {
     if (isClosed(error)) return undefined;
     if (!hasCode(error, Code.NotFound)) return dialled;
-    await shutDown(dialled, bundle.id);
+    if ((await readSandbox(bundle)) === undefined) await shutDown(dialled, bundle.id);
+    else dialled[Symbol.dispose](); // the shim is its pod's, and may have others
     return undefined;
   }
+}
+
+/** A connection to the shim of a bundle, if somebody listens there. */
+export async function dialShim(bundle: Bundle, syscalls: () => Syscalls): Promise<ShimConnection | undefined> {
+  const endpoint = await readBootstrap(bundle, syscalls).catch(() => undefined); // cut short, or not ours
+  return endpoint && (await dial(endpoint, bundle.namespace));
 }
 
 /** State, not Connect, tells: a shim answers Connect without a task, too. Not Pids: those of a stopped task are none. */

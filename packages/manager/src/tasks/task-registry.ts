@@ -1,4 +1,4 @@
-import type { Bundle } from "../bundles/bundle.ts";
+import { type Bundle, deleteBundle } from "../bundles/bundle.ts";
 import { Code, hasCode, ManagerError } from "../errors/manager-error.ts";
 import type { ShimEvent } from "../events/event-exchange.ts";
 import { Lanes } from "../host/lanes.ts";
@@ -21,6 +21,8 @@ export interface RunningTask {
   readonly connection: ShimConnection;
   /** The copying of the shim's log. */
   readonly log: Disposable;
+  /** Id of the sandbox whose shim it shares; undefined if the shim is its own. */
+  readonly sandbox: string | undefined;
 }
 
 /** Who hears of what the registry itself has to say. */
@@ -44,6 +46,8 @@ export class TaskRegistry implements Disposable {
   readonly #lanes = new Lanes();
   /** Cleaned up by whoever deletes it, or let go: the closing of its connection says nothing new. */
   readonly #released = new WeakSet<RunningTask>();
+  /** Their sandbox is being shut down: its shim tells of their end before it goes. */
+  readonly #ending = new WeakSet<RunningTask>();
 
   constructor(host: ShimHost, listener: TaskListener) {
     this.#host = host;
@@ -67,7 +71,7 @@ export class TaskRegistry implements Disposable {
         throw new ManagerError(Code.AlreadyExists, `task ${bundle.id}: already exists`);
       }
       const { connection, pid, log } = await createTask(this.#host, task);
-      this.adopt({ bundle, connection, log });
+      this.adopt({ bundle, connection, log, sandbox: task.sandbox?.id });
       return pid;
     });
   }
@@ -97,11 +101,22 @@ export class TaskRegistry implements Disposable {
       if (answer === "closed") return this.#lost(task);
       this.#tasks.delete(key);
       this.#released.add(task);
-      await traced(this.#host.trace, "shutdown", () => shutDown(task.connection, id));
-      await this.#cleanUp(task);
+      await this.#end(task);
       if (answer === "unknown") throw new ManagerError(Code.NotFound, `task ${id} not found`);
       return toExitRecord(answer);
     });
+  }
+
+  /** Shut a sandbox down, and its tasks with it; if that fails they stay what they were. */
+  async endSandbox(namespace: string, sandbox: string, shutDownSandbox: () => Promise<void>): Promise<void> {
+    const tasks = this.list(namespace).filter((task) => task.sandbox === sandbox);
+    for (const task of tasks) this.#ending.add(task);
+    try {
+      await shutDownSandbox();
+    } catch (error) {
+      for (const task of tasks) this.#ending.delete(task);
+      throw error;
+    }
   }
 
   /** Let go of all shims; tasks live on. */
@@ -139,11 +154,24 @@ export class TaskRegistry implements Disposable {
     try {
       if (await this.#isCleanedUp(task.bundle)) return UNKNOWN_END;
       const exit = await this.#cleanUp(task, (end) => this.#listener.lost(task.bundle, end));
-      for (const event of lostTaskEvents(task.bundle, exit)) this.#listener.publish(event);
+      const untold = this.#ending.has(task) ? [] : lostTaskEvents(task.bundle, exit);
+      for (const event of untold) this.#listener.publish(event);
       return exit;
     } finally {
       this.#tasks.delete(keyOf(task.bundle));
     }
+  }
+
+  /** Of a task that its shim has deleted: the shim goes with it, unless it is its pod's. Then there is nothing left for `delete`. */
+  async #end(task: RunningTask): Promise<void> {
+    if (task.sandbox === undefined) {
+      await traced(this.#host.trace, "shutdown", () => shutDown(task.connection, task.bundle.id));
+      await this.#cleanUp(task);
+      return;
+    }
+    task.connection[Symbol.dispose]();
+    task.log[Symbol.dispose]();
+    await deleteBundle(task.bundle, this.#host.syscalls());
   }
 
   /** By another process, which has told how the task ended. */

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { containerd, taskV2 } from "@trimaran/proto";
+import { containerd, taskV2, taskV3 } from "@trimaran/proto";
 import { Code, type Implementation, listenUnix, Server, StatusError } from "ttrpc-ts";
 import { writeFakeShim } from "./fake-shim.ts";
 
@@ -22,14 +22,25 @@ export interface FakeTaskServer extends Disposable {
   die(): void;
 }
 
+/** How a fake shim differs from the usual one. */
+export interface FakeTaskOptions {
+  /** What `start` says that it speaks. Default: 2, by a bare address. */
+  readonly version?: 2 | 3;
+  /** Add other services. */
+  readonly register?: (server: Server, calls: string[]) => void;
+}
+
 /**
  * Serve a task that runs as pid 7 until `exit`. The script notes its invocations in `directory`/shim-calls, and what it got on
  * stdin of `start` in `directory`/start-input.
  */
-export async function serveFakeTask(directory: string): Promise<FakeTaskServer> {
+export async function serveFakeTask(
+  directory: string,
+  { version = 2, register = () => {} }: FakeTaskOptions = {},
+): Promise<FakeTaskServer> {
   const socket = join(directory, "shim.sock");
   const binary = writeFakeShim(directory, {
-    start: `echo start >> ${directory}/shim-calls; cat > ${directory}/start-input; echo unix://${socket}`,
+    start: `echo start >> ${directory}/shim-calls; cat > ${directory}/start-input; echo '${reply(socket, version)}'`,
     delete: `echo delete >> ${directory}/shim-calls; ${DIED_WITH_9}`,
   });
   const { CREATED, RUNNING, STOPPED } = containerd.v1.types.Status;
@@ -79,7 +90,10 @@ export async function serveFakeTask(directory: string): Promise<FakeTaskServer> 
     },
   ]);
   const server = new Server();
-  server.register(taskV2, Object.fromEntries(methods) as Task);
+  for (const service of [taskV2, taskV3]) {
+    server.register({ ...taskV2, name: service.name }, Object.fromEntries(methods) as Task);
+  }
+  register(server, calls);
   await listenUnix(server, socket);
   const die = () => server.close();
   return {
@@ -93,4 +107,9 @@ export async function serveFakeTask(directory: string): Promise<FakeTaskServer> 
     die,
     [Symbol.dispose]: die,
   };
+}
+
+function reply(socket: string, version: 2 | 3): string {
+  const address = `unix://${socket}`;
+  return version === 2 ? address : JSON.stringify({ version, address, protocol: "ttrpc" });
 }

@@ -1,5 +1,13 @@
 import { join } from "node:path";
-import { type containerd, containersV1, eventsV1, imagesV1, leasesV1, namespacesV1 } from "@trimaran/proto";
+import {
+  type containerd,
+  containersV1,
+  eventsV1,
+  imagesV1,
+  leasesV1,
+  namespacesV1,
+  sandboxStoreV1,
+} from "@trimaran/proto";
 import { EventExchange, type ShimEvent } from "../events/event-exchange.ts";
 import { inProcessClient } from "../grpc/in-process.ts";
 import { Database } from "../metadata/database.ts";
@@ -9,6 +17,7 @@ import { imagesService } from "../services/images-service.ts";
 import { leasesService } from "../services/leases-service.ts";
 import { namespacesService } from "../services/namespaces-service.ts";
 import type { RecordsHost } from "../services/records-host.ts";
+import { sandboxStoreService } from "../services/sandbox-store-service.ts";
 import { temporaryDirectory } from "./temporary-directory.ts";
 
 type Container = Partial<containerd.services.containers.v1.Container>;
@@ -62,6 +71,7 @@ export function openTestRecords() {
       images: inProcessClient(imagesV1, imagesService(host), namespace),
       leases: inProcessClient(leasesV1, leasesService(host), namespace),
       namespaces: inProcessClient(namespacesV1, namespacesService(host), namespace),
+      sandboxStore: inProcessClient(sandboxStoreV1, sandboxStoreService(host), namespace),
     }),
     [Symbol.dispose]() {
       database[Symbol.dispose]();

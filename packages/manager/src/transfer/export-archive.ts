@@ -13,7 +13,7 @@ import type { TransferContext } from "./transfer-context.ts";
 /** What an archive is to have. */
 export interface ExportRequest {
   readonly images: readonly NamedImage[];
-  /** Only these, of the images that have several; empty: all, and all must be there. */
+  /** Only these, and an image that has none of them is an error, one of a single manifest, too; empty: all, and all must be there. */
   readonly platforms: readonly Platform[];
   /** Leave out manifest.json, which `docker load` reads. */
   readonly skipDockerManifest: boolean;

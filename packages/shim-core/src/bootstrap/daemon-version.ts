@@ -21,9 +21,13 @@ export async function daemonMajorVersion(binary: string, cacheFile: string, sign
   return major;
 }
 
-/** `containerd github.com/containerd/containerd/v2 2.1.4 …` → 2; 1 where there is no version in the text. */
+/**
+ * `containerd github.com/containerd/containerd/v2 2.1.4 …` → 2; 1 where there is no version in the text. Another daemon says whose
+ * API it serves: `name 0.1.0 (API of containerd 2.1)` → 2.
+ */
 export function parseMajorVersion(text: string): number {
-  const version = text.split(/\s+/).find((word) => /^v?\d+\.\d+/.test(word));
+  const words = text.split(/\s+/);
+  const version = words.slice(words.lastIndexOf("containerd") + 1).find((word) => /^v?\d+\.\d+/.test(word));
   return version ? Number.parseInt(version.replace(/^v/, ""), 10) : 1;
 }
 

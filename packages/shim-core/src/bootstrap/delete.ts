@@ -14,7 +14,7 @@ const KILLED = 137;
 const WAKE_LIMIT_MS = 1000;
 
 /**
- * The `delete` command: end the container, take away what it left, answer a DeleteResponse. Runs after every close of a connection,
+ * The `delete` command: end the container, or the sandbox with all its containers, take away what it left, answer a DeleteResponse. Runs after every close of a connection,
  * most often when nothing is left to do. Source: contract, section 2.8.
  */
 export async function deleteContainer(
@@ -26,6 +26,7 @@ export async function deleteContainer(
   const bundle = args.bundle || request.cwd;
   const pod = pods.ofContainer(id) ?? (await wake(pods, bundle, id));
   const ended = await pod?.destroy(id);
+  if (pod?.sandbox?.id === id) await pod.endSandbox();
   if (pod?.isEmpty) await pod.shutdown();
   if (!ended && existsSync(`${bundle}/${UNDO_FILE}`)) return { kind: "undo" };
   const stdout = containerd.task.v2.DeleteResponse.encode({

@@ -25,6 +25,8 @@ test("the address is the whole text, without a newline", () => {
 test("containerd's version line", () => {
   assert.equal(parseMajorVersion("containerd github.com/containerd/containerd 1.6.20~ds1 1.6.20~ds1-1+b1"), 1);
   assert.equal(parseMajorVersion("containerd github.com/containerd/containerd/v2 v2.1.4 deadbeef"), 2);
+  assert.equal(parseMajorVersion("trimaran 0.1.0 (API of containerd 2.1)"), 2);
+  assert.equal(parseMajorVersion("something 3.1"), 3);
   assert.equal(parseMajorVersion(""), 1);
 });
 

@@ -8,6 +8,7 @@ import { Host } from "../host/host.ts";
 import { resizeProgram } from "../host/programs.ts";
 import type { Logger } from "../log.ts";
 import type { Runtime } from "../runtime.ts";
+import { PodSandbox } from "../sandbox/pod-sandbox.ts";
 import { SLOT } from "../stdio/slots.ts";
 import type { ExitRecord } from "../task/exit.ts";
 import { type CreateRequest, decodeRecord, type ExecRecord, type TaskRecord } from "../task/record.ts";
@@ -46,6 +47,7 @@ export class Pod {
   readonly #events: TaskEvents;
   readonly #log: Logger;
   readonly #connections = new Map<number, { channel: MonitorChannel; data: Connection }>();
+  #sandbox: PodSandbox | undefined;
   #lonely: NodeJS.Timeout | undefined;
   #replaying = true;
 
@@ -66,7 +68,7 @@ export class Pod {
     link.onWatch = (key, slot, data) => this.#watched(key, slot, data);
     this.#recover();
     if (link.notes.has(SHUTDOWN_NOTE)) setImmediate(() => void this.shutdown());
-    if (this.tasks.size === 0)
+    if (this.tasks.size === 0 && this.#sandbox === undefined)
       this.#lonely = setTimeout(
         () => void this.shutdown(),
         environment.returns ? RETURN_LIMIT_MS : FIRST_CONNECTION_LIMIT_MS,
@@ -88,9 +90,35 @@ export class Pod {
     return task;
   }
 
-  /** No container needs the monitor. */
+  /** What the Sandbox API has made of the pod. */
+  get sandbox(): PodSandbox | undefined {
+    return this.#sandbox;
+  }
+
+  /** Throws AlreadyExists if there is another; `by` names the request, whose replay is welcome. */
+  createSandbox(id: string, by: string): void {
+    if (this.#environment.runtime.keepsSandboxes !== true)
+      throw new StatusError(Code.Unimplemented, "this runtime keeps no sandboxes: not implemented");
+    if (this.#sandbox?.id === id && this.#sandbox.createdBy === by) return;
+    if (this.#sandbox) throw new StatusError(Code.AlreadyExists, `sandbox ${this.#sandbox.id}: already exists`);
+    this.host.recordUndo(this.identity.bundle, []); // the socket, which nobody else takes away if the monitor is killed
+    this.#sandbox = PodSandbox.create(this.#keeper(), id, by);
+  }
+
+  /** Take the sandbox and all its containers away, whatever their state is. Without one nothing happens. */
+  async endSandbox(): Promise<void> {
+    const sandbox = this.#sandbox;
+    if (sandbox === undefined) return;
+    await Promise.all([...this.tasks.keys()].map((id) => this.destroy(id)));
+    this.host.clearUndo(this.identity.bundle);
+    sandbox.stop();
+    sandbox.dropNote();
+    this.#sandbox = undefined;
+  }
+
+  /** No container and no sandbox needs the monitor. */
   get isEmpty(): boolean {
-    return [...this.tasks.values()].every((task) => task.isDeleted);
+    return this.#sandbox === undefined && [...this.tasks.values()].every((task) => task.isDeleted);
   }
 
   /** The same, once a restarted task server knows its container again. */
@@ -211,8 +239,18 @@ export class Pod {
     connection?.channel.onClose();
   }
 
+  #keeper() {
+    const { notes } = this.#link;
+    return {
+      notes,
+      note: (key: string, value: Uint8Array | undefined) => this.#link.note(key, value),
+      nowNs: () => this.host.nowNs(),
+    };
+  }
+
   /** Rebuild everything from the monitor's notes. */
   #recover(): void {
+    this.#sandbox = PodSandbox.recover(this.#keeper());
     const execs = new Map<string, ExecRecord[]>();
     for (const [key, value] of this.#link.notes) {
       const [kind, id = ""] = key.split("/");

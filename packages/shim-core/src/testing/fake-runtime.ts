@@ -10,6 +10,7 @@ import { execKey, initKey } from "../task/task.ts";
 export class FakeRuntime implements Runtime {
   readonly name = "io.containerd.fake.v1";
   readonly version = "9.9";
+  readonly keepsSandboxes = true;
   /** Containers that are frozen, and that were taken away. */
   readonly frozen = new Set<string>();
   readonly removed: string[] = [];

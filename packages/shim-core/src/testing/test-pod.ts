@@ -1,7 +1,9 @@
-import { containerd, taskV2, taskV3 } from "@trimaran/proto";
+import { containerd, sandboxV1, taskV2, taskV3 } from "@trimaran/proto";
 import { Client, Server, type ServiceClient } from "ttrpc-ts";
 import { Logger } from "../log.ts";
+import type { PodIdentity } from "../pod/identity.ts";
 import { Pod } from "../pod/pod.ts";
+import { sandboxService } from "../sandbox/service.ts";
 import { type Connection, type TaskService, taskService } from "../task/service.ts";
 import { toStatus } from "../to-status.ts";
 import { FakeMonitor } from "./fake-link.ts";
@@ -18,13 +20,18 @@ export class TestPod {
   pod: Pod;
   readonly client: Client;
   readonly task: ServiceClient<typeof taskV2>;
+  readonly sandbox: ServiceClient<typeof sandboxV1>;
+  readonly #identity: PodIdentity;
   readonly #wake = new Set<() => void>();
 
-  constructor() {
+  /** `bundle`: of the `start` that made the monitor; must be there for sandboxes. */
+  constructor(bundle = IDENTITY.bundle) {
+    this.#identity = { ...IDENTITY, bundle };
     this.monitor.onCrash = () => this.restart();
     this.pod = this.#serve();
     this.client = this.connect();
     this.task = this.client.service(taskV2);
+    this.sandbox = this.client.service(sandboxV1);
   }
 
   connect(): Client {
@@ -59,6 +66,7 @@ export class TestPod {
     const link = this.monitor.open();
     const server = new Server<Connection>({ toStatus });
     for (const service of [taskV2, taskV3]) server.register<TaskService>(service, taskService);
+    server.register(sandboxV1, sandboxService);
     const log = new Logger((line) => void this.logged.push(line));
     const forward = async (envelope: Uint8Array): Promise<void> => {
       await new Promise(setImmediate);
@@ -73,7 +81,7 @@ export class TestPod {
       cacheDirectory: "/nonexistent/cache",
       forward: () => forward,
     };
-    const pod = new Pod(environment, link, IDENTITY);
+    const pod = new Pod(environment, link, this.#identity);
     link.begin();
     return pod;
   }

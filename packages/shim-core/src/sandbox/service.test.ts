@@ -1,0 +1,115 @@
+import assert from "node:assert/strict";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { GO_ZERO_TIME, toTimestamp } from "@trimaran/proto";
+import { Code } from "ttrpc-ts";
+import { TestPod } from "../testing/test-pod.ts";
+
+const [SANDBOX, NEVER] = [{ sandboxId: "pod" }, toTimestamp(GO_ZERO_TIME)];
+const BUNDLE = mkdtempSync(join(tmpdir(), "trimaran-sandbox-"));
+const UNDO = join(BUNDLE, "trimaran.undo");
+after(() => rmSync(BUNDLE, { recursive: true }));
+
+/** A whole life: one container is removed, another ends with the sandbox. Each answer is checked; a request that gets none hangs the test. */
+async function life(pod: TestPod): Promise<void> {
+  const { sandbox, task, monitor } = pod;
+  await sandbox.createSandbox({ ...SANDBOX, bundlePath: BUNDLE });
+  assert.equal((await sandbox.sandboxStatus(SANDBOX)).state, "SANDBOX_NOTREADY");
+  assert.equal(readFileSync(UNDO, "utf8"), "unlink /nonexistent/socket\n");
+  const { pid, createdAt } = await sandbox.startSandbox(SANDBOX);
+  assert.equal(pid, 99);
+  const { state, createdAt: since, exitedAt: none } = await sandbox.sandboxStatus(SANDBOX);
+  assert.deepEqual([state, since, none], ["SANDBOX_READY", createdAt, NEVER]);
+  await assert.rejects(sandbox.startSandbox(SANDBOX), { code: Code.FailedPrecondition, message: /that is ready/ });
+  const waiting = sandbox.waitSandbox(SANDBOX);
+  await pod.run("one");
+  await task.kill({ id: "one", signal: 9 });
+  await task.wait({ id: "one" });
+  await task.delete({ id: "one" });
+  await task.shutdown({ id: "one" }); // of the last container: the sandbox stays
+  await pod.run("two");
+  await sandbox.stopSandbox(SANDBOX);
+  assert.equal((await task.wait({ id: "two" })).exitStatus, 137);
+  const { exitStatus, exitedAt } = await waiting;
+  assert.equal(exitStatus, 0);
+  await sandbox.stopSandbox(SANDBOX);
+  assert.deepEqual(await sandbox.waitSandbox(SANDBOX), { exitStatus, exitedAt });
+  assert.equal((await sandbox.sandboxStatus(SANDBOX)).state, "SANDBOX_NOTREADY");
+  await sandbox.shutdownSandbox(SANDBOX);
+  while (!monitor.hasExited) await new Promise(setImmediate);
+  assert.deepEqual([...monitor.notes.keys()], ["shutdown"], "notes kept");
+  assert.equal(existsSync(UNDO), false);
+}
+
+const LIFE = ["one", "two"].flatMap((id) => [
+  `create ${id}`,
+  `start ${id}`,
+  `exit ${id} ${id} 137`,
+  `delete ${id} 137`,
+]);
+
+const distinct = (events: readonly string[]): string[] => events.filter((event, at) => event !== events[at - 1]);
+
+test("the task server is killed at every message of a sandbox's life: right answers, all events, in order", async (t) => {
+  const calm = new TestPod(BUNDLE);
+  await life(calm);
+  assert.deepEqual(calm.events, LIFE);
+  const messages = calm.monitor.sent.length;
+  assert.ok(messages > 40, `${messages}`);
+  for (const late of [false, true])
+    for (let at = late ? 0 : 1; at < messages; at++)
+      await t.test(
+        `killed ${late ? "before" : "after"} message ${late ? at + 1 : at}`,
+        { timeout: 10_000 },
+        async () => {
+          const pod = new TestPod(BUNDLE);
+          pod.monitor.crashAt(at, late);
+          await life(pod);
+          assert.equal(pod.restarts, 1);
+          assert.deepEqual(distinct(pod.events), LIFE);
+          assert.deepEqual(pod.monitor.superfluousAnswers, []);
+          assert.deepEqual([...pod.monitor.processes.keys()], [], "processes kept");
+          assert.deepEqual(pod.logged, []);
+        },
+      );
+});
+
+test("unknown ones are NotFound, a second one AlreadyExists, a rootfs and metrics are refused", async () => {
+  const { sandbox } = new TestPod(BUNDLE);
+  for (const call of [
+    "startSandbox",
+    "platform",
+    "stopSandbox",
+    "waitSandbox",
+    "sandboxStatus",
+    "pingSandbox",
+  ] as const)
+    await assert.rejects(sandbox[call](SANDBOX), { code: Code.NotFound }, call);
+  await assert.rejects(sandbox.createSandbox({ sandboxId: "a/b" }), { code: Code.InvalidArgument });
+  await assert.rejects(sandbox.createSandbox({ ...SANDBOX, rootfs: [{ type: "bind" }] }), {
+    code: Code.InvalidArgument,
+  });
+  await sandbox.createSandbox(SANDBOX);
+  await assert.rejects(sandbox.createSandbox({ sandboxId: "other" }), { code: Code.AlreadyExists });
+  await assert.rejects(sandbox.createSandbox(SANDBOX), { code: Code.AlreadyExists });
+  await assert.rejects(sandbox.sandboxMetrics(SANDBOX), { code: Code.Unimplemented });
+  await sandbox.pingSandbox(SANDBOX);
+  assert.equal((await sandbox.platform(SANDBOX)).platform?.os, "linux");
+});
+
+test("a sandbox that is shut down as it runs ends its containers and its waiters", async () => {
+  const pod = new TestPod(BUNDLE);
+  await pod.sandbox.createSandbox(SANDBOX);
+  await pod.sandbox.startSandbox(SANDBOX);
+  await pod.run("one");
+  await pod.sandbox.stopSandbox({ ...SANDBOX, timeoutSecs: 5 }); // SIGTERM is enough
+  assert.equal((await pod.task.wait({ id: "one" })).exitStatus, 143);
+  await pod.run("two");
+  const waiting = pod.sandbox.waitSandbox(SANDBOX);
+  await pod.sandbox.shutdownSandbox(SANDBOX);
+  assert.equal((await waiting).exitStatus, 0);
+  while (!pod.monitor.hasExited) await new Promise(setImmediate);
+  assert.deepEqual(pod.events.at(-1), "delete two 137");
+});

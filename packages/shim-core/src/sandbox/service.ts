@@ -1,0 +1,88 @@
+import { GO_ZERO_TIME, type sandboxV1, toTimestamp } from "@trimaran/proto";
+import { type CallContext, Code, type Implementation, StatusError } from "ttrpc-ts";
+import { parseIdentifier } from "../identifier.ts";
+import type { Connection } from "../task/service.ts";
+import type { PodSandbox } from "./pod-sandbox.ts";
+import { stopTasks } from "./stop-tasks.ts";
+
+type Context = CallContext<Connection>;
+
+/** Go's names of what Node calls otherwise. */
+const ARCHITECTURES: Readonly<Partial<Record<NodeJS.Architecture, string>>> = { x64: "amd64", ia32: "386" };
+
+/**
+ * containerd.runtime.sandbox.v1.Sandbox, for runtimes that say so: a pod without a process of its own. Its pid is the monitor's, its
+ * exit status 0. Stop ends the containers that still run, Shutdown takes them away. Source: contract, section 2.12.
+ */
+export const sandboxService: Implementation<typeof sandboxV1, Connection> = {
+  createSandbox({ sandboxId, rootfs }, context) {
+    const { pod } = context.data;
+    const id = parseIdentifier("sandbox_id", sandboxId);
+    if (rootfs.length > 0)
+      throw new StatusError(Code.InvalidArgument, "rootfs: a sandbox of this runtime has no process to see it");
+    pod.createSandbox(id, requestId(context));
+    return {};
+  },
+
+  startSandbox({ sandboxId }, context) {
+    const { pod } = context.data;
+    const startedAtNs = find(sandboxId, context).start(requestId(context));
+    return { pid: pod.host.monitorPid, createdAt: toTimestamp(startedAtNs) };
+  },
+
+  platform({ sandboxId }, context) {
+    find(sandboxId, context);
+    return { platform: { os: "linux", architecture: ARCHITECTURES[process.arch] ?? process.arch } };
+  },
+
+  async stopSandbox({ sandboxId, timeoutSecs }, context) {
+    const sandbox = find(sandboxId, context);
+    await stopTasks([...context.data.pod.tasks.values()], timeoutSecs * 1000, context.signal);
+    sandbox.stop();
+    return {};
+  },
+
+  async waitSandbox({ sandboxId }, context) {
+    const { state, waiters } = find(sandboxId, context);
+    const exitedAtNs = state.state === "stopped" ? state.exitedAtNs : await waiters.wait(context.signal);
+    return { exitStatus: 0, exitedAt: toTimestamp(exitedAtNs) };
+  },
+
+  sandboxStatus({ sandboxId }, context) {
+    const { state } = find(sandboxId, context);
+    return {
+      sandboxId,
+      pid: state.state === "ready" ? context.data.pod.host.monitorPid : 0,
+      state: state.state === "ready" ? "SANDBOX_READY" : "SANDBOX_NOTREADY",
+      createdAt: toTimestamp((state.state === "created" ? undefined : state.startedAtNs) ?? GO_ZERO_TIME),
+      exitedAt: toTimestamp(state.state === "stopped" ? state.exitedAtNs : GO_ZERO_TIME),
+    };
+  },
+
+  pingSandbox({ sandboxId }, context) {
+    find(sandboxId, context);
+    return {};
+  },
+
+  /** Of one that is gone, too: a replay, or a daemon that died before CreateSandbox. */
+  async shutdownSandbox(_request, { data: { pod } }) {
+    await pod.endSandbox();
+    pod.shutdownAfterAnswer();
+    return {};
+  },
+
+  sandboxMetrics({ sandboxId }, context) {
+    find(sandboxId, context);
+    throw new StatusError(Code.Unimplemented, "a sandbox of this runtime has no cgroup of its own: not implemented");
+  },
+};
+
+function find(id: string, { data: { pod } }: Context): PodSandbox {
+  if (pod.sandbox?.id === id) return pod.sandbox;
+  throw new StatusError(Code.NotFound, `sandbox ${JSON.stringify(id)}: not found`);
+}
+
+/** Names a request for as long as its monitor lives. */
+function requestId({ data, streamId }: Context): string {
+  return `${data.conn}:${streamId}`;
+}
