@@ -39,7 +39,7 @@ hostname guest
 ip link set lo up
 
 cd "$(cat /task/cwd)" || exit
-/bin/busybox setsid sh /task/command <>/dev/null >"$(port "$OUTPUT")" 2>&1 &
+setsid sh /task/command <>/dev/null >"$(port "$OUTPUT")" 2>&1 &
 wait $!
 echo $? >"$(port "$RESULT")"
 sync
