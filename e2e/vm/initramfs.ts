@@ -27,21 +27,30 @@ export interface GuestNames {
 /** The initramfs for one run: busybox, modules, the scripts' first half, and the task. About 3 MB. */
 export async function buildInitramfs(kernel: GuestKernel, names: GuestNames, task: GuestTask): Promise<Buffer> {
   const modules = kernel.moduleFiles(...MODULES);
-  const text = (path: string, lines: readonly string[]): CpioFile => ({ path, data: Buffer.from(`${lines.join("\n")}\n`) });
+  const text = (path: string, lines: readonly string[]): CpioFile => ({
+    path,
+    data: Buffer.from(`${lines.join("\n")}\n`),
+  });
   return encodeCpio([
     { path: "init", mode: 0o755, data: await readFile(join(import.meta.dirname, "guest/init.sh")) },
     { path: "bin/busybox", mode: 0o755, data: await readFile("/bin/busybox") },
     ...(await Promise.all(
       modules.map(async (path) => ({ path: `modules/${basename(path)}`, data: await readFile(path) })),
     )),
-    text("modules/order", modules.map((path) => basename(path))),
+    text(
+      "modules/order",
+      modules.map((path) => basename(path)),
+    ),
     text("task/guest", [
       `ROOT=${shellQuote(names.root)}`,
       `OUTPUT=${shellQuote(names.outputPort)}`,
       `RESULT=${shellQuote(names.resultPort)}`,
       `MODULES=${shellQuote(kernel.modules)}`,
     ]),
-    text("task/environment", Object.entries(task.env).map(([name, value]) => `export ${name}=${shellQuote(value)}`)),
+    text(
+      "task/environment",
+      Object.entries(task.env).map(([name, value]) => `export ${name}=${shellQuote(value)}`),
+    ),
     text("task/cwd", [task.cwd]),
     text("task/command", [`exec ${task.argv.map(shellQuote).join(" ")}`]),
   ]);

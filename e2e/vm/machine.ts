@@ -41,7 +41,9 @@ export async function runInGuest(task: GuestTask, options: MachineOptions): Prom
   await writeFile(file("initramfs"), await buildInitramfs(kernel, NAMES, task));
   await writeFile(file("disk"), "");
   await truncate(file("disk"), DISK_BYTES);
-  const share = undo.use(await HostShare.open(folder, separateMounts([ROOT, dirname(kernel.vmlinuz), process.execPath])));
+  const share = undo.use(
+    await HostShare.open(folder, separateMounts([ROOT, dirname(kernel.vmlinuz), process.execPath])),
+  );
   options.signal.throwIfAborted();
   const qemu = undo.adopt(
     startQemu({

@@ -13,9 +13,18 @@ const SHORT = ["e2e/vm/*.test.ts", "packages/linux/src/cgroup/*.e2e.test.ts"];
 const LONG = [
   ...SHORT,
   "packages/linux/src/launch/*.e2e.test.ts",
-  ...["bad-input", "events", "exec", "filesystem", "lifecycle", "process", "resources", "restart", "run", "task-server"].map(
-    (name) => `e2e/${name}.test.ts`,
-  ),
+  ...[
+    "bad-input",
+    "events",
+    "exec",
+    "filesystem",
+    "lifecycle",
+    "process",
+    "resources",
+    "restart",
+    "run",
+    "task-server",
+  ].map((name) => `e2e/${name}.test.ts`),
 ];
 
 const split = process.argv.indexOf("--");
@@ -31,7 +40,10 @@ async function main(): Promise<number> {
   try {
     await prepareHost();
     const argv = [process.execPath, "e2e/run.ts", ...chosenFiles(), "--", ...flags];
-    return await runInGuest({ argv, env: guestEnvironment(), cwd: ROOT }, { output: process.stdout, signal: stop.signal });
+    return await runInGuest(
+      { argv, env: guestEnvironment(), cwd: ROOT },
+      { output: process.stdout, signal: stop.signal },
+    );
   } catch (error) {
     process.stderr.write(`e2e/vm: ${error instanceof Error ? error.message : String(error)}\n`);
     return 1;
@@ -57,7 +69,9 @@ function chosenFiles(): string[] {
 }
 
 function guestEnvironment(): Record<string, string> {
-  const passed = Object.entries(process.env).filter(([name]) => /^(E2E_|TRIMARAN_E2E|FORCE_COLOR$|NO_COLOR$)/.test(name));
+  const passed = Object.entries(process.env).filter(([name]) =>
+    /^(E2E_|TRIMARAN_E2E|FORCE_COLOR$|NO_COLOR$)/.test(name),
+  );
   return {
     ...Object.fromEntries(passed.flatMap(([name, value]) => (value === undefined ? [] : [[name, value]]))),
     PATH: `${join(ROOT, "node_modules/.bin")}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`,
