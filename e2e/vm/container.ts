@@ -5,6 +5,9 @@ import { ANY, type containerd, io, packAny } from "@trimaran/proto";
 import { type BundleOptions, ociProcess } from "../harness/bundle.ts";
 import type { ShimYard, StartedShim } from "../harness/shims.ts";
 
+/** stderr has a file of its own, which stays empty: upstream's shim dies of stdout alone, and of one file for both it loses output. */
+const openFiles = (output: string) => ({ stdout: `file://${output}`, stderr: `file://${output}.err` });
+
 /** The container's figures, as io.containerd.cgroups.v2.Metrics has them. */
 export type Metrics = io.containerd.cgroups.v2.Metrics;
 
@@ -29,11 +32,11 @@ export class Container {
 
   /** Create and start `sh -c SCRIPT`. Its stdout and stderr go to a file. */
   static async start(yard: ShimYard, script: string, options: Partial<BundleOptions> = {}): Promise<Container> {
-    const pod = await yard.start(["sh", "-c", script], options);
+    const pod = await yard.start(["sh", "-c", `exec 2>&1\n${script}`], options);
     const output = join(yard.containerd.dir, `${pod.id}.out`);
     await writeFile(output, "");
     const { id, bundle } = pod;
-    const stdio = { stdout: `file://${output}`, stderr: `file://${output}` };
+    const stdio = openFiles(output);
     const { pid } = await pod.shim.task.create({ id, bundle: bundle.path, rootfs: bundle.mounts, ...stdio });
     await pod.shim.task.start({ id });
     return new Container(yard, pod, output, pid);
@@ -73,8 +76,8 @@ export class Container {
     const execId = `exec-${this.#execs}`;
     const output = `${this.#output}.${execId}`;
     await writeFile(output, "");
-    const stdio = { stdout: `file://${output}`, stderr: `file://${output}` };
-    const spec = packAny(ANY.ociProcess, Buffer.from(JSON.stringify(ociProcess(["sh", "-c", script]))));
+    const stdio = openFiles(output);
+    const spec = packAny(ANY.ociProcess, Buffer.from(JSON.stringify(ociProcess(["sh", "-c", `exec 2>&1\n${script}`]))));
     await this.task.exec({ id, execId, spec, ...stdio });
     await this.task.start({ id, execId });
     const { exitStatus } = await this.task.wait({ id, execId });
