@@ -65,15 +65,17 @@ export async function runInGuest(task: GuestTask, options: MachineOptions): Prom
   return Number(result);
 }
 
-/** Wait for QEMU's own end. */
+/** Wait for QEMU's own end. Throws why if it fails or has to be stopped. */
 async function ended(qemu: ChildProcess, { signal, output }: MachineOptions): Promise<void> {
   let complaint = "";
   qemu.stderr?.setEncoding("utf8").on("data", (text: string) => {
     complaint += text;
   });
   qemu.stdout?.pipe(output, { end: false });
-  const [code] = await once(qemu, "close", { signal });
-  if (code !== 0) throw new Error(`QEMU: exit status ${code}\n${complaint}`);
+  const [code] = await once(qemu, "close", { signal }).catch((error: unknown) => {
+    throw signal.aborted ? signal.reason : error;
+  });
+  if (code !== 0) throw new Error(`QEMU: exit status ${code}\n${complaint.trim()}`);
 }
 
 /** Mount points other than `/` on which these paths lie: a bind of `/` does not show what is there. */

@@ -9,7 +9,7 @@ import { runInGuest } from "./machine.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const LIMIT_MS = Number(process.env.E2E_VM_LIMIT_MS ?? 20 * 60_000);
-const SHORT = ["e2e/vm/*.test.ts", "packages/linux/src/cgroup/*.e2e.test.ts"];
+const SHORT = ["e2e/v2/*.test.ts", "packages/linux/src/cgroup/*.e2e.test.ts"];
 const LONG = [
   ...SHORT,
   "packages/linux/src/launch/*.e2e.test.ts",

@@ -32,6 +32,7 @@ export class HostShare implements AsyncDisposable {
       "mount --bind / share",
       ...also.map((path) => `mount --bind '${path}' 'share${path}'`),
       'for at in $(tac /proc/self/mounts | cut -d\' \' -f2); do case $at in "$PWD"/share*) mount -o remount,bind,ro "$at";; esac; done',
+      "mount -t tmpfs run /run", // it locks and leaves a file in there, named after its socket
       `exec ${VIRTIOFSD} -f --socket-path=share.sock -o source="$PWD/share" -o cache=always -o sandbox=namespace`,
     ].join("\n");
     const argv = ["--pdeathsig", "KILL", "unshare", "-m", "--propagation", "private", "sh", "-c", script];
