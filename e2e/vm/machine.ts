@@ -19,6 +19,8 @@ export interface MachineOptions {
   readonly signal: AbortSignal;
   /** Default: 2048. */
   readonly memoryMib?: number;
+  /** Where its files are while it runs, in a folder of its own. Default: the system's for temporary files. */
+  readonly folder?: string;
   /** Added to the kernel's command line. */
   readonly kernelArgs?: readonly string[];
 }
@@ -35,7 +37,7 @@ const CONSOLE_TAIL_LINES = 40;
 export async function runInGuest(task: GuestTask, options: MachineOptions): Promise<number> {
   const kernel = await ensureGuestKernel();
   await using undo = new AsyncDisposableStack();
-  const folder = await mkdtemp(join(tmpdir(), "trimaran-vm-"));
+  const folder = await mkdtemp(join(options.folder ?? tmpdir(), "trimaran-vm-"));
   undo.defer(() => rm(folder, { recursive: true, force: true }));
   const file = (name: string) => join(folder, name);
   await writeFile(file("initramfs"), await buildInitramfs(kernel, NAMES, task));

@@ -9,22 +9,12 @@ import { runInGuest } from "./machine.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const LIMIT_MS = Number(process.env.E2E_VM_LIMIT_MS ?? 20 * 60_000);
-const SHORT = ["e2e/v2/*.test.ts", "packages/linux/src/cgroup/*.e2e.test.ts"];
+const LINUX = "packages/linux/src";
+const SHORT = ["e2e/v2/*.test.ts", `${LINUX}/cgroup/{cgroup,cgroup-v2}.e2e.test.ts`];
 const LONG = [
   ...SHORT,
-  "packages/linux/src/launch/*.e2e.test.ts",
-  ...[
-    "bad-input",
-    "events",
-    "exec",
-    "filesystem",
-    "lifecycle",
-    "process",
-    "resources",
-    "restart",
-    "run",
-    "task-server",
-  ].map((name) => `e2e/${name}.test.ts`),
+  `${LINUX}/{cgroup/device-program,launch/*}.e2e.test.ts`,
+  "e2e/{bad-input,events,exec,filesystem,lifecycle,process,resources,restart,run,task-server,terminal}.test.ts",
 ];
 
 const split = process.argv.indexOf("--");
