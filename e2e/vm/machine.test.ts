@@ -92,15 +92,17 @@ for (const signal of ["SIGINT", "SIGKILL"] as const) {
     using place = new Place();
     const argv = [join(import.meta.dirname, "run.ts"), "packages/linux/src/cgroup/cgroup-v2.e2e.test.ts"];
     const env = { ...process.env, TMPDIR: place.path };
-    const child = spawn(process.execPath, argv, { cwd: ROOT, env, stdio: ["ignore", "pipe", "inherit"] });
-    const closed = once(child, "close");
-    await once(child.stdout, "data"); // a test has run
-    assert.ok(place.left().some((line) => line.startsWith("qemu-system")));
+    const child = spawn(process.execPath, argv, { cwd: ROOT, env, stdio: ["ignore", "ignore", "inherit"] });
+    const exit = once(child, "exit");
+    while (!place.left().some((line) => line.includes("qemu-system"))) {
+      assert.equal(child.exitCode, null, "the command ended before it had a machine");
+      await new Promise((done) => setTimeout(done, 50));
+    }
     child.kill(signal);
-    await closed;
+    await exit;
     assert.notEqual(child.exitCode, 0);
     if (signal === "SIGINT") return assert.deepEqual(place.left(), []);
-    while (place.left().length > 1) await new Promise((done) => setTimeout(done, 20)); // its folder stays: nobody is there to remove it
+    while (place.left().length > 1) await new Promise((done) => setTimeout(done, 50)); // its folder stays: nobody is there to remove it
     assert.match(place.left()[0] ?? "", /^trimaran-vm-/);
   });
 }
