@@ -7,6 +7,7 @@ import type { EngineVersion } from "./config.ts";
 import { Container, type ContainerOptions, runContainer } from "./container.ts";
 import { BUILD_BIN, type Engine, type EngineOptions, startContainerd } from "./containerd.ts";
 import { assertNoLeaks, type Snapshot, snapshot } from "./leaks.ts";
+import { PATIENCE } from "./patience.ts";
 import type { Finished } from "./process.ts";
 
 /** Upstream's runtime: a scenario must pass with it first. */
@@ -49,7 +50,7 @@ export function matrix(name: string, scenarios: Scenarios, options: MatrixOption
   const daemon = process.env.E2E_DAEMON === "trimaran" ? "trimaran" : "containerd";
   for (const version of engines) {
     for (const runtime of runtimes.filter((each) => wanted.includes(each))) {
-      describe(`${name}: ${runtime} on ${daemon} ${version}`, { timeout: 240_000 }, () => {
+      describe(`${name}: ${runtime} on ${daemon} ${version}`, { timeout: 240_000 * PATIENCE }, () => {
         suite({ ...options.engine, version, daemon }, runtime, scenarios);
       });
     }

@@ -3,6 +3,7 @@ import { existsSync, readdirSync } from "node:fs";
 import { after, afterEach, before, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import type { BundleOptions } from "../harness/bundle.ts";
+import { PATIENCE } from "../harness/patience.ts";
 import { ShimYard, shimKinds } from "../harness/shims.ts";
 import { Container } from "./container.ts";
 
@@ -10,7 +11,11 @@ const MIB = 1 << 20;
 const BURN = "while :; do :; done";
 
 /** Poll: a cgroup file tells nobody when it changes. */
-async function until(what: string, holds: () => boolean | Promise<boolean>, timeoutMs = 20_000): Promise<void> {
+async function until(
+  what: string,
+  holds: () => boolean | Promise<boolean>,
+  timeoutMs = 20_000 * PATIENCE,
+): Promise<void> {
   const deadlineMs = performance.now() + timeoutMs;
   while (!(await holds())) {
     if (performance.now() > deadlineMs) assert.fail(`not after ${timeoutMs} ms: ${what}`);
@@ -22,7 +27,7 @@ async function until(what: string, holds: () => boolean | Promise<boolean>, time
 const kinds = (await shimKinds()).filter(({ isControl, style }) => style === (isControl ? "2.1" : "2.3"));
 
 for (const kind of kinds) {
-  describe(`cgroup v2: ${kind.name}`, { timeout: 300_000 }, () => {
+  describe(`cgroup v2: ${kind.name}`, { timeout: 200_000 * PATIENCE }, () => {
     let yard: ShimYard;
     before(async () => {
       assert.ok(

@@ -29,7 +29,7 @@ async function main(): Promise<number> {
   const late = setTimeout(() => stop.abort(new Error(`no end after ${LIMIT_MS / 1000} s`)), LIMIT_MS);
   try {
     await prepareHost();
-    const argv = [process.execPath, "e2e/run.ts", ...chosenFiles(), "--", ...flags];
+    const argv = [process.execPath, "e2e/run.ts", ...chosenFiles(), "--", "--test-concurrency=2", ...flags];
     return await runInGuest(
       { argv, env: guestEnvironment(), cwd: ROOT },
       { output: process.stdout, signal: stop.signal },
@@ -65,6 +65,7 @@ function guestEnvironment(): Record<string, string> {
   return {
     ...Object.fromEntries(passed.flatMap(([name, value]) => (value === undefined ? [] : [[name, value]]))),
     PATH: `${join(ROOT, "node_modules/.bin")}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`,
+    E2E_PATIENCE: process.env.E2E_PATIENCE ?? "5",
     HOME: "/root",
     LANG: "C.UTF-8",
     NODE_COMPILE_CACHE: "/tmp/node-compile-cache", // each process of Node would strip and compile the same files again
