@@ -2,8 +2,10 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { command } from "./debian/command.ts";
 import { CONTAINERD2_PREFIX, unpackContainerd2 } from "./debian/containerd2.ts";
+import { GUEST_KERNEL_PREFIX, unpackGuestKernel } from "./debian/guest-kernel.ts";
 import { withMachineLock } from "./debian/lock.ts";
 import { RECENT_RUNSC, unpackRunsc } from "./debian/runsc.ts";
+import { GuestKernel } from "./guest/kernel.ts";
 
 /** Debian packages that the build and the demo use. */
 export const BUILD_PACKAGES = [
@@ -29,6 +31,14 @@ export const TEST_PACKAGES = [
   "iptables",
   "runc",
   "util-linux",
+] as const;
+
+/** What a virtual machine needs, besides its kernel. `qemu-system-common` brings virtiofsd, `qemu-system-data` the firmware. */
+export const VM_PACKAGES = [
+  "busybox-static",
+  process.arch === "arm64" ? "qemu-system-arm" : "qemu-system-x86",
+  "qemu-system-common",
+  "qemu-system-data",
 ] as const;
 
 const STATUS_FILE = "/var/lib/dpkg/status";
@@ -86,8 +96,21 @@ export async function ensureRecentRunsc(): Promise<string> {
   return RECENT_RUNSC;
 }
 
+/** QEMU, and a kernel for guests: Debian's cloud kernel, unpacked and not installed. Two file reads when it is there. */
+export async function ensureGuestKernel(): Promise<GuestKernel> {
+  await ensurePackages(VM_PACKAGES);
+  const complete = join(GUEST_KERNEL_PREFIX, "RELEASE");
+  if (!existsSync(complete)) {
+    await withMachineLock("guest-kernel", async () => {
+      if (!existsSync(complete)) await unpackGuestKernel();
+    });
+  }
+  return new GuestKernel(GUEST_KERNEL_PREFIX);
+}
+
 if (import.meta.main) {
   await ensurePackages();
+  console.log((await ensureGuestKernel()).vmlinuz);
   console.log(await ensureRecentRunsc());
   console.log(await ensureContainerd2());
 }

@@ -14,6 +14,12 @@ export interface BundleOptions {
   readonly annotations?: Readonly<Record<string, string>>;
   /** Path of one to join. Default: a new one. */
   readonly networkNamespace?: string;
+  /** Added to `linux.resources`, which has device rules and 1024 shares. */
+  readonly resources?: object;
+  /** Added to `mounts`, which are those of `ctr run`. */
+  readonly mounts?: readonly object[];
+  /** Types added to `linux.namespaces`, which are those of `ctr run`: all but cgroup, user and time. */
+  readonly namespaces?: readonly string[];
 }
 
 /** A bundle as containerd makes it: config.json, an empty rootfs, the log FIFO; and the rootfs mounts that go into Create. */
@@ -67,7 +73,9 @@ export function ociProcess(args: readonly string[], terminal = false) {
 }
 
 /** The spec that `ctr run` writes for an ordinary container: the same mounts, masks, device rules and namespaces. */
-function ociSpec({ namespace, id, args, terminal, annotations, networkNamespace }: BundleOptions) {
+function ociSpec(options: BundleOptions) {
+  const { namespace, id, args, terminal, annotations, networkNamespace } = options;
+  const { resources, mounts = [], namespaces = [] } = options;
   const secret = ["nosuid", "noexec", "nodev"];
   const mount = (destination: string, type: string, options: readonly string[]) => ({
     destination,
@@ -88,6 +96,7 @@ function ociSpec({ namespace, id, args, terminal, annotations, networkNamespace 
       mount("/dev/mqueue", "mqueue", secret),
       mount("/sys", "sysfs", [...secret, "ro"]),
       mount("/run", "tmpfs", ["nosuid", "strictatime", "mode=755", "size=65536k"]),
+      ...mounts,
     ],
     ...(annotations && { annotations }),
     linux: {
@@ -107,10 +116,11 @@ function ociSpec({ namespace, id, args, terminal, annotations, networkNamespace 
           { allow: true, type: "c", major: 136, access: "rwm" },
         ],
         cpu: { shares: 1024 },
+        ...resources,
       },
       cgroupsPath: `/${namespace}/${id}`,
       namespaces: [
-        ...["pid", "ipc", "uts", "mount"].map((type) => ({ type })),
+        ...["pid", "ipc", "uts", "mount", ...namespaces].map((type) => ({ type })),
         { type: "network", ...(networkNamespace !== undefined && { path: networkNamespace }) },
       ],
       maskedPaths: [

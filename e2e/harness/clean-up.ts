@@ -3,6 +3,7 @@ import { readdir, rm, rmdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { cgroupsOf, mountsOf, processesOf, type Scope, socketPath } from "./belongings.ts";
+import { PATIENCE } from "./patience.ts";
 import { run } from "./process.ts";
 
 /** What clean-up needs of an engine. */
@@ -11,7 +12,7 @@ export interface Cleanable extends Scope {
   kill(signal: NodeJS.Signals): Promise<void>;
 }
 
-const GONE_MS = 5_000;
+const GONE_MS = 5_000 * PATIENCE;
 
 /** Remove everything that belongs to an engine, whatever state a test left it in. Never touches what is not its own. */
 export async function cleanUp(engine: Cleanable): Promise<void> {
@@ -40,7 +41,7 @@ export async function deleteTasks(engine: Cleanable): Promise<void> {
 export async function removeCgroups(engine: Scope): Promise<void> {
   const until = Date.now() + GONE_MS;
   const hierarchies = await readdir("/sys/fs/cgroup");
-  const own = hierarchies.map((name) => join("/sys/fs/cgroup", name, engine.namespace));
+  const own = ["", ...hierarchies].map((name) => join("/sys/fs/cgroup", name, engine.namespace)); // "": the unified one, where it is alone
   for (;;) {
     for (const path of [...(await cgroupsOf(engine)), ...own]) await rmdir(path).catch(() => undefined);
     if (!own.some((path) => existsSync(path)) || Date.now() > until) return;

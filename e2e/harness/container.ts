@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Engine } from "./containerd.ts";
 import { IMAGE } from "./images.ts";
+import { PATIENCE } from "./patience.ts";
 import type { Finished, RunOptions } from "./process.ts";
 
 /** How to run a command in a container: flags of ctr, and what goes to its stdin. */
@@ -90,7 +91,7 @@ export class Container implements AsyncDisposable {
 
   /** Wait until the list shows the task in that status. ctr has no verb that waits without deleting, hence the polling. */
   async reached(status: string, timeoutMs = 15_000): Promise<void> {
-    const until = Date.now() + timeoutMs;
+    const until = Date.now() + timeoutMs * PATIENCE;
     for (;;) {
       const now = (await this.listed())?.status ?? "absent";
       if (now === status) return;

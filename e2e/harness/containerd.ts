@@ -9,11 +9,12 @@ import { ensureContainerd2, ensurePackages } from "../../tools/debian.ts";
 import { cleanUp } from "./clean-up.ts";
 import { type ConfigOptions, configToml, type EngineDaemon, type EngineVersion } from "./config.ts";
 import { buildImages } from "./images.ts";
+import { PATIENCE } from "./patience.ts";
 import { type Finished, type RunOptions, run, shellQuote } from "./process.ts";
 
 /** Where the project's own programs are built. E2E_BIN: those of another build, which nobody replaces while a long run goes on. */
 export const BUILD_BIN = process.env.E2E_BIN ?? join(import.meta.dirname, "../../build/bin");
-const READY_MS = 20_000;
+const READY_MS = 20_000 * PATIENCE;
 
 /** What a containerd for tests is to be like. */
 export interface EngineOptions extends Omit<ConfigOptions, "dir"> {

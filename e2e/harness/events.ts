@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Engine } from "./containerd.ts";
+import { PATIENCE } from "./patience.ts";
 
 /** A line of `ctr events`. */
 export interface EngineEvent {
@@ -32,7 +33,7 @@ export async function watchEvents(engine: Engine): Promise<EventLog> {
   const log: EventLog = {
     of: (id) => entries.filter(({ body }) => body.container_id === id),
     async reached(id, topic, timeoutMs = 10_000) {
-      const until = Date.now() + timeoutMs;
+      const until = Date.now() + timeoutMs * PATIENCE;
       while (!log.of(id).some((entry) => entry.topic === topic)) {
         if (Date.now() > until)
           assert.fail(

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { setTimeout as delay } from "node:timers/promises";
 import { cgroupsOf, filesOf, mountsOf, processesOf, type Scope } from "./belongings.ts";
+import { PATIENCE } from "./patience.ts";
 
 /** What leak checks need of an engine. */
 export interface Watched extends Scope {
@@ -11,7 +12,7 @@ export interface Watched extends Scope {
 /** Lines that name each thing of a test: processes, mounts, cgroups, sockets, bundles. */
 export type Snapshot = ReadonlySet<string>;
 
-const SETTLE_MS = 5_000;
+const SETTLE_MS = 5_000 * PATIENCE;
 
 /** All that belongs to the engine now, without containerd itself and the task servers, which stay when containers go. */
 export async function snapshot(engine: Watched): Promise<Snapshot> {

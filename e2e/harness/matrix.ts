@@ -7,6 +7,7 @@ import type { EngineVersion } from "./config.ts";
 import { Container, type ContainerOptions, runContainer } from "./container.ts";
 import { BUILD_BIN, type Engine, type EngineOptions, startContainerd } from "./containerd.ts";
 import { assertNoLeaks, type Snapshot, snapshot } from "./leaks.ts";
+import { PATIENCE } from "./patience.ts";
 import type { Finished } from "./process.ts";
 
 /** Upstream's runtime: a scenario must pass with it first. */
@@ -54,7 +55,7 @@ export function matrix(name: string, scenarios: Scenarios, options: MatrixOption
     places.push({ version: "2.x", daemon: "trimaran" });
   for (const place of places) {
     for (const runtime of runtimes.filter((each) => wanted.includes(each))) {
-      describe(`${name}: ${runtime} on ${place.daemon} ${place.version}`, { timeout: 480_000 }, () => {
+      describe(`${name}: ${runtime} on ${place.daemon} ${place.version}`, { timeout: 480_000 * PATIENCE }, () => {
         suite({ ...options.engine, ...place }, runtime, scenarios);
       });
     }

@@ -1,4 +1,5 @@
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
+import { PATIENCE } from "./patience.ts";
 
 /** What a program said. `code` is its exit status, 128+n for a signal. */
 export interface Finished {
@@ -15,7 +16,7 @@ export interface RunOptions {
   readonly stdin?: string | Uint8Array;
   /** Each step waits until stdout has matched `expect` since the last step, then sends `send`. stdin stays open to the end. */
   readonly dialogue?: readonly DialogueStep[];
-  /** The program is killed and the call throws after that long. Default: 30 000. */
+  /** The program is killed and the call throws after that long, times E2E_PATIENCE. Default: 30 000. */
   readonly timeoutMs?: number;
 }
 
@@ -37,7 +38,7 @@ const SIGNALS: Readonly<Record<string, number>> = {
 /** Run a program to its end. Throws only if it does not start or does not end in time, with all that it said by then. */
 export async function run(argv: readonly string[], options: RunOptions = {}): Promise<Finished> {
   const [file = "", ...args] = argv;
-  const timeoutMs = options.timeoutMs ?? 30_000;
+  const timeoutMs = (options.timeoutMs ?? 30_000) * PATIENCE;
   const child = spawn(file, args, { env: options.env, cwd: options.cwd, stdio: ["pipe", "pipe", "pipe"] });
   child.stdin.on("error", () => undefined); // a program that does not read
   if (options.dialogue === undefined) child.stdin.end(options.stdin ?? "");

@@ -23,6 +23,13 @@ const STATIC: readonly Part[] = [
   { name: "unit", command: nx("test"), limitMs: 4 * MINUTE_MS },
 ];
 const CONTAINERD: Part = { name: "e2e", command: ["node", "e2e/run.ts"], limitMs: 15 * MINUTE_MS };
+/** The harness that boots a machine, then cgroup v2 in one. Emulated: minutes on a busy machine. */
+const VM: Part = {
+  name: "e2e-vm",
+  command: ["node", "--test", "--test-timeout=300000", "e2e/vm/machine.test.ts"],
+  limitMs: 5 * MINUTE_MS,
+};
+const V2: Part = { name: "e2e-v2", command: ["node", "e2e/vm/run.ts"], limitMs: 8 * MINUTE_MS };
 /** Our daemon in containerd's place, with upstream's shim: what is left to test there is the daemon. */
 const DAEMON: Part = {
   name: "e2e-daemon",
@@ -55,6 +62,8 @@ export function listParts(root: string): Part[] {
     ...fromScripts("conformance"),
     ...fromScripts("fuzz"),
     ...fromScripts("e2e", 8 * MINUTE_MS),
+    VM,
+    V2,
     CONTAINERD,
     DAEMON,
   ];

@@ -57,7 +57,7 @@ export class RuncContainer implements Container {
     const owner = { uid: layout.options.ioUid, gid: layout.options.ioGid };
     const stdio = await host.openStdio(key, request.stdio, { ...layout.request, owner });
     const seccomp = filters.compile(this.#spec.linux.seccomp, host.cacheDirectory);
-    const into = cgroup.unifiedDirectory();
+    const into = cgroup.entryDirectory(this.init.pid);
     const program = compileExec({
       id: layout.request.id,
       process: { ...process, terminal: request.stdio.terminal },

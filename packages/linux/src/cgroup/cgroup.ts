@@ -3,6 +3,7 @@ import { ALWAYS_ALLOWED, type DeviceSet, reduceDeviceRules } from "./device-set.
 import { applyDevicesV1 } from "./devices-v1.ts";
 import type { DevicePrograms } from "./devices-v2.ts";
 import { removeCgroupDirectory, removeIfUnused, unmakeCgroupDirectories } from "./directory.ts";
+import { entryDirectory } from "./entry.ts";
 import { CgroupError } from "./error.ts";
 import { readIfPresent } from "./files.ts";
 import { type Freezer, unifiedFreezer, v1Freezer } from "./freezer.ts";
@@ -95,6 +96,11 @@ export class Cgroup {
   /** The directory for CLONE_INTO_CGROUP, on v2 and hybrid. */
   unifiedDirectory(): string | undefined {
     return this.plan.unified;
+  }
+
+  /** The same for a process that joins `initPid`'s container, whatever that has made of its cgroup. Reads a file or two. */
+  entryDirectory(initPid: number): string | undefined {
+    return entryDirectory(this.plan, initPid);
   }
 
   /** Change limits of the live cgroup. What is not set stays. Throws CgroupError; what was written before the failure stays. */

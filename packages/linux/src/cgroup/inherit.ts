@@ -34,21 +34,25 @@ export function enableControllers(mountPoint: string, directory: string): void {
   const parent = dirname(directory);
   if (parent.length < mountPoint.length) return;
   if (parent.length > mountPoint.length) enableControllers(mountPoint, parent);
-  const available = readSmallFile(`${parent}/cgroup.controllers`)
-    .split(" ")
-    .filter((name) => name !== "");
-  if (available.length === 0) return;
   const enabled = new Set(readSmallFile(`${parent}/cgroup.subtree_control`).split(" "));
-  for (const controller of available) {
-    if (enabled.has(controller)) continue;
-    try {
-      writeCgroupFile(`${parent}/cgroup.subtree_control`, `+${controller}`);
-    } catch (error) {
-      if (errnoOf(error) !== "EBUSY") continue;
-      throw new CgroupError(
-        FIELD,
-        `${parent} holds processes, so cgroup v2 gives its children no ${controller} controller`,
-      );
-    }
+  const missing = readSmallFile(`${parent}/cgroup.controllers`)
+    .split(" ")
+    .filter((name) => name !== "" && !enabled.has(name));
+  // All at once, or none: enabled one by one, cpu and cpuset are given even by a parent with processes, and turn it into the root of a
+  // threaded subtree, in which the new cgroup can hold nothing.
+  if (missing.length === 0 || tryEnable(parent, missing)) return;
+  for (const controller of missing) tryEnable(parent, [controller]);
+}
+
+/** False if the kernel refuses for a reason of the controllers' own. */
+function tryEnable(parent: string, controllers: readonly string[]): boolean {
+  try {
+    writeCgroupFile(`${parent}/cgroup.subtree_control`, controllers.map((name) => `+${name}`).join(" "));
+    return true;
+  } catch (error) {
+    const why = { EBUSY: "holds processes", EOPNOTSUPP: "is threaded" }[errnoOf(error) ?? ""];
+    if (why === undefined) return false;
+    const what = `no ${controllers.join(", ")} controller${controllers.length > 1 ? "s" : ""}`;
+    throw new CgroupError(FIELD, `${parent} ${why}, so cgroup v2 gives its children ${what}`);
   }
 }

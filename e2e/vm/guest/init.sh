@@ -1,0 +1,23 @@
+#!/bin/busybox sh
+# The initramfs: load modules, put a tmpfs above the host's files, go there. `quit` tells the host why if something fails.
+/bin/busybox mkdir -p /sbin /proc /sys /dev /host /memory /root
+/bin/busybox --install -s /bin
+export PATH=/bin
+quit() {
+  echo "guest: $*" >/dev/console
+  reboot -f
+}
+mount -t proc proc /proc && mount -t sysfs sysfs /sys && mount -t devtmpfs devtmpfs /dev || quit "no proc, sysfs or devtmpfs"
+while read -r module; do
+  insmod "/modules/$module" || quit "insmod $module: refused"
+done </modules/order
+mount -t virtiofs -o ro host /host || quit "the host's files cannot be mounted"
+mount -t tmpfs -o mode=755 memory /memory && mkdir /memory/upper /memory/work || quit "no tmpfs"
+mount -t overlay -o lowerdir=/host,upperdir=/memory/upper,workdir=/memory/work root /root || quit "no overlay"
+. /task/guest # ROOT: where the project is
+mkdir -p /root/task
+cp /task/* /root/task/
+umount /proc /sys
+mount --move /dev /root/dev || quit "/dev cannot be moved"
+exec switch_root /root /bin/sh "$ROOT/e2e/vm/guest/main.sh"
+quit "no $ROOT/e2e/vm/guest/main.sh"

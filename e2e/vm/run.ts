@@ -1,0 +1,73 @@
+// Run tests in a virtual machine with cgroup v2 alone: node e2e/vm/run.ts [FILE…] [-- FLAGS of node --test]. Ends with the tests' exit status.
+// Without a file: those of the short form; with --long: all that make sense there. E2E_… variables go into the guest.
+import { globSync } from "node:fs";
+import { join, relative } from "node:path";
+import { ensureContainerd2, ensurePackages, ensureRecentRunsc } from "../../tools/debian.ts";
+import { buildImages, buildRootfs } from "../harness/images.ts";
+import { buildSubreaper } from "../harness/subreaper.ts";
+import { runInGuest } from "./machine.ts";
+
+const ROOT = join(import.meta.dirname, "../..");
+const LIMIT_MS = Number(process.env.E2E_VM_LIMIT_MS ?? 20 * 60_000);
+const LINUX = "packages/linux/src";
+const SHORT = ["e2e/v2/*.test.ts", `${LINUX}/cgroup/{cgroup,cgroup-v2}.e2e.test.ts`];
+const LONG = [
+  ...SHORT,
+  `${LINUX}/{cgroup/device-program,launch/*}.e2e.test.ts`,
+  "e2e/{bad-input,events,exec,filesystem,lifecycle,process,resources,restart,run,task-server,terminal}.test.ts",
+];
+
+const split = process.argv.indexOf("--");
+const words = process.argv.slice(2, split < 0 ? undefined : split);
+const flags = split < 0 ? [] : process.argv.slice(split + 1);
+process.exitCode = await main();
+
+async function main(): Promise<number> {
+  const stop = new AbortController();
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
+    process.once(signal, () => stop.abort(new Error(`stopped by ${signal}`)));
+  const late = setTimeout(() => stop.abort(new Error(`no end after ${LIMIT_MS / 1000} s`)), LIMIT_MS);
+  try {
+    await prepareHost();
+    const argv = [process.execPath, "e2e/run.ts", ...chosenFiles(), "--", "--test-concurrency=2", ...flags];
+    return await runInGuest(
+      { argv, env: guestEnvironment(), cwd: ROOT },
+      { output: process.stdout, signal: stop.signal },
+    );
+  } catch (error) {
+    process.stderr.write(`e2e/vm: ${error instanceof Error ? error.message : String(error)}\n`);
+    return 1;
+  } finally {
+    clearTimeout(late);
+  }
+}
+
+/** What tests build or download is made here, where it is kept and quick; in the guest they find it. */
+async function prepareHost(): Promise<void> {
+  await ensurePackages();
+  await Promise.all([ensureContainerd2(), ensureRecentRunsc()]);
+  await Promise.all([buildImages(), buildRootfs(), buildSubreaper()]);
+}
+
+function chosenFiles(): string[] {
+  const isLong = words.includes("--long");
+  const names = words.filter((word) => word !== "--long");
+  const unknown = names.find((word) => word.startsWith("-"));
+  if (unknown !== undefined) throw new Error(`${unknown} is unknown; --long?`);
+  if (names.length > 0) return names.map((name) => relative(ROOT, name));
+  return globSync(isLong ? LONG : SHORT, { cwd: ROOT }).sort();
+}
+
+function guestEnvironment(): Record<string, string> {
+  const passed = Object.entries(process.env).filter(([name]) =>
+    /^(E2E_|TRIMARAN_E2E|FORCE_COLOR$|NO_COLOR$)/.test(name),
+  );
+  return {
+    ...Object.fromEntries(passed.flatMap(([name, value]) => (value === undefined ? [] : [[name, value]]))),
+    PATH: `${join(ROOT, "node_modules/.bin")}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`,
+    E2E_PATIENCE: process.env.E2E_PATIENCE ?? "5",
+    HOME: "/root",
+    LANG: "C.UTF-8",
+    NODE_COMPILE_CACHE: "/tmp/node-compile-cache", // each process of Node would strip and compile the same files again
+  };
+}
