@@ -15,6 +15,7 @@ const HOST: HostFeatures = {
   architecture: "x86_64",
   kernel: [6, 18],
   kcore: true,
+  selinux: false,
   namespaceInodes: { network: 1, ipc: 2, uts: 3, user: 4 },
 };
 const STDIO = { kind: "slots", stdin: 0, stdout: 1, stderr: 2, prelude() {} } as const;

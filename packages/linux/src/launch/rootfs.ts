@@ -7,6 +7,7 @@ import { InvalidSpec } from "../spec/invalid-spec.ts";
 import type { Propagation } from "../spec/linux.ts";
 import { AT, CLONE, MOUNT, MS, O, O_BY_ARCH, RESOLVE } from "./constants.ts";
 import { type HostFeatures, kernelAtLeast } from "./host.ts";
+import { mapTree } from "./idmap.ts";
 import { MISSING } from "./opcodes.ts";
 import type { ProgramBuilder, Register } from "./program.ts";
 import { attach, cloneTree, createFileSystem, openAt, resolve, setAttributes } from "./tree.ts";
@@ -85,8 +86,11 @@ function prepareMount(b: ProgramBuilder, mount: Mount, host: HostFeatures, field
   if (options.remount) throw new InvalidSpec(field(), "remount is not supported here");
   if (isBind) {
     const recursive = options.bind === "rbind" || mount.type === "rbind";
-    return prepareBind(b, mount.source, options, recursive, undefined);
+    const tree = prepareBind(b, mount.source, options, recursive, undefined);
+    if (options.idMappings !== undefined) mapTree(b, tree, options.idMappings, recursive);
+    return tree;
   }
+  if (options.idMappings !== undefined) throw new InvalidSpec(field(), "only a bind takes uidmap and gidmap");
   if (mount.type === "") throw new InvalidSpec(field(), "no type");
   const data =
     mount.type === "overlay" ? overlayParameters(options.data, kernelAtLeast(host, 6, 8), field) : options.data;
@@ -135,18 +139,29 @@ function isEmpty(change: { readonly set: number; readonly clear: number }): bool
 }
 
 /** Put the root on top of ours, make it the only one: nothing of the host's mounts is left in this namespace. */
-export function pivot(b: ProgramBuilder, { root, extra }: PreparedRootfs, propagation: Propagation | undefined): void {
+export function pivot(b: ProgramBuilder, rootfs: PreparedRootfs, propagation: Propagation | undefined): void {
+  placeRoot(b, rootfs, "/");
+  pivotToPlaced(b, rootfs, propagation);
+}
+
+/** Attach the root somewhere in this mount namespace, with the host's root still there: for hooks, which want to see both. */
+export function placeRoot(b: ProgramBuilder, { root, extra }: PreparedRootfs, place: string): void {
+  b.field = "root";
+  const slave = b.data.words([0, 0, MS.SLAVE, 0]);
+  const none = b.data.string("");
+  b.sys("mount_setattr", [AT.FDCWD, b.data.string("/"), AT.RECURSIVE, slave, 32], { action: "make / rslave" });
+  const to = [AT.FDCWD, b.data.string(place), MOUNT.MOVE_F_EMPTY_PATH];
+  b.sys("move_mount", [root, none, ...to], { action: "attach rootfs" });
+  attachExtra(b, root, extra);
+}
+
+/** Second part: the placed root becomes the only one. */
+export function pivotToPlaced(b: ProgramBuilder, { root }: PreparedRootfs, propagation: Propagation | undefined): void {
   b.field = "root";
   const here = b.data.string(".");
-  const slash = b.data.string("/");
-  const none = b.data.string("");
-  const slave = b.data.words([0, 0, MS.SLAVE, 0]);
-  b.sys("mount_setattr", [AT.FDCWD, slash, AT.RECURSIVE, slave, 32], { action: "make / rslave" });
-  b.sys("move_mount", [root, none, AT.FDCWD, slash, MOUNT.MOVE_F_EMPTY_PATH], { action: "attach rootfs" });
   b.sys("fchdir", [root]);
   b.sys("pivot_root", [here, here]);
   b.sys("umount2", [here, MOUNT.MNT_DETACH]);
-  attachExtra(b, root, extra);
   if (propagation === undefined || propagation.flag === MS.PRIVATE || propagation.flag === MS.SLAVE) return;
   b.field = "linux.rootfsPropagation";
   setAttributes(b, root, { set: 0, clear: 0, propagation: propagation.flag }, propagation.recursive);
