@@ -142,11 +142,11 @@ export class RuncRuntime implements Runtime {
   }
 
   /** What the monitor's news of init mean. After a restart the program is gone, and with it the names of its steps. */
-  #handlers({ spec }: Layout, program: Program | undefined): Pick<Launch, "describe" | "onSync"> {
+  #handlers({ request, spec }: Layout, program: Program | undefined): Pick<Launch, "describe" | "onSync"> {
     return {
       describe: (step, errno) =>
         launchFailed(program ? describeFailure(program, step, errno) : `step ${step}: errno ${errno}`),
-      onSync: (sync, process) => answerSync(sync, process, spec),
+      onSync: (sync, process) => answerSync(sync, process, { id: request.id, bundle: request.bundle, spec }),
     };
   }
 }

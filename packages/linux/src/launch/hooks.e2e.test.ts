@@ -113,7 +113,7 @@ for (const kind of ["createContainer", "startContainer"] as const) {
       assert.equal(outcome.code, 255);
       assert.equal(outcome.stdout, "");
     }
-    assert.ok(told.includes("3 no luck\n"), told.join());
+    assert.deepEqual(told, [`3 hooks.${kind}[0] "/bin/sh"\nno luck\n`]);
   });
 }
 

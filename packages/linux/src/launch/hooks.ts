@@ -2,7 +2,7 @@ import type { Hook } from "../spec/hooks.ts";
 import type { Spec } from "../spec/spec.ts";
 import { runChild } from "./child.ts";
 import { AT, CLOSE_RANGE_CLOEXEC, MFD_CLOEXEC } from "./constants.ts";
-import { AS, SYNC_CODE } from "./opcodes.ts";
+import { AS, BRANCH, SYNC_CODE } from "./opcodes.ts";
 import type { Data, ProgramBuilder, Register } from "./program.ts";
 
 /** The container that a hook is told of. */
@@ -101,10 +101,17 @@ function pointers(b: ProgramBuilder, texts: readonly string[]): Data {
   return b.data.pointers(texts.map((text) => b.data.string(text)));
 }
 
-/** Best effort: after the gate nobody may be there to be told. */
+const STEP_FAILED = 0xff00; // the child's own status when one of our steps failed in it: that failure is the message
+
+/** Best effort: after the gate nobody may be there to be told. A line with the hook's name, then what it wrote. */
 function tellFailure(b: ProgramBuilder, output: Register, status: Register): void {
-  const text = b.data.space(OUTPUT_SIZE);
-  b.sys("pread64", [output, text, OUTPUT_SIZE, 0], { tolerate: "any" });
-  const args = [SYNC_CODE.HOOK_FAILED, status, -1, 255, text, OUTPUT_SIZE];
+  const known = b.op("BRANCH", [status, BRANCH.equal, STEP_FAILED], { action: "a step failed" });
+  const name = Buffer.from(`${b.field}\n`).subarray(0, OUTPUT_SIZE);
+  const text = b.data.space(name.length + OUTPUT_SIZE);
+  b.data.write(text, name);
+  const rest = { kind: "data", offset: text.offset + name.length } as const;
+  b.sys("pread64", [output, rest, OUTPUT_SIZE, 0], { tolerate: "any" });
+  const args = [SYNC_CODE.HOOK_FAILED, status, -1, 255, text, name.length + OUTPUT_SIZE];
   b.op("SYNC", args, { tolerate: "any", action: "tell output" });
+  b.skipOnSuccess(known);
 }

@@ -62,7 +62,10 @@ export const SYNC_CODE = {
   CONSOLE: 2,
   /** Everything is mounted, the host's root is still visible: run the hooks prestart and createRuntime, then reply. */
   HOOKS: 3,
-  /** A hook in the container failed: value is its wait status, data what it wrote (NUL padded). Reply at once. */
+  /**
+   * A hook in the container failed: value is its wait status, data a line with its name, then what it wrote (NUL padded).
+   * Reply at once.
+   */
   HOOK_FAILED: 4,
   /** A seccomp listener comes with this into the slot that the step names: send it to `listenerPath`, then reply. */
   LISTENER: 5,
