@@ -3,6 +3,7 @@
  *
  *     build/bin/containerd-shim-trimaran-NAME-v2          the monitor (C, static), under each shim's name
  *     build/bin/trimaran                                  the command
+ *     build/bin/trimaran-oci                              the OCI runtime's command line, for podman and the like
  *     build/lib/trimaran/*.js                             one bundle per program
  *     build/lib/trimaran/containerd-shim-….cmd            the task server's argv, one argument a line
  *     build/lib/trimaran/node_modules/                    koffi's native module
@@ -61,6 +62,8 @@ export async function build(): Promise<void> {
     await bundleProgram(entry, `${name}.js`);
     writeWhole(join(LIBRARY, `${name}.cmd`), `${[NODE, ...NODE_FLAGS, join(LIBRARY, `${name}.js`)].join("\n")}\n`);
   }
+  await bundleProgram("packages/shim-runc/src/oci/main.ts", "oci.js");
+  writeWhole(join(OUT, "bin/trimaran-oci"), `#!/bin/sh\nexec '${NODE}' '${join(LIBRARY, "oci.js")}' "$@"\n`, 0o755);
   removeChunks();
   await bundleProgram("packages/cli/src/main.ts", "trimaran.js", true);
   await bundleProgram("packages/manager/src/layers/thread/layer-worker.ts", "layer-worker.js"); // trimaran.js starts it
