@@ -42,7 +42,12 @@ export function wire({ process: { terminal, consoleSize }, consoleSocket, preser
   if (preserved.length < preserve) throw new Error(`--preserve-fds ${preserve}: at most ${preserved.length}`);
   return {
     stdio: terminal
-      ? { kind: "terminal", slot: SLOT.terminal, ...consoleSize, prelude: (b) => copied && keepStandard(b, [0, 1], 3) }
+      ? {
+          kind: "terminal",
+          slot: SLOT.terminal,
+          ...(consoleSize ?? (copied ? ownSize() : {})),
+          prelude: (b) => copied && keepStandard(b, [0, 1], 3),
+        }
       : { kind: "slots", stdin: 0, stdout: 1, stderr: 2, prelude: (b) => keepStandard(b, [0, 1, 2], 0) },
     streams: copied
       ? [
@@ -58,6 +63,12 @@ export function wire({ process: { terminal, consoleSize }, consoleSocket, preser
       if (preserved.length > 0) takeOurs(b, preserved);
     },
   };
+}
+
+/** The size of the terminal that we have ourselves, in characters. */
+function ownSize(): { readonly width?: number; readonly height?: number } {
+  const { stdout } = process;
+  return stdout.isTTY ? { width: stdout.columns, height: stdout.rows } : {};
 }
 
 /** The monitor has our streams as its own 0, 1, 2. */
