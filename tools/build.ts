@@ -69,7 +69,7 @@ export async function build(): Promise<void> {
   await bundleProgram("packages/manager/src/layers/thread/layer-worker.ts", "layer-worker.js"); // trimaran.js starts it
   writeWhole(
     join(OUT, "bin/trimaran"),
-    `#!/bin/sh\nexec '${NODE}' ${COMMAND_FLAGS} '${join(LIBRARY, "trimaran.js")}' "$@"\n`,
+    `#!/bin/sh\n[ "$1" = oci ] && shift && exec '${join(OUT, "bin/trimaran-oci")}' "$@"\nexec '${NODE}' ${COMMAND_FLAGS} '${join(LIBRARY, "trimaran.js")}' "$@"\n`,
     0o755,
   );
   copyNativeModules();

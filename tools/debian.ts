@@ -27,6 +27,7 @@ export const TEST_PACKAGES = [
   "golang-go",
   "iproute2",
   "iptables",
+  "podman",
   "runc",
   "util-linux",
 ] as const;

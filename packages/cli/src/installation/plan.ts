@@ -36,6 +36,7 @@ export async function planInstallation(build: string, prefix: string, node: stri
   for (const name of shims)
     files.push({ kind: "copy", path: join("bin", name), from: join(build, "bin", name), mode: 0o755 });
   files.push({ kind: "text", path: "bin/trimaran", text: launcher(prefix, nodePath), mode: 0o755 });
+  files.push({ kind: "text", path: "bin/trimaran-oci", text: ociLauncher(prefix, nodePath), mode: 0o755 });
   return files;
 }
 
@@ -51,9 +52,19 @@ export function relocateCommand(text: string, oldLibrary: string, newLibrary: st
   return `${[node, ...moved].join("\n")}\n`;
 }
 
+/** `trimaran oci` is a program of its own, which engines call by its path: `trimaran-oci`. */
 function launcher(prefix: string, nodePath: string): string {
-  const quote = (path: string) => `'${path.replaceAll("'", "'\\''")}'`;
-  return `#!/bin/sh\nexec ${quote(join(prefix, nodePath))} --max-semi-space-size=2 ${quote(join(prefix, LIBRARY, "trimaran.js"))} "$@"\n`;
+  const oci = `[ "$1" = oci ] && shift && exec ${quote(join(prefix, "bin/trimaran-oci"))} "$@"`;
+  const node = quote(join(prefix, nodePath));
+  return `#!/bin/sh\n${oci}\nexec ${node} --max-semi-space-size=2 ${quote(join(prefix, LIBRARY, "trimaran.js"))} "$@"\n`;
+}
+
+function ociLauncher(prefix: string, nodePath: string): string {
+  return `#!/bin/sh\nexec ${quote(join(prefix, nodePath))} ${quote(join(prefix, LIBRARY, "oci.js"))} "$@"\n`;
+}
+
+function quote(path: string): string {
+  return `'${path.replaceAll("'", "'\\''")}'`;
 }
 
 async function filesBelow(directory: string): Promise<string[]> {

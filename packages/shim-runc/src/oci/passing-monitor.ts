@@ -20,15 +20,13 @@ const EINVAL = 22;
  * does). It has our standard streams, and ends by itself if we die.
  */
 export class PassingMonitor implements AsyncDisposable {
-  readonly #directory: string;
   readonly #server: MonitorServer;
   readonly #child: ChildProcess;
   readonly #link: MonitorLink;
   readonly #exited: Promise<unknown>;
   readonly #launched = new Map<string, { readonly process: MonitoredProcess; readonly launch: PassingLaunch }>();
 
-  private constructor(directory: string, server: MonitorServer, child: ChildProcess, link: MonitorLink) {
-    this.#directory = directory;
+  private constructor(server: MonitorServer, child: ChildProcess, link: MonitorLink) {
     this.#server = server;
     this.#child = child;
     this.#link = link;
@@ -62,13 +60,13 @@ export class PassingMonitor implements AsyncDisposable {
     child.once("exit", (code) => ready.reject(new Error(`the monitor ended (${code})`)));
     try {
       const link = await ready.promise;
-      return new PassingMonitor(directory, server, child, link);
+      return new PassingMonitor(server, child, link);
     } catch (error) {
       await server[Symbol.asyncDispose]();
-      rmSync(directory, { recursive: true, force: true });
       throw error;
     } finally {
       closeSync(copy);
+      rmSync(directory, { recursive: true, force: true }); // it is connected: nothing is left behind however we end
     }
   }
 
@@ -87,7 +85,6 @@ export class PassingMonitor implements AsyncDisposable {
     await this.#exited;
     this.#child.stdio[3]?.destroy();
     await this.#server[Symbol.asyncDispose]();
-    rmSync(this.#directory, { recursive: true, force: true });
   }
 
   async #answer(key: string, sync: SyncRequest): Promise<void> {
