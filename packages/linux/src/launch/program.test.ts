@@ -240,6 +240,10 @@ test("what cannot be compiled", () => {
   reject(mount("/x", "bind", "size=1"), /mounts\[7\] "\/x" "size": a bind takes no option/);
   reject(mount("/x", "cgroup"), /mounts\[7\] "\/x": the container has no cgroup to show/);
   reject(mount("/x", "tmpfs", `size=${"1".repeat(300)}`), /size is longer than 255 bytes/);
+  const label = (config: Config) => Object.assign(config.linux, { mountLabel: "a:b:c" });
+  assert.throws(() => compile(label), /^InvalidSpec: linux\.mountLabel "a:b:c": the kernel has no SELinux$/);
+  const labelled = explain(compile(label, { host: { ...HOST, selinux: true } }));
+  assert.equal([...labelled.matchAll(/fsconfig\(r[0-9]+, 1, "context", "a:b:c"\)/g)].length, 4); // three tmpfs and devpts
   const two = ["/a", "/b"].map((source) => ({ type: "bind", source, target: "", options: [] }));
   assert.throws(() => compile(() => {}, { rootfs: two }), /rootfs\[1\] "bind": a second mount at the root/);
 });

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { defaultSpec } from "../launch/testing/default-spec.ts";
 import { InvalidSpec } from "./invalid-spec.ts";
+import { parseSeccompListener } from "./seccomp.ts";
 import { parseExecProcess, parseSpec } from "./spec.ts";
 
 type Json = Record<string, unknown>;
@@ -85,6 +86,7 @@ test("a bad value is an error that names the field", () => {
       'linux.memoryPolicy.nodes "1-": not a list like 0-3,7',
     ],
     [{ "linux.netDevices": { eth0: {} } }, "linux.netDevices: not supported yet"],
+    [{ "linux.personality": { domain: "LINUX", flags: ["X"] } }, "linux.personality.flags: not supported yet"],
     [{ "linux.timeOffsets": { monotonic: { secs: 1 } } }, "linux.timeOffsets: needs a new time namespace"],
     [{ "linux.rootfsPropagation": "up" }, 'linux.rootfsPropagation "up": unknown'],
     [{ hooks: { prestart: [{ path: "bin/true" }] } }, 'hooks.prestart[0].path "bin/true": not an absolute path'],
@@ -167,4 +169,17 @@ test("exec's cpu lists", () => {
   assert.deepEqual(execCpuAffinity, { initial: [0, 1, 2, 5], final: [1] });
   for (const bad of ["3-1", "x", "1,,2", "99999", "8192"])
     assert.throws(() => parseExecProcess(JSON.stringify(process(bad))), InvalidSpec);
+});
+
+test("a seccomp listener", () => {
+  assert.equal(parseSeccompListener(undefined), undefined);
+  assert.equal(parseSeccompListener({ defaultAction: "SCMP_ACT_ALLOW" }), undefined);
+  const given = { listenerPath: "/run/agent.sock", listenerMetadata: "m" };
+  assert.deepEqual(parseSeccompListener(given), { path: "/run/agent.sock", metadata: "m" });
+  for (const [bad, message] of [
+    [{ listenerMetadata: "m" }, /listenerMetadata: without a listenerPath/],
+    [{ listenerPath: "agent.sock" }, /listenerPath "agent\.sock": not an absolute path/],
+    [{ listenerPath: `/${"x".repeat(107)}` }, /listenerPath .*: longer than 107 bytes/],
+  ] as const)
+    assert.throws(() => parseSeccompListener(bad), message);
 });

@@ -30,7 +30,7 @@ const MAX_HOST_NAME = 64;
  * invalid value of a known one, and a known one that this version cannot honour, throws InvalidSpec naming the field.
  */
 export function parseSpec(input: string | Uint8Array): Spec {
-  return toSpec(parseJson(input, "config.json"));
+  return fromJson(parseJson(input, "config.json"));
 }
 
 /** An OCI Process as Exec brings it (JSON bytes or text, at most 4 MiB). Throws InvalidSpec. */
@@ -47,7 +47,8 @@ function parseJson(input: string | Uint8Array, what: string): unknown {
   }
 }
 
-function toSpec(value: unknown): Spec {
+/** The same from JSON that is parsed already. Throws InvalidSpec. */
+export function fromJson(value: unknown): Spec {
   const from = json.asObject(value, "config.json");
   const ociVersion = json.requiredString(from, "ociVersion", "");
   if (!/^1\.[0-9]+\.[0-9]+([-+].*)?$/.test(ociVersion)) throw new InvalidSpec("ociVersion", "not 1.x", ociVersion);
