@@ -19,7 +19,7 @@ process.exitCode = await runOci(process.argv.slice(2), {
     mkdirSync(CACHE, { recursive: true, mode: 0o700 });
     return CACHE;
   },
-  cwd: process.cwd(),
+  cwd: currentDirectory(),
   env: process.env,
   version: ownPackage.version,
   uid: process.getuid?.() ?? -1,
@@ -27,6 +27,15 @@ process.exitCode = await runOci(process.argv.slice(2), {
   stderr: (text) => write(2, text),
   readStdin: () => readFileSync(0),
 });
+
+/** Engines call `delete` from bundles that are gone. */
+function currentDirectory(): string {
+  try {
+    return process.cwd();
+  } catch {
+    return "/";
+  }
+}
 
 /** Not by process.stdout: that would make the caller's pipe non-blocking, and the container has it, too. */
 function write(fd: number, text: string): void {

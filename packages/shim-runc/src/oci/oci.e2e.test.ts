@@ -312,6 +312,17 @@ test("a command that is killed in the foreground leaves a container that can be 
   assert.deepEqual(readdirSync(runtime.root), []);
 });
 
+test("delete from a directory that is gone", () => {
+  const runtime = new Runtime(OURS, "gone");
+  const gone = mkdtempSync(join(folder, "gone-"));
+  const words = [...runtime.argv, "delete", "--force", "nobody"];
+  const { status, stderr } = spawnSync("sh", ["-c", 'rmdir "$PWD"; exec "$@"', "sh", ...words], {
+    cwd: gone,
+    encoding: "utf8",
+  });
+  assert.equal(status, 0, stderr);
+});
+
 test("features, spec, version, help", () => {
   const runtime = new Runtime(OURS, "look");
   const features = JSON.parse(runtime.run("features").out) as { hooks: string[]; linux: { mountExtensions: unknown } };
