@@ -19,7 +19,7 @@ export function features(): unknown {
       intelRdt: { enabled: false },
       memoryPolicy: { modes: [...MEMORY_POLICY_MODE.keys()], flags: [...MEMORY_POLICY_FLAG.keys()] },
       mountExtensions: { idmap: { enabled: true } },
-      netDevices: { enabled: false },
+      netDevices: { enabled: true },
     },
   };
 }

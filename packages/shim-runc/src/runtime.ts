@@ -10,6 +10,7 @@ import {
   parseResources,
   parseSpec,
   planCgroup,
+  readDevices,
   type StdioPlan,
 } from "@trimaran/linux";
 import {
@@ -105,7 +106,15 @@ export class RuncRuntime implements Runtime {
   }
 
   #container(layout: Layout, host: Host, cgroup: Cgroup, init: MonitoredProcess): RuncContainer {
-    return new RuncContainer({ layout, host, cgroup, init, features: this.#kernel.features, filters: this.#filters });
+    return new RuncContainer({
+      layout,
+      host,
+      cgroup,
+      init,
+      features: this.#kernel.features,
+      native: this.#kernel.tools.native,
+      filters: this.#filters,
+    });
   }
 
   #layout(request: CreateRequest, host: Host): Layout {
@@ -135,6 +144,7 @@ export class RuncRuntime implements Runtime {
         ownDirs: cgroupViews(this.#kernel.cgroups, layout.cgroupPlan),
       },
       ...(seccomp === undefined ? {} : { seccomp }),
+      netDevices: readDevices(this.#kernel.tools.native, spec.linux.netDevices),
       host: this.#kernel.features,
       newKeyring: !layout.options.noNewKeyring,
       ...(watch === undefined ? {} : { prelude: (builder) => watchOom(builder, watch) }),
@@ -146,7 +156,8 @@ export class RuncRuntime implements Runtime {
     return {
       describe: (step, errno) =>
         launchFailed(program ? describeFailure(program, step, errno) : `step ${step}: errno ${errno}`),
-      onSync: (sync, process) => answerSync(sync, process, { id: request.id, bundle: request.bundle, spec }),
+      onSync: (sync, process) =>
+        answerSync(sync, process, { id: request.id, bundle: request.bundle, spec, native: this.#kernel.tools.native }),
     };
   }
 }

@@ -3,9 +3,12 @@ import {
   errnoName,
   type HookSubject,
   hookState,
+  moveDevices,
+  type Native,
   PROGRAM_SLOT,
   ProgramBuilder,
   parseSeccompListener,
+  readDevices,
   type Spec,
   SYNC_CODE,
   sendFd,
@@ -23,6 +26,7 @@ export interface Asker {
 /** Whose process it is. */
 export interface SyncSubject extends HookSubject {
   readonly spec: Spec;
+  readonly native: Native;
 }
 
 /** Answer what a process asks for while it sets itself up. Throws what the kernel, a hook or a listener refused. */
@@ -41,6 +45,9 @@ export async function answerSync(sync: SyncRequest, asker: Asker, subject: SyncS
     }
     case SYNC_CODE.HOOK_FAILED:
       throw new Error(hookFailure(sync));
+    case SYNC_CODE.NETWORK:
+      await takeInterfaces(asker, subject);
+      return 0n;
     case SYNC_CODE.LISTENER:
       await sendListener(asker, subject);
       return 0n;
@@ -60,6 +67,14 @@ function hookFailure({ value, data }: SyncRequest): string {
     (status & 0x7f) === 0 ? `exited with status ${(status >> 8) & 0xff}` : `was killed by signal ${status & 0x7f}`;
   const text = output.join("\n").trim();
   return `${name}: ${how}${text === "" ? "" : `: ${text}`}`;
+}
+
+/** Found again, not remembered: this may be another task server than the one that compiled the program. */
+async function takeInterfaces(asker: Asker, { native, spec }: SyncSubject): Promise<void> {
+  const b = new ProgramBuilder(toArchitecture(process.arch));
+  moveDevices(b, readDevices(native, spec.linux.netDevices), asker.pid);
+  const { errno } = await asker.run(b.build().bytes);
+  if (errno !== 0) throw new Error(`linux.netDevices: an interface cannot be moved (${errnoName(errno)})`);
 }
 
 /** Source: runtime-spec, config-linux.md, "The Container Process State". */

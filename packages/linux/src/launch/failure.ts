@@ -74,6 +74,13 @@ const REASONS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     ENOSYS: "the kernel has no idmapped mounts (5.12 has)",
   },
   "write the maps": { EPERM: "the id mappings are not allowed", EINVAL: "the id mappings overlap or are empty" },
+  "move interface": {
+    ENODEV: "no such interface",
+    EINVAL: "this interface may not be moved",
+  },
+  "name is free": { EXDEV: "the container has an interface of that name" },
+  "find interface": { ENODEV: "the interface is not there" },
+  "add address": { EEXIST: "the address is there already" },
   set_mempolicy: {
     EINVAL: "the kernel does not take this policy or these nodes",
     ENOSYS: "the kernel has no memory policies",
@@ -120,7 +127,7 @@ export function describeFailure(program: Program, step: number, errno: number): 
 }
 
 /** Steps that fail by our own verdict: there is no system call to name. */
-const CHILD_ACTIONS = new Set(["child's status", "ends in time"]);
+const CHILD_ACTIONS = new Set(["child's status", "ends in time", "name is free"]);
 
 const PROGRAM: Readonly<Record<string, string>> = {
   ENOENT: "no such file or directory",

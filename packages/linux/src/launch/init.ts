@@ -10,6 +10,7 @@ import { becomeProcess, waitAtGate } from "./identity.ts";
 import { maskPaths, prepareMasks, protectPaths } from "./masks.ts";
 import { attachMounts, createKernelMounts, prepareMounts, sealMounts } from "./mounts.ts";
 import * as namespaces from "./namespaces.ts";
+import { takeDevices } from "./net-devices.ts";
 import { MISSING } from "./opcodes.ts";
 import type { InitPlan } from "./plan.ts";
 import { type Operand, type Program, ProgramBuilder, type Register } from "./program.ts";
@@ -116,6 +117,7 @@ function buildRoot(b: ProgramBuilder, plan: InitPlan, staged: boolean): Register
   namespaces.enterUserNamespace(b, linux, opened);
   unshareLate(b, plan);
   namespaces.raiseLoopback(b, linux);
+  takeDevices(b, plan);
   // Hooks and copies of the image's content want the host's root in sight until the mounts are done.
   const late = hasHooksBeforePivot(spec) || mounts.some(({ options }) => options.copyUp);
   const { rootfsPropagation } = linux;
@@ -168,6 +170,7 @@ function enterJoined(b: ProgramBuilder, plan: InitPlan, staged: boolean): Operan
   namespaces.enterUserNamespace(b, linux, opened);
   unshareLate(b, plan);
   namespaces.raiseLoopback(b, linux);
+  takeDevices(b, plan);
   if (staged) stage.cloneSibling(b, namespaces.isNew(linux, "pid") ? CLONE.NEWPID : 0);
   b.field = "process";
   b.sys("setsid", []);

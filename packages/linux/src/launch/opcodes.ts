@@ -69,6 +69,8 @@ export const SYNC_CODE = {
   HOOK_FAILED: 4,
   /** A seccomp listener comes with this into the slot that the step names: send it to `listenerPath`, then reply. */
   LISTENER: 5,
+  /** The process is in its network namespace: move the interfaces of `linux.netDevices` there, then reply. */
+  NETWORK: 6,
 } as const;
 
 /** Slots that compiled programs use for themselves; a StdioPlan and a prelude keep to 0..11. */

@@ -1,4 +1,5 @@
 import type { Mount } from "../mount/mount.ts";
+import type { FoundDevice } from "../network/read-device.ts";
 import type { Process } from "../spec/process.ts";
 import type { Spec } from "../spec/spec.ts";
 import type { HostFeatures } from "./host.ts";
@@ -74,6 +75,8 @@ export interface InitPlan {
   readonly stdio: StdioPlan;
   readonly cgroup: CgroupPlan;
   readonly seccomp?: SeccompPlan;
+  /** The interfaces of `linux.netDevices`, as they are on the host: all of them, or the container is not what it should be. */
+  readonly netDevices?: readonly FoundDevice[];
   readonly host: HostFeatures;
   /** Join a new session keyring instead of the caller's. Default true. */
   readonly newKeyring?: boolean;

@@ -52,11 +52,11 @@ function join2(path: string, key: string): string {
 function generalize(path: string): string {
   return path
     .replace(/^hooks\.[a-zA-Z]+\[\]\./, "hooks.*[].")
-    .replace(/^(linux\.timeOffsets|linux\.resources\.rdma)\.[a-z0-9]+/, "$1.*")
+    .replace(/^(linux\.timeOffsets|linux\.resources\.rdma|linux\.netDevices)\.[a-z0-9]+/, "$1.*")
     .replace(/^.*[a-z]Mappings\[\]\./, "*Mappings[].")
     .replace(/throttle[A-Za-z]+Device\[\]/, "throttle*Device[]")
     .replace(/^(annotations|linux\.sysctl|linux\.resources\.unified)\..*/, "$1")
-    .replace(/^(linux\.timeOffsets|linux\.resources\.rdma)\.\*$/, "$1");
+    .replace(/^(linux\.timeOffsets|linux\.resources\.rdma|linux\.netDevices)\.\*$/, "$1");
 }
 
 test("the table is the parser's: no field is missing, none is made up", () => {

@@ -2,6 +2,7 @@ import { InvalidSpec } from "./invalid-spec.ts";
 import type { JsonObject } from "./json.ts";
 import * as json from "./json.ts";
 import { type MemoryPolicy, parseMemoryPolicy } from "./memory-policy.ts";
+import { type NetDevice, parseNetDevices } from "./net-devices.ts";
 import { MAX_ID, MAX_U32 } from "./process.ts";
 import { parseSysctls, type Sysctl } from "./sysctl.ts";
 import { NAMESPACE_FLAG, PERSONALITY, PROPAGATION } from "./tables.ts";
@@ -63,6 +64,8 @@ export interface Linux {
   /** personality(2)'s argument. */
   readonly personality: number | undefined;
   readonly memoryPolicy: MemoryPolicy | undefined;
+  /** Interfaces of the host's that become the container's. */
+  readonly netDevices: readonly NetDevice[];
   /** SELinux label of the mounts that take one. */
   readonly mountLabel: string | undefined;
 }
@@ -72,7 +75,6 @@ export function parseLinux(root: JsonObject): Linux {
   const at = "linux";
   const from = json.optionalObject(root, "linux", "") ?? {};
   if (json.isSet(from, "intelRdt")) throw new InvalidSpec("linux.intelRdt", "resctrl groups are not supported");
-  json.refuse(from, at, ["netDevices"]);
   const namespaces = parseNamespaces(from, at);
   const uidMappings = parseMappings(from, "uidMappings", at);
   const gidMappings = parseMappings(from, "gidMappings", at);
@@ -92,6 +94,7 @@ export function parseLinux(root: JsonObject): Linux {
     readonlyPaths: parsePaths(from, "readonlyPaths", at, namespaces),
     personality: parsePersonality(from, at),
     memoryPolicy: parseMemoryPolicy(from, at),
+    netDevices: parseNetDevices(from, at, namespaces.has("network")),
     mountLabel: json.optionalString(from, "mountLabel", at) || undefined,
   };
 }

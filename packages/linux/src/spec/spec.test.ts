@@ -85,7 +85,16 @@ test("a bad value is an error that names the field", () => {
       { "linux.memoryPolicy": { mode: "MPOL_BIND", nodes: "1-" } },
       'linux.memoryPolicy.nodes "1-": not a list like 0-3,7',
     ],
-    [{ "linux.netDevices": { eth0: {} } }, "linux.netDevices: not supported yet"],
+    [
+      { "linux.netDevices": { eth0: {} }, "linux.namespaces": [{ type: "mount" }] },
+      "linux.netDevices: needs a network namespace",
+    ],
+    [{ "linux.netDevices": { "a/b": {} } }, 'linux.netDevices "a/b": not an interface\'s name'],
+    [
+      { "linux.netDevices": { a: { name: "x".repeat(16) } } },
+      `linux.netDevices.a.name "${"x".repeat(16)}": not an interface's name`,
+    ],
+    [{ "linux.netDevices": { a: { name: "c" }, b: { name: "c" } } }, 'linux.netDevices.b.name "c": given twice'],
     [{ "linux.personality": { domain: "LINUX", flags: ["X"] } }, "linux.personality.flags: not supported yet"],
     [{ "linux.timeOffsets": { monotonic: { secs: 1 } } }, "linux.timeOffsets: needs a new time namespace"],
     [{ "linux.rootfsPropagation": "up" }, 'linux.rootfsPropagation "up": unknown'],

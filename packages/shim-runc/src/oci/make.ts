@@ -11,12 +11,13 @@ import {
   parseResources,
   parseSpec,
   planCgroup,
+  readDevices,
   type Spec,
   SYNC_CODE,
 } from "@trimaran/linux";
 import type { MonitoredProcess, SyncRequest } from "@trimaran/shim-core";
 import { cgroupViews } from "../cgroup-views.ts";
-import { answerSync } from "../sync.ts";
+import { answerSync, type SyncSubject } from "../sync.ts";
 import type { Context } from "./context.ts";
 import type { PassingMonitor } from "./passing-monitor.ts";
 import { identify } from "./process-identity.ts";
@@ -81,6 +82,7 @@ export async function makeContainer(context: Context, monitor: PassingMonitor, o
       stdio: wiring.stdio,
       cgroup: { ...cgroupFor(cgroup), ownDirs: cgroupViews(kernel.cgroups, plan) },
       ...(seccomp === undefined ? {} : { seccomp }),
+      netDevices: readDevices(kernel.tools.native, spec.linux.netDevices),
       host: kernel.features,
       newKeyring: options.newKeyring,
       gate: wiring.gate,
@@ -91,7 +93,8 @@ export async function makeContainer(context: Context, monitor: PassingMonitor, o
       program: program.bytes,
       streams: wiring.streams,
       describe: (step, errno) => new Error(describeFailure(program, step, errno)),
-      onSync: (sync, process) => answer(sync, process, { id, bundle, spec }, options.consoleSocket),
+      onSync: (sync, process) =>
+        answer(sync, process, { id, bundle, spec, native: kernel.tools.native }, options.consoleSocket),
     });
     await init.reachedGate();
     const record = toRecord(options, spec, plan, init.pid);
@@ -117,7 +120,7 @@ export function cgroupFor(cgroup: Cgroup): { readonly attachFiles: readonly stri
 export async function answer(
   sync: SyncRequest,
   process: MonitoredProcess,
-  subject: { readonly id: string; readonly bundle: string; readonly spec: Spec },
+  subject: SyncSubject,
   consoleSocket: string | undefined,
 ): Promise<bigint> {
   if (sync.code !== SYNC_CODE.CONSOLE || consoleSocket === undefined) return answerSync(sync, process, subject);

@@ -61,7 +61,7 @@ export function everything() {
       personality: { domain: "LINUX", flags: [] },
       intelRdt: {},
       memoryPolicy: { mode: "MPOL_BIND", flags: ["MPOL_F_STATIC_NODES"], nodes: "0" },
-      netDevices: {},
+      netDevices: { eth0: { name: "net0" } },
       seccomp: {
         defaultAction: "SCMP_ACT_ERRNO",
         defaultErrnoRet: 38,
