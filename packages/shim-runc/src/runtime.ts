@@ -144,7 +144,10 @@ export class RuncRuntime implements Runtime {
         ownDirs: cgroupViews(this.#kernel.cgroups, layout.cgroupPlan),
       },
       ...(seccomp === undefined ? {} : { seccomp }),
-      netDevices: readDevices(this.#kernel.tools.native, spec.linux.netDevices),
+      // In a replay after the clone they may have been moved, and the program is not run again.
+      netDevices: host.has(initKey(request.id))
+        ? []
+        : readDevices(this.#kernel.tools.native, spec.linux.netDevices, "throw"),
       host: this.#kernel.features,
       newKeyring: !layout.options.noNewKeyring,
       ...(watch === undefined ? {} : { prelude: (builder) => watchOom(builder, watch) }),

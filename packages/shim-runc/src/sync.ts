@@ -69,10 +69,13 @@ function hookFailure({ value, data }: SyncRequest): string {
   return `${name}: ${how}${text === "" ? "" : `: ${text}`}`;
 }
 
-/** Found again, not remembered: this may be another task server than the one that compiled the program. */
+/**
+ * Found again, not remembered: this may be another task server than the one that compiled the program. What is not there was moved before; if it
+ * was not, the program will not find it in the container either, and say so.
+ */
 async function takeInterfaces(asker: Asker, { native, spec }: SyncSubject): Promise<void> {
   const b = new ProgramBuilder(toArchitecture(process.arch));
-  moveDevices(b, readDevices(native, spec.linux.netDevices), asker.pid);
+  moveDevices(b, readDevices(native, spec.linux.netDevices, "skip"), asker.pid);
   const { errno } = await asker.run(b.build().bytes);
   if (errno !== 0) throw new Error(`linux.netDevices: an interface cannot be moved (${errnoName(errno)})`);
 }

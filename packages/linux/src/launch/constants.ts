@@ -26,7 +26,7 @@ export const MOUNT = {
 } as const;
 
 /** MS_ propagation bits of mount_attr.propagation. */
-export const MS = { PRIVATE: 0x40000, SLAVE: 0x80000, SHARED: 0x100000 } as const;
+export const MS = { UNBINDABLE: 0x20000, PRIVATE: 0x40000, SLAVE: 0x80000, SHARED: 0x100000 } as const;
 
 /** linux/sched.h */
 export const CLONE = { INTO_CGROUP: 0x2_0000_0000, NEWNS: 0x20000, NEWCGROUP: 0x2000000, NEWTIME: 0x80, NEWUSER: 0x10000000, NEWPID: 0x20000000, PARENT: 0x8000, FILES: 0x400 } as const;

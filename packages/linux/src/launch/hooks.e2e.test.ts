@@ -46,7 +46,7 @@ test("createContainer: the container's namespaces, the host's files, state, cwd,
     "pwd",
     "readlink /proc/self/ns/uts",
     "echo $$",
-    "grep -c '/rootfs ' /proc/self/mountinfo", // the root where the spec says, in this mount namespace only
+    `grep -c ' ${pod.bundle}/rootfs ' /proc/self/mountinfo`, // the root where the spec says, in this mount namespace only
     "ls -d rootfs/proc/1 2>&1 | head -1",
     "env | sort | grep -v ^_=",
     "ls -l /proc/self/fd | grep -vc ' -> /proc'",

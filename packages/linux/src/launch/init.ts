@@ -14,7 +14,7 @@ import { takeDevices } from "./net-devices.ts";
 import { MISSING } from "./opcodes.ts";
 import type { InitPlan } from "./plan.ts";
 import { type Operand, type Program, ProgramBuilder, type Register } from "./program.ts";
-import { hostPath, pivot, pivotToPlaced, placeRoot, prepareRootfs } from "./rootfs.ts";
+import { enterPlace, hostPath, pivot, pivotToPlaced, placeRoot, prepareRootfs, setRootPropagation } from "./rootfs.ts";
 import * as stage from "./stage.ts";
 import { createFileSystem, openAt, resolve, setAttributes, writeText } from "./tree.ts";
 
@@ -110,6 +110,9 @@ function buildRoot(b: ProgramBuilder, plan: InitPlan, staged: boolean): Register
   const mounts = prepareMounts(b, plan);
   const masks = prepareMasks(b, spec);
   const devices = prepareDevices(b, spec);
+  // Hooks and copies of the image's content want the host's root in sight until the mounts are done.
+  const late = hasHooksBeforePivot(spec) || mounts.some(({ options }) => options.copyUp);
+  if (late) enterPlace(b, hostPath(plan.bundle, spec.root.path));
   namespaces.makeTimeNamespace(b, linux);
   namespaces.join(b, opened, ["network", "ipc", "uts", "cgroup", "time"]);
   const hasUser = linux.namespaces.has("user");
@@ -118,12 +121,9 @@ function buildRoot(b: ProgramBuilder, plan: InitPlan, staged: boolean): Register
   unshareLate(b, plan);
   namespaces.raiseLoopback(b, linux);
   takeDevices(b, plan);
-  // Hooks and copies of the image's content want the host's root in sight until the mounts are done.
-  const late = hasHooksBeforePivot(spec) || mounts.some(({ options }) => options.copyUp);
-  const { rootfsPropagation } = linux;
   // With a user namespace the kernel wants to see the host's proc while ours is made: the pivot waits. Without, no process
   // enters somebody's pid namespace while it can see the host's mounts.
-  if (staged && !hasUser && !late) pivot(b, rootfs, rootfsPropagation);
+  if (staged && !hasUser && !late) pivot(b, rootfs);
   if (staged) {
     if (!hasUser) namespaces.join(b, opened, ["pid"]);
     stage.cloneSibling(b, namespaces.isNew(linux, "pid") ? CLONE.NEWPID : 0);
@@ -131,15 +131,15 @@ function buildRoot(b: ProgramBuilder, plan: InitPlan, staged: boolean): Register
   b.field = "process";
   b.sys("setsid", []);
   createKernelMounts(b, mounts);
-  if (late) placeRoot(b, rootfs, hostPath(plan.bundle, spec.root.path));
-  else if (!staged || hasUser) pivot(b, rootfs, rootfsPropagation);
+  if (late) placeRoot(b, rootfs);
+  else if (!staged || hasUser) pivot(b, rootfs);
   const { root } = rootfs;
   const own = attachMounts(b, plan, root, mounts);
   const dev = makeDevices(b, spec, host, root, own, devices);
   if (plan.stdio.kind === "slots" && dev !== undefined && own.fds.has("/dev")) reopenNull(b, host, dev);
   if (late) {
     runHooksBeforePivot(b, spec, plan);
-    pivotToPlaced(b, rootfs, rootfsPropagation);
+    pivotToPlaced(b, rootfs);
   }
   makeCwd(b, spec, root);
   makeConsole(b, plan.stdio, host, {
@@ -153,6 +153,7 @@ function buildRoot(b: ProgramBuilder, plan: InitPlan, staged: boolean): Register
   writeSysctls(b, spec);
   protectPaths(b, spec, root, own);
   maskPaths(b, spec, root, own, masks);
+  setRootPropagation(b, root, linux.rootfsPropagation);
   if (spec.root.readonly) {
     b.field = "root.readonly";
     setAttributes(b, root, { set: ATTR.rdonly, clear: 0 });

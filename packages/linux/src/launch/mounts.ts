@@ -156,10 +156,10 @@ export function attachMounts(
     b.release(target);
     if (cgroup !== undefined) fillCgroup(b, cgroup, tree);
     fresh.set(mount.target, kind !== "bind");
-    if (kind !== "bind")
-      for (const { flag, recursive } of options.propagation) {
-        setAttributes(b, tree, { set: 0, clear: 0, propagation: flag }, recursive);
-      }
+    for (const { flag, recursive } of options.propagation) {
+      if (kind === "bind" && flag !== MS.UNBINDABLE) continue; // done before
+      setAttributes(b, tree, { set: 0, clear: 0, propagation: flag }, recursive);
+    }
     const isLater = kind === "other" && mount.type === "tmpfs" && (options.attributes.set & ATTR.rdonly) !== 0;
     if (isLater) later.push({ tree, field: prepared.field });
     if (kind !== "bind" && KEPT.has(mount.target)) fds.set(mount.target, tree);

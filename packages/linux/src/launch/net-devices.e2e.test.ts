@@ -38,7 +38,7 @@ async function run(script: string, netDevices: object, kinds?: readonly string[]
   const config = defaultSpec(["sh", "-c", script]);
   Object.assign(config.linux, { netDevices });
   if (kinds !== undefined) config.linux.namespaces = kinds.map((type) => ({ type }));
-  const found = readDevices(lazyNative(), parseSpec(JSON.stringify(config)).linux.netDevices);
+  const found = readDevices(lazyNative(), parseSpec(JSON.stringify(config)).linux.netDevices, "throw");
   pod.onSync = (sync, link) => {
     assert.equal(sync.code, SYNC_CODE.NETWORK);
     const b = new ProgramBuilder(pod.host.architecture);

@@ -9,7 +9,7 @@ import { AT, CLONE, MOUNT, MS, O, O_BY_ARCH, RESOLVE } from "./constants.ts";
 import { type HostFeatures, kernelAtLeast } from "./host.ts";
 import { mapTree } from "./idmap.ts";
 import { MISSING } from "./opcodes.ts";
-import type { ProgramBuilder, Register } from "./program.ts";
+import type { Operand, ProgramBuilder, Register } from "./program.ts";
 import { attach, cloneTree, createFileSystem, openAt, resolve, setAttributes } from "./tree.ts";
 
 /** A mount of Create's that goes below the rootfs once that is in place. */
@@ -121,7 +121,8 @@ export function prepareBind(
   if (first !== undefined) throw new InvalidSpec(b.field, "a bind takes no option of a file system", first.key);
   const tree = cloneTree(b, source, recursive);
   const { attributes, recursive: below } = options;
-  const wanted = options.propagation.length > 0 ? options.propagation : fallback === undefined ? [] : [fallback];
+  const given = options.propagation.filter(({ flag }) => flag !== MS.UNBINDABLE); // that comes last: it may not be attached to what is shared
+  const wanted = given.length > 0 ? given : fallback === undefined ? [] : [fallback];
   const [single] = wanted;
   if (wanted.length === 1 && single !== undefined && !single.recursive && !isEmpty(attributes)) {
     setAttributes(b, tree, { ...attributes, propagation: single.flag });
@@ -139,29 +140,45 @@ function isEmpty(change: { readonly set: number; readonly clear: number }): bool
 }
 
 /** Put the root on top of ours, make it the only one: nothing of the host's mounts is left in this namespace. */
-export function pivot(b: ProgramBuilder, rootfs: PreparedRootfs, propagation: Propagation | undefined): void {
-  placeRoot(b, rootfs, "/");
-  pivotToPlaced(b, rootfs, propagation);
+export function pivot(b: ProgramBuilder, rootfs: PreparedRootfs): void {
+  attachRoot(b, rootfs, b.data.string("/"), 0);
+  pivotToPlaced(b, rootfs);
 }
 
-/** Attach the root somewhere in this mount namespace, with the host's root still there: for hooks, which want to see both. */
-export function placeRoot(b: ProgramBuilder, { root, extra }: PreparedRootfs, place: string): void {
+/**
+ * Be where the root is to be attached for hooks, which want to see it and the host's root. While the host's paths are in reach: the kernel takes
+ * the working directory along into a new mount namespace, and a user namespace's root need not find the way.
+ */
+export function enterPlace(b: ProgramBuilder, path: string): void {
+  b.field = "root";
+  b.sys("chdir", [b.data.string(path)], { action: "open rootfs" });
+}
+
+/** Attach the root over the working directory, with the host's root still there. */
+export function placeRoot(b: ProgramBuilder, rootfs: PreparedRootfs): void {
+  attachRoot(b, rootfs, b.data.string(""), MOUNT.MOVE_T_EMPTY_PATH);
+}
+
+function attachRoot(b: ProgramBuilder, { root, extra }: PreparedRootfs, place: Operand, flags: number): void {
   b.field = "root";
   const slave = b.data.words([0, 0, MS.SLAVE, 0]);
   const none = b.data.string("");
   b.sys("mount_setattr", [AT.FDCWD, b.data.string("/"), AT.RECURSIVE, slave, 32], { action: "make / rslave" });
-  const to = [AT.FDCWD, b.data.string(place), MOUNT.MOVE_F_EMPTY_PATH];
-  b.sys("move_mount", [root, none, ...to], { action: "attach rootfs" });
+  b.sys("move_mount", [root, none, AT.FDCWD, place, MOUNT.MOVE_F_EMPTY_PATH | flags], { action: "attach rootfs" });
   attachExtra(b, root, extra);
 }
 
 /** Second part: the placed root becomes the only one. */
-export function pivotToPlaced(b: ProgramBuilder, { root }: PreparedRootfs, propagation: Propagation | undefined): void {
+export function pivotToPlaced(b: ProgramBuilder, { root }: PreparedRootfs): void {
   b.field = "root";
   const here = b.data.string(".");
   b.sys("fchdir", [root]);
   b.sys("pivot_root", [here, here]);
   b.sys("umount2", [here, MOUNT.MNT_DETACH]);
+}
+
+/** When everything is mounted: on a shared root each mount would be shared, too, and an unbindable one refused. */
+export function setRootPropagation(b: ProgramBuilder, root: Operand, propagation: Propagation | undefined): void {
   if (propagation === undefined || propagation.flag === MS.PRIVATE || propagation.flag === MS.SLAVE) return;
   b.field = "linux.rootfsPropagation";
   setAttributes(b, root, { set: 0, clear: 0, propagation: propagation.flag }, propagation.recursive);

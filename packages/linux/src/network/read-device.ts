@@ -38,26 +38,28 @@ const GLOBAL_SCOPE = 0;
 const PERMANENT = 0x80;
 const ADDRESS_STRUCT_BYTES = 8;
 
-/** Look interfaces of our own network namespace up. Throws InvalidSpec for one that is not there. */
-export function readDevices(native: Native, devices: readonly NetDevice[]): FoundDevice[] {
+/** Look interfaces of our own network namespace up. One that is not there is left out, or with `missing: "throw"` an InvalidSpec. */
+export function readDevices(native: Native, devices: readonly NetDevice[], missing: "skip" | "throw"): FoundDevice[] {
   if (devices.length === 0) return [];
   const socket = native.check("socket", [AF_NETLINK, SOCK_RAW | CLOEXEC, 0]);
   try {
-    return devices.map((device) => {
+    return devices.flatMap((device) => {
       const index = findIndex(native, socket, device);
-      return { ...device, index, addresses: readAddresses(native, socket, index) };
+      if (index !== undefined) return [{ ...device, index, addresses: readAddresses(native, socket, index) }];
+      if (missing === "throw") throw new InvalidSpec(device.field, "no such interface");
+      return [];
     });
   } finally {
     native.syscall("close", socket);
   }
 }
 
-function findIndex(native: Native, socket: number, { hostName, field }: NetDevice): number {
+function findIndex(native: Native, socket: number, { hostName }: NetDevice): number | undefined {
   const name = { type: IFLA.name, value: text(hostName) };
   send(native, socket, encodeMessage(RTM.getLink, NLM.request, linkBody(0, 0, 0), [name]));
-  const link = receive(native, socket).find(({ type }) => type === RTM.newLink);
-  if (link === undefined) throw new InvalidSpec(field, "no such interface");
-  return link.body.readInt32LE(4);
+  return receive(native, socket)
+    .find(({ type }) => type === RTM.newLink)
+    ?.body.readInt32LE(4);
 }
 
 /** The kernel tells all addresses of all interfaces, in as many messages as it needs. */

@@ -82,7 +82,7 @@ export async function makeContainer(context: Context, monitor: PassingMonitor, o
       stdio: wiring.stdio,
       cgroup: { ...cgroupFor(cgroup), ownDirs: cgroupViews(kernel.cgroups, plan) },
       ...(seccomp === undefined ? {} : { seccomp }),
-      netDevices: readDevices(kernel.tools.native, spec.linux.netDevices),
+      netDevices: readDevices(kernel.tools.native, spec.linux.netDevices, "throw"),
       host: kernel.features,
       newKeyring: options.newKeyring,
       gate: wiring.gate,
