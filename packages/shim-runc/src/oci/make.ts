@@ -63,6 +63,7 @@ export async function makeContainer(context: Context, monitor: PassingMonitor, o
   let cgroup: Cgroup | undefined;
   let init: MonitoredProcess | undefined;
   try {
+    store.begin(id, plan);
     const wiring = wire({
       ...options,
       preserve: options.preserve + listenFds,

@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
-import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
+import { type ChildProcess, execFile, execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import {
   chmodSync,
   copyFileSync,
   existsSync,
+  globSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -13,10 +14,12 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
+import { promisify } from "node:util";
 import { firstSpec } from "./commands/spec.ts";
 
 const OURS = [join(import.meta.dirname, "../../../../build/bin/trimaran-oci")]; // as it is installed: from its source it starts slowly
@@ -312,6 +315,61 @@ test("a command that is killed in the foreground leaves a container that can be 
   assert.deepEqual(readdirSync(runtime.root), []);
 });
 
+test("a create that is killed on its way leaves nothing that delete does not find", async () => {
+  const runtime = new Runtime(OURS, "half");
+  const sign = join(folder, "hook-runs");
+  const hook = { path: "/bin/sh", args: ["sh", "-c", `echo > ${sign}; exec sleep 3`] };
+  configure("true", (spec) => Object.assign(spec, { hooks: { createRuntime: [hook] } }));
+  const [file = "", ...args] = runtime.argv;
+  const child: ChildProcess = spawn(file, [...args, "create", "half"], { stdio: "ignore", cwd: runtime.bundle });
+  for (let tries = 0; !existsSync(sign); tries++) {
+    assert.ok(tries < 100, "the hook does not run");
+    await delay(20);
+  }
+  child.kill("SIGKILL");
+  await once(child, "exit");
+  const cgroups = () => globSync("/sys/fs/cgroup/{,*/}**/half", { exclude: (path) => path.startsWith("process_api") });
+  assert.notDeepEqual(cgroups(), []);
+  assert.equal(runtime.status("half"), "none");
+  assert.equal(runtime.run("delete", "half").code, 0);
+  assert.deepEqual(cgroups(), []);
+  assert.deepEqual(readdirSync(runtime.root), []);
+  assert.equal(runtime.run("delete", "half").code, 1);
+});
+
+test("SCMP_ACT_NOTIFY: the agent at listenerPath is told whose listener it gets", async () => {
+  const runtime = new Runtime(OURS, "notify");
+  const path = join(folder, "agent.sock");
+  const told: string[] = [];
+  const agent = createServer((socket) => socket.on("data", (data) => told.push(String(data)))).listen(path); // takes no fd: it is closed
+  const seccomp = {
+    defaultAction: "SCMP_ACT_ALLOW",
+    listenerPath: path,
+    listenerMetadata: "for the agent",
+    syscalls: [{ names: ["mkdir", "mkdirat"], action: "SCMP_ACT_NOTIFY" }],
+  };
+  configure("mkdir /tmp/x 2>&1; true", (spec) => Object.assign(spec.linux, { seccomp }));
+  const { stdout } = await promisify(execFile)(runtime.argv[0] ?? "", [...runtime.argv.slice(1), "run", "n"], {
+    cwd: runtime.bundle,
+  });
+  assert.match(stdout, /Function not implemented/); // what the kernel says when the listener is closed
+  agent.close();
+  const state = JSON.parse(told.join("")) as { pid: number; state: { pid: number } };
+  assert.ok(state.pid > 0);
+  assert.deepEqual(state, {
+    ociVersion: "1.0.2",
+    fds: ["seccompFd"],
+    pid: state.pid,
+    metadata: "for the agent",
+    state: { ociVersion: "1.0.2", id: "n", status: "creating", pid: state.pid, bundle: runtime.bundle },
+  });
+  configure("true", (spec) => Object.assign(spec.linux, { seccomp: { ...seccomp, listenerPath: `${path}.none` } }));
+  assert.match(runtime.run("run", "n").error, /linux\.seccomp\.listenerPath ".*none": cannot be reached \(ENOENT\)/);
+  const { listenerPath: _, listenerMetadata: __, ...without } = seccomp;
+  configure("true", (spec) => Object.assign(spec.linux, { seccomp: without }));
+  assert.match(runtime.run("run", "n").error, /linux\.seccomp\.listenerPath: missing/);
+});
+
 test("delete from a directory that is gone", () => {
   const runtime = new Runtime(OURS, "gone");
   const gone = mkdtempSync(join(folder, "gone-"));
@@ -337,5 +395,7 @@ test("features, spec, version, help", () => {
     "1.0.2",
   );
   assert.match(runtime.run("--version").out, /^trimaran-oci version /);
+  const words = ["oci", "--version"]; // the same by the command's own name
+  assert.match(execFileSync(join(OURS[0] ?? "", "../trimaran"), words, { encoding: "utf8" }), /^trimaran-oci version /);
   assert.match(runtime.run("--help").out, /^Example: /);
 });

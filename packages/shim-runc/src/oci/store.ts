@@ -36,6 +36,7 @@ const STATE = "state.json";
 const CONFIG = "config.json";
 const FIFO = "exec.fifo";
 const STARTING = "exec.started";
+const BEGUN = "begun.json";
 
 /**
  * The directories of containers, `ROOT/ID`: the record, the config as it was at create, and the FIFO that init waits on until it is
@@ -58,6 +59,21 @@ export class Store {
       if ((error as NodeJS.ErrnoException).code === "EEXIST")
         throw new Error(`container with id exists: ${id}`, { cause: error });
       throw error;
+    }
+  }
+
+  /** Write down which cgroup is about to be made: whoever deletes what a killed create left must find it. */
+  begin(id: string, cgroup: CgroupPlan): void {
+    writeWhole(join(this.root, id, BEGUN), JSON.stringify(cgroup));
+  }
+
+  /** The cgroup of a create that began. Undefined if there is no such thing. */
+  begun(id: string): CgroupPlan | undefined {
+    checkId(id);
+    try {
+      return JSON.parse(readFileSync(join(this.root, id, BEGUN), "utf8")) as CgroupPlan; // as for the record
+    } catch {
+      return undefined;
     }
   }
 

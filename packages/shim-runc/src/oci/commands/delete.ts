@@ -1,4 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
+import { Cgroup } from "@trimaran/linux";
 import { runHooks } from "../../hooks.ts";
 import type { Command, Context } from "../context.ts";
 import { isAlive, signalProcess } from "../process-identity.ts";
@@ -18,16 +19,27 @@ export const deleteContainer: Command = async (context, flags, words) => {
     found = find(context, id);
   } catch (error) {
     if (!(error instanceof NoContainer)) throw error;
-    const half = context.store.has(id); // a create that was killed left it
-    context.store.remove(id);
-    if (force || half) return 0;
-    throw error;
+    if (!(await removeBegun(context, id)) && !force) throw error;
+    return 0;
   }
   if (!force && found.status !== "stopped" && found.status !== "created")
     throw new Error(`cannot delete container ${id} that is not stopped: ${found.status}`);
   await removeContainer(context, found);
   return 0;
 };
+
+/** What a create that was killed left. False if there is nothing. */
+async function removeBegun({ store, kernel }: Context, id: string): Promise<boolean> {
+  if (!store.has(id)) return false;
+  const plan = store.begun(id);
+  if (plan !== undefined) {
+    const cgroup = Cgroup.open(kernel.cgroups, plan, kernel.tools);
+    if (cgroup.processes().length > 0) await cgroup.kill();
+    await cgroup.remove();
+  }
+  store.remove(id);
+  return true;
+}
 
 /** End what is left of it, undo what create did, run the poststop hooks. */
 export async function removeContainer(context: Context, found: Found): Promise<void> {
