@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { chownSync, mkdirSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, mkdirSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { configure, MAPS, openMappedPod, run, USER } from "./testing/namespaces.ts";
 import type { TestPod } from "./testing/pod.ts";
+import { makeRootfs } from "./testing/rootfs.ts";
 
 let pod: TestPod;
 let tree: string;
@@ -100,6 +101,39 @@ test("Create's bind root with uidmap and gidmap", async () => {
   assert.equal(failure, undefined);
   assert.equal(stdout, "70000:70000\n");
   assert.equal(statSync(pod.path("bin")).uid, 0);
+});
+
+test("Create's overlay root with uidmap and gidmap: the layers' ids are the container's, in its user namespace", async () => {
+  const layers = ["lower", "second:colon", "upper", "work"].map((name) => join(pod.folder, name));
+  const [lower = "", second = "", upper = "", work = ""] = layers;
+  for (const layer of [second, upper, work]) mkdirSync(layer);
+  makeRootfs(lower);
+  writeFileSync(join(second, "owned"), "");
+  chownSync(join(second, "owned"), 7, 8);
+  for (const path of [upper, work]) chownSync(path, 100000, 200000);
+  chmodSync(pod.folder, 0o711);
+  const options = [
+    `lowerdir=${second.replace(":", "\\:")}:${lower}`,
+    `upperdir=${upper}`,
+    `workdir=${work}`,
+    ...["uidmap=0:100000:65536", "gidmap=0:200000:65536"],
+  ];
+  const before = pod.hostMounts();
+  const config = configure(
+    "stat -c %u:%g /bin /owned; touch /new; stat -c %u:%g /new; id -u",
+    USER.map((type) => ({ type })),
+    (config) => {
+      Object.assign(config.linux, MAPS);
+      config.process.user = { uid: 0, gid: 0 };
+    },
+  );
+  const container = await pod.create(config, { rootfs: [{ type: "overlay", source: "overlay", target: "", options }] });
+  const { stdout, failure } = await container.end();
+  assert.equal(failure, undefined);
+  assert.equal(stdout, "0:0\n7:8\n0:0\n0\n");
+  assert.equal(statSync(join(upper, "new")).uid, 100000);
+  assert.equal(statSync(join(second, "owned")).uid, 7);
+  assert.equal(pod.hostMounts(), before);
 });
 
 test("tmpcopyup: owners, modes, links, attributes come along; an empty and a missing directory, too", async () => {

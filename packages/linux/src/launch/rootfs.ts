@@ -1,8 +1,7 @@
 import { join } from "node:path";
-import type { Mount } from "../mount/mount.ts";
-import { ATTR } from "../mount/mount.ts";
+import { ATTR, type IdMappings, type Mount } from "../mount/mount.ts";
 import { type FsParameter, type MountOptions, parseMountOptions } from "../mount/options.ts";
-import { overlayParameters } from "../mount/overlay.ts";
+import { lowerLayers, overlayParameters } from "../mount/overlay.ts";
 import { InvalidSpec } from "../spec/invalid-spec.ts";
 import type { Propagation } from "../spec/linux.ts";
 import { AT, CLONE, MOUNT, MS, O, O_BY_ARCH, RESOLVE } from "./constants.ts";
@@ -90,11 +89,31 @@ function prepareMount(b: ProgramBuilder, mount: Mount, host: HostFeatures, field
     if (options.idMappings !== undefined) mapTree(b, tree, options.idMappings, recursive);
     return tree;
   }
-  if (options.idMappings !== undefined) throw new InvalidSpec(field(), "only a bind takes uidmap and gidmap");
+  if (options.idMappings !== undefined && mount.type !== "overlay")
+    throw new InvalidSpec(field(), "only binds and overlays take uidmap and gidmap");
+  if (options.idMappings !== undefined) mapLayers(b, lowerLayers(options.data), options.idMappings);
   if (mount.type === "") throw new InvalidSpec(field(), "no type");
   const data =
     mount.type === "overlay" ? overlayParameters(options.data, kernelAtLeast(host, 6, 8), field) : options.data;
   return createFileSystem(b, mount.type, fsParameters(mount.source, options, data), options.attributes.set);
+}
+
+/**
+ * An overlay shows ids as its layers do: in a mount namespace of our own each lower one is covered by an idmapped clone of itself. The upper one
+ * is the container's, and holds what it writes under its own ids. From Linux 5.19 on. Source: containerd's core/mount, idmapped overlays.
+ */
+function mapLayers(b: ProgramBuilder, layers: readonly string[], mappings: IdMappings): void {
+  const none = b.data.string("");
+  const slave = b.data.words([0, 0, MS.SLAVE, 0]);
+  b.sys("unshare", [CLONE.NEWNS]);
+  b.sys("mount_setattr", [AT.FDCWD, b.data.string("/"), AT.RECURSIVE, slave, 32], { action: "make / rslave" });
+  for (const layer of layers) {
+    const tree = cloneTree(b, layer, false);
+    mapTree(b, tree, mappings, false);
+    const to = [AT.FDCWD, b.data.string(layer), MOUNT.MOVE_F_EMPTY_PATH];
+    b.sys("move_mount", [tree, none, ...to], { action: "cover layer" });
+    b.release(tree);
+  }
 }
 
 /** Everything that a new file system is told: its source, its own options, its superblock's flags. */
