@@ -23,7 +23,7 @@ import type { PassingMonitor } from "./passing-monitor.ts";
 import { identify } from "./process-identity.ts";
 import { sendConsoleProgram, signalProgram } from "./programs.ts";
 import { wire } from "./stdio.ts";
-import { type Record, writeWhole } from "./store.ts";
+import { type ContainerRecord, writeWhole } from "./store.ts";
 
 const SIGKILL = 9;
 
@@ -42,7 +42,7 @@ export interface MakeOptions {
 
 /** A container at its start gate. */
 export interface Made {
-  readonly record: Record;
+  readonly record: ContainerRecord;
   readonly spec: Spec;
   readonly init: MonitoredProcess;
 }
@@ -130,7 +130,7 @@ export async function answer(
   return 0n;
 }
 
-function toRecord(options: MakeOptions, spec: Spec, cgroup: CgroupPlan, pid: number): Record {
+function toRecord(options: MakeOptions, spec: Spec, cgroup: CgroupPlan, pid: number): ContainerRecord {
   const init = identify(pid);
   if (init === undefined) throw new Error("init ended before it was started");
   const { id, bundle, newKeyring } = options;

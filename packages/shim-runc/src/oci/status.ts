@@ -1,14 +1,14 @@
 import { Cgroup, hookState, parseSpec, type Spec } from "@trimaran/linux";
 import type { Context } from "./context.ts";
 import { isAlive } from "./process-identity.ts";
-import type { Record } from "./store.ts";
+import type { ContainerRecord } from "./store.ts";
 
 /** As `state` says it. "paused" is runc's own word. */
 export type Status = "created" | "running" | "paused" | "stopped";
 
 /** A container as it is now. */
 export interface Found {
-  readonly record: Record;
+  readonly record: ContainerRecord;
   readonly status: Status;
   readonly cgroup: Cgroup;
   /** Parsed when it is asked for. */
@@ -27,7 +27,7 @@ export function find(context: Context, id: string): Found {
   };
 }
 
-function statusOf({ store }: Context, record: Record, cgroup: Cgroup): Status {
+function statusOf({ store }: Context, record: ContainerRecord, cgroup: Cgroup): Status {
   if (!isAlive(record.init)) return "stopped";
   if (store.isWaiting(record.id)) return "created";
   return isFrozen(cgroup) ? "paused" : "running";

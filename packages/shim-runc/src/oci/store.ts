@@ -15,7 +15,7 @@ import type { CgroupPlan } from "@trimaran/linux";
 import type { ProcessIdentity } from "./process-identity.ts";
 
 /** What a container's directory says of it. */
-export interface Record {
+export interface ContainerRecord {
   readonly id: string;
   readonly init: ProcessIdentity;
   /** Absolute. */
@@ -83,16 +83,16 @@ export class Store {
   }
 
   /** Write the record, and the config that belongs to it, whole. */
-  write(record: Record, config: Uint8Array): void {
+  write(record: ContainerRecord, config: Uint8Array): void {
     writeWhole(join(this.root, record.id, CONFIG), config);
     writeWhole(join(this.root, record.id, STATE), JSON.stringify(record));
   }
 
   /** The record. Throws NoContainer. */
-  read(id: string): Record {
+  read(id: string): ContainerRecord {
     checkId(id);
     try {
-      return JSON.parse(readFileSync(join(this.root, id, STATE), "utf8")) as Record; // written by us, 0600 in a directory of ours
+      return JSON.parse(readFileSync(join(this.root, id, STATE), "utf8")) as ContainerRecord; // written by us, 0600 in a directory of ours
     } catch (error) {
       throw new NoContainer(`container does not exist: ${id}`, { cause: error });
     }

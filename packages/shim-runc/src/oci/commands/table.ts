@@ -29,7 +29,7 @@ const MAKE = {
 
 const UPDATE = ["resources", "memory", "memory-reservation", "memory-swap", "pids-limit", "blkio-weight"]
   .concat(["cpu-share", "cpu-quota", "cpu-period", "cpu-burst", "cpu-idle", "cpu-rt-period", "cpu-rt-runtime"])
-  .concat(["cpuset-cpus", "cpuset-mems", "l3-cache-schema", "mem-bw-schema", "kernel-memory", "kernel-memory-tcp"]);
+  .concat(["cpuset-cpus", "cpuset-mems", "l3-cache-schema", "mem-bw-schema"]);
 
 function entry(command: Command, usage: string, flags: FlagTable = {}, short: Entry["short"] = {}): Entry {
   return { command, usage, flags, short };
