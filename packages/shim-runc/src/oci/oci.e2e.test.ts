@@ -315,6 +315,25 @@ test("a command that is killed in the foreground leaves a container that can be 
   assert.deepEqual(readdirSync(runtime.root), []);
 });
 
+test("delete --force of a container that a run waits for: both succeed, it is gone", async () => {
+  const runtime = new Runtime(OURS, "both");
+  const up = join(runtime.bundle, "rootfs/tmp/up");
+  configure(`echo > /tmp/up; ${LOOP}`);
+  const [file = "", ...args] = runtime.argv;
+  for (const id of ["a", "b", "c"]) {
+    const child: ChildProcess = spawn(file, [...args, "run", id], { stdio: "ignore", cwd: runtime.bundle });
+    for (let tries = 0; !existsSync(up); tries++) {
+      assert.ok(tries < 200, "the program does not run");
+      await delay(20);
+    }
+    rmSync(up);
+    const ended = once(child, "exit");
+    assert.deepEqual(runtime.run("delete", "--force", id), { code: 0, out: "", error: "" });
+    assert.deepEqual(await ended, [137, null]);
+  }
+  assert.deepEqual(readdirSync(runtime.root), []);
+});
+
 test("a create that is killed on its way leaves nothing that delete does not find", async () => {
   const runtime = new Runtime(OURS, "half");
   const sign = join(folder, "hook-runs");

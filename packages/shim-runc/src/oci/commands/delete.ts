@@ -44,6 +44,7 @@ async function removeBegun({ store, kernel }: Context, id: string): Promise<bool
 /** End what is left of it, undo what create did, run the poststop hooks. */
 export async function removeContainer(context: Context, found: Found): Promise<void> {
   const { record, cgroup } = found;
+  const spec = found.spec(); // before anything ends: the `run` that waits for it deletes it, too
   const { native } = context.kernel.tools;
   if (isAlive(record.init)) {
     signalProcess(native, record.init, SIGKILL);
@@ -53,8 +54,8 @@ export async function removeContainer(context: Context, found: Found): Promise<v
   }
   if (cgroup.processes().length > 0) await cgroup.kill();
   await cgroup.remove();
-  const spec = found.spec();
   const state = stateFor(found, "stopped", spec);
+  if (!context.store.has(record.id)) return; // somebody else was faster, and runs the hooks
   context.store.remove(record.id);
   for (const hook of spec.hooks.poststop) {
     await runHooks([hook], state, record.bundle).catch((error: unknown) => context.warn(String(error)));

@@ -1,4 +1,4 @@
-import type { Command } from "../context.ts";
+import type { Command, Context } from "../context.ts";
 import { attend } from "../foreground.ts";
 import { makeContainer } from "../make.ts";
 import { PassingMonitor } from "../passing-monitor.ts";
@@ -25,6 +25,15 @@ export const run: Command = async (context, flags, words) => {
     await runPoststart(context, find(context, options.id));
     return await attend(init, spec.process.terminal && options.consoleSocket === undefined);
   } finally {
-    if (!flags.has("keep")) await removeContainer(context, find(context, options.id));
+    if (!flags.has("keep")) await removeIfThere(context, options.id);
   }
 };
+
+/** `delete --force` may have been faster. */
+async function removeIfThere(context: Context, id: string): Promise<void> {
+  try {
+    await removeContainer(context, find(context, id));
+  } catch (error) {
+    if (context.store.has(id)) throw error;
+  }
+}
