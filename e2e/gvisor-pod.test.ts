@@ -1,11 +1,13 @@
 import assert from "node:assert/strict";
 import { createReadStream } from "node:fs";
+import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { text as readText } from "node:stream/consumers";
 import { afterEach, beforeEach, describe, test } from "node:test";
-import { ANY, containerd, packAny } from "@trimaran/proto";
+import { ANY, containerd, io, packAny } from "@trimaran/proto";
 import { cgroupsOf, filesOf, mountsOf, processesOf } from "./harness/belongings.ts";
 import { ociProcess } from "./harness/bundle.ts";
+import { Logger } from "./harness/logger.ts";
 import { run, runOk } from "./harness/process.ts";
 import { runDelete } from "./harness/shim-client.ts";
 import { gvisorKinds, ShimYard, type StartedShim } from "./harness/shims.ts";
@@ -15,7 +17,7 @@ const TYPE = "io.kubernetes.cri.container-type";
 const SANDBOX = "io.kubernetes.cri.sandbox-id";
 
 for (const kind of await gvisorKinds()) {
-  describe(`pods: ${kind.name}`, { timeout: 120_000 }, () => {
+  describe(`pods: ${kind.name}`, { timeout: 240_000 }, () => {
     let yard: ShimYard;
     beforeEach(async () => {
       yard = await ShimYard.open(kind);
@@ -62,6 +64,24 @@ for (const kind of await gvisorKinds()) {
       await end(pause);
     });
 
+    test("a member that can't start: the reason; its gofer is gone at once, its output ends with Delete", async () => {
+      const { pause, join } = await openPod();
+      const broken = await join("/nope");
+      const { text } = await createWithOutput(yard, broken);
+      await assert.rejects(
+        broken.shim.task.start({ id: broken.id }),
+        /^StatusError: runsc start: .*\/nope: no such file/,
+      );
+      const gofers = (await processesOf(yard)).filter(({ command }) => / gofer .*/.test(command));
+      assert.equal(gofers.length, 1, "the sandbox's own");
+      const began = performance.now();
+      await broken.shim.task.delete({ id: broken.id });
+      assert.ok(performance.now() - began < 1900, "it did not wait for output that can't come, which it does for 2 s");
+      await broken.shim.close();
+      assert.equal(await text, "");
+      await end(pause);
+    });
+
     test("the sandbox's death ends all, exits reported", async () => {
       const { pause, join } = await openPod();
       const running = await join("sleep", "1000");
@@ -97,6 +117,11 @@ for (const kind of await gvisorKinds()) {
         shim.abandon();
         assert.equal((await runDelete(shim.options)).exitStatus, 137);
       }
+      const next = await yard.start(["true"]); // takes runsc's state directory away, which is empty now
+      await next.create();
+      await next.shim.task.start({ id: next.id });
+      await next.shim.task.wait({ id: next.id });
+      await next.shim.remove();
     });
 
     test("kill -9 of the task server while a Create is on its way, then delete", async () => {
@@ -107,6 +132,49 @@ for (const kind of await gvisorKinds()) {
       alone.shim.abandon(); // containerd gives up: nobody repeats the Create
       await runDelete(alone.shim.options);
       await creating;
+    });
+
+    for (const [verb, momentsMs] of [
+      ["create", [5, 25, 60]],
+      ["start", [1, 10, 20]],
+      ["exec", [1, 8]],
+    ] as const)
+      test(`runsc ${verb} is killed in the middle: it is said, nothing is left`, async () => {
+        const folder = await killer(yard, verb);
+        await using other = await ShimYard.open({ ...kind, path: `${folder}:${kind.path}` });
+        for (const afterMs of momentsMs) {
+          await writeFile(join(folder, "after"), String(afterMs / 1000));
+          const { shim, create, id } = await other.start(["sleep", "1000"]);
+          const starting = (async () => {
+            await create();
+            await shim.task.start({ id });
+            await shim.task.exec({ id, execId: "e", spec: spec("sleep", "1000") });
+            await shim.task.start({ id, execId: "e" });
+          })();
+          await assert.rejects(starting, new RegExp(`runsc ${verb}: was killed by signal 9`));
+          shim.abandon(); // containerd gives it up
+          await runDelete(shim.options);
+        }
+        assert.deepEqual(await leftBehind(other), []);
+      });
+
+    test("update changes the limits of the sandbox's cgroup, and stats show them", async () => {
+      const { shim, id, create } = await yard.start(["sleep", "1000"]);
+      await create();
+      await shim.task.start({ id });
+      const limit = 512 << 20;
+      const resources = { typeUrl: ANY.ociLinuxResources, value: Buffer.from(JSON.stringify({ memory: { limit } })) };
+      await shim.task.update({ id, resources });
+      const { stats } = await shim.task.stats({ id });
+      assert.ok(stats);
+      const told =
+        stats.typeUrl === ANY.cgroupV2Metrics
+          ? io.containerd.cgroups.v2.Metrics.decode(stats.value).memory?.usageLimit
+          : io.containerd.cgroups.v1.Metrics.decode(stats.value).memory?.usage?.limit;
+      assert.equal(told, BigInt(limit));
+      await shim.task.kill({ id, signal: 9 });
+      await shim.task.wait({ id });
+      await shim.remove();
     });
 
     test("checkpoint, then restore in another container: it goes on", async () => {
@@ -144,6 +212,32 @@ for (const kind of await gvisorKinds()) {
       await assert.rejects(nothing, /there is no checkpoint\.img of runsc in \/none/);
       await third.shim.task.shutdown({ id }).catch(() => undefined);
       await third.shim.close();
+    });
+
+    test("binary:// loggers get both streams, of a first container and of a member", async () => {
+      const { pause, join: joinPod } = await openPod();
+      const logger = await Logger.make(join(yard.containerd.dir, "logs"));
+      const say = ["sh", "-c", "echo out; echo err >&2"];
+      for (const { shim, bundle, id } of [await joinPod(...say), await yard.start(say)]) {
+        const { uri } = logger;
+        await shim.task.create({ id, bundle: bundle.path, rootfs: bundle.mounts, stdout: uri, stderr: uri });
+        await shim.task.start({ id });
+        await shim.task.wait({ id });
+        await shim.remove();
+        assert.deepEqual(await logger.logged(id), ["out\n", "err\n"]);
+      }
+      const refused = await yard.start(say);
+      const { id, bundle } = refused;
+      const broken = refused.shim.task.create({
+        id,
+        bundle: bundle.path,
+        rootfs: bundle.mounts,
+        stdout: "binary:///none",
+      });
+      await assert.rejects(broken, /\/none/);
+      await refused.shim.task.shutdown({ id }).catch(() => undefined);
+      await refused.shim.close();
+      await end(pause);
     });
 
     test("a network namespace with an address: runsc takes it over", async () => {
@@ -201,6 +295,21 @@ async function end({ shim, id }: StartedShim): Promise<void> {
   await shim.task.kill({ id, signal: 9 });
   await wait;
   await shim.remove();
+}
+
+/** A folder with a runsc that kills itself, in that verb, so many seconds after its begin as the file `after` says. */
+async function killer({ kind, containerd: { dir } }: ShimYard, verb: string): Promise<string> {
+  const folder = join(dir, "killer");
+  const script = `#!/bin/sh
+export PATH=${kind.path}
+case " $* " in
+*" ${verb} "*) runsc "$@" & sleep $(cat ${folder}/after); kill -9 $! 2>/dev/null; kill -9 $$ ;;
+*) exec runsc "$@" ;;
+esac
+`;
+  await mkdir(folder);
+  await writeFile(join(folder, "runsc"), script, { mode: 0o755 });
+  return folder;
 }
 
 async function killTaskServers(yard: ShimYard): Promise<void> {

@@ -1,9 +1,17 @@
 import assert from "node:assert/strict";
-import { readlink } from "node:fs/promises";
+import { chmod, readlink } from "node:fs/promises";
 import { APP_IMAGE } from "./harness/images.ts";
 import { matrix } from "./harness/matrix.ts";
 
 matrix("process", (scenario) => {
+  scenario("a user namespace", async (box) => {
+    await chmod(box.engine.dir, 0o711); // ids that own nothing here have to reach the bundle
+    const flags = ["--uidmap", "0:100000:65536", "--gidmap", "0:200000:65536"];
+    const script = "id -u; touch /root/x; stat -c %u:%g /root/x; echo $(cat /proc/self/uid_map /proc/self/gid_map)";
+    const done = await box.run({ flags }, "sh", "-c", script);
+    assert.deepEqual([done.stderr, done.stdout], ["", "0\n0:0\n0 100000 65536 0 200000 65536\n"]);
+  });
+
   scenario("user of the image, with its groups and home", async (box) => {
     const script = "id -u; id -g; id -G; touch $HOME/file && stat -c %u $HOME/file";
     const done = await box.run({ image: APP_IMAGE, flags: ["--env", "HOME=/home/app"] }, "sh", "-c", script);

@@ -6,6 +6,7 @@ import { after, afterEach, before, describe, test } from "node:test";
 import { Code } from "ttrpc-ts";
 import { socketPath } from "./harness/belongings.ts";
 import { ociProcess } from "./harness/bundle.ts";
+import { Logger } from "./harness/logger.ts";
 import { runDelete } from "./harness/shim-client.ts";
 import { invoke } from "./harness/shim-start.ts";
 import { ShimYard, shimKinds } from "./harness/shims.ts";
@@ -66,6 +67,17 @@ for (const kind of await shimKinds()) {
       await runDelete(options);
       await runDelete(options);
       assert.ok(performance.now() - began < 5000);
+    });
+
+    test("58: a binary:// logger gets both streams, though it reads before the container writes", async () => {
+      const logger = await Logger.make(join(yard.containerd.dir, "logs"));
+      const { shim, id, bundle } = await yard.start(["sh", "-c", "sleep 0.3; echo out; echo err >&2"]);
+      const [stdout, stderr] = [logger.uri, logger.uri];
+      await shim.task.create({ id, bundle: bundle.path, rootfs: bundle.mounts, stdout, stderr });
+      await shim.task.start({ id });
+      await shim.task.wait({ id });
+      await shim.remove();
+      assert.deepEqual(await logger.logged(id), ["out\n", "err\n"]);
     });
 
     test("17: delete ends a running container: status 137", async () => {

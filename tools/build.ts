@@ -23,6 +23,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { build as bundle } from "esbuild";
+import { launcherText, ociLauncherText } from "../packages/cli/src/installation/launcher.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 const OUT = join(ROOT, "build");
@@ -37,9 +38,6 @@ const NODE_FLAGS = ["--no-flush-bytecode", "--max-semi-space-size=1"];
 
 /** How the names of chunks begin. */
 const CHUNK = "chunk-";
-
-/** The command is quick or waits: 2 MB for what is young instead of 32 make an idle daemon 10 MB smaller and cost nothing measurable. */
-const COMMAND_FLAGS = "--max-semi-space-size=2";
 
 /** Programs that containerd starts: shim name and the entry of its task server. */
 const SHIMS = {
@@ -63,15 +61,12 @@ export async function build(): Promise<void> {
     writeWhole(join(LIBRARY, `${name}.cmd`), `${[NODE, ...NODE_FLAGS, join(LIBRARY, `${name}.js`)].join("\n")}\n`);
   }
   await bundleProgram("packages/shim-runc/src/oci/main.ts", "oci.js");
-  writeWhole(join(OUT, "bin/trimaran-oci"), `#!/bin/sh\nexec '${NODE}' '${join(LIBRARY, "oci.js")}' "$@"\n`, 0o755);
+  writeWhole(join(OUT, "bin/trimaran-oci"), ociLauncherText(NODE, join(LIBRARY, "oci.js")), 0o755);
   removeChunks();
   await bundleProgram("packages/cli/src/main.ts", "trimaran.js", true);
   await bundleProgram("packages/manager/src/layers/thread/layer-worker.ts", "layer-worker.js"); // trimaran.js starts it
-  writeWhole(
-    join(OUT, "bin/trimaran"),
-    `#!/bin/sh\n[ "$1" = oci ] && shift && exec '${join(OUT, "bin/trimaran-oci")}' "$@"\nexec '${NODE}' ${COMMAND_FLAGS} '${join(LIBRARY, "trimaran.js")}' "$@"\n`,
-    0o755,
-  );
+  const launcher = launcherText(NODE, join(LIBRARY, "trimaran.js"), join(OUT, "bin/trimaran-oci"));
+  writeWhole(join(OUT, "bin/trimaran"), launcher, 0o755);
   copyNativeModules();
   writeWhole(stamp, inputs);
 }

@@ -1,105 +1,90 @@
-// shim-gvisor against bare runsc, in turn: node e2e/bench/gvisor.ts [-n ROUNDS]. Prints Markdown.
-import { mkdir, rm } from "node:fs/promises";
-import { dirname, join } from "node:path";
+// shim-gvisor against bare runsc, in turn; its memory beside shim-runc's: node e2e/bench/gvisor.ts [-n ROUNDS] [--readme].
+// Prints Markdown; --readme writes it into the package's README, too.
+import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { ANY, packAny, runtimeoptions } from "@trimaran/proto";
-import { Bundle } from "../harness/bundle.ts";
 import { buildRootfs } from "../harness/images.ts";
-import { runOk } from "../harness/process.ts";
-import { gvisorKinds, type ShimKind, ShimYard } from "../harness/shims.ts";
+import { gvisorKinds, type ShimKind, ShimYard, trimaranShim } from "../harness/shims.ts";
+import { bareContainer, bareExec } from "./bare-runsc.ts";
+import { type GvisorSeries, renderGvisor } from "./gvisor-table.ts";
 import { type Laps, oneContainer, oneExec } from "./latency.ts";
-import { ratioOf, short, summarize } from "./statistics.ts";
+import { writeBetweenMarks } from "./markdown.ts";
+import { measure, type PodMemory, startPod } from "./memory.ts";
+import { machine } from "./report.ts";
 
 const AT_ONCE = 20;
-const { values } = parseArgs({ options: { rounds: { type: "string", short: "n", default: "20" } } });
+const POD_COUNTS = [1, 20];
+const { values } = parseArgs({
+  options: { rounds: { type: "string", short: "n", default: "20" }, readme: { type: "boolean", default: false } },
+});
 const rounds = Number(values.rounds);
 if (!Number.isInteger(rounds) || rounds < 1) throw new Error(`-n ${values.rounds}: not a number of rounds`);
 
 await buildRootfs();
-console.log("| ms, p50 / p99 | shim-gvisor | bare runsc | difference, p50 | ratio |\n|---|---|---|---|---|");
-for (const kind of await gvisorKinds()) await compare(kind);
+const kinds = (await gvisorKinds()).map(withoutNetwork);
+const series: GvisorSeries[] = [];
+for (const kind of kinds) series.push(await compare(kind));
+const memory = new Map<string, readonly PodMemory[]>();
+for (const kind of [...kinds, shimRunc()]) memory.set(kind.name, await memoryOf(kind));
+const { cpu, memory: ram, system, node } = await machine();
+const facts = `${cpu}, ${ram}, ${system}; Node ${node}; ${new Date().toISOString().slice(0, 10)}; ${rounds} rounds, in turn (${AT_ONCE} at once: 3).`;
+const text = renderGvisor(facts, series, memory);
+console.log(text);
+if (values.readme) await writeBetweenMarks(join(import.meta.dirname, "../../packages/shim-gvisor/README.md"), text);
 
 /** Without a network on both sides: bare runsc can't make one on newer kernels (network.ts of shim-gvisor). */
-async function compare(kind: ShimKind): Promise<void> {
+function withoutNetwork(kind: ShimKind): ShimKind {
   const body = runtimeoptions.v1.Options.encode({ configBody: Buffer.from("[runsc_config]\nnetwork = 'none'\n") });
-  await using yard = await ShimYard.open({ ...kind, options: packAny(ANY.runtimeOptions, body) });
+  return { ...kind, options: packAny(ANY.runtimeOptions, body) };
+}
+
+function shimRunc(): ShimKind {
+  const path = "/usr/sbin:/usr/bin:/sbin:/bin";
+  return { name: "shim-runc", binary: trimaranShim(), style: "1.6", isControl: false, path };
+}
+
+async function compare(kind: ShimKind): Promise<GvisorSeries> {
+  await using yard = await ShimYard.open(kind);
   const runsc = kind.name.includes("2024") ? join(kind.path.split(":")[0] ?? "", "runsc") : "/usr/bin/runsc";
   const ours = new Map<string, number[]>();
   const bare = new Map<string, number[]>();
-  for (let round = 0; round <= rounds; round++) {
-    const [own, other] = [await oneContainer(yard), await bareContainer(yard, runsc, round)];
-    if (round === 0) continue; // that one warms up
-    record(ours, { container: own.total ?? 0 });
-    record(bare, other);
-  }
-  const pod = await yard.start(["sleep", "1000"]);
-  await pod.create();
-  await pod.shim.task.start({ id: pod.id });
-  const state = `--root=/run/containerd/runsc/${yard.tag}`;
-  for (let round = 0; round <= rounds; round++) {
-    const own = await oneExec(pod, `e${round}`);
-    const [exec = 0] = await timed([`${runsc} ${state} exec ${pod.id} true`]);
-    if (round === 0) continue;
+  const pair = (warm: boolean, own: Laps, other: Laps) => {
+    if (!warm) return;
     record(ours, own);
-    record(bare, { exec });
+    record(bare, other);
+  };
+  for (let round = 0; round <= rounds; round++) {
+    const { total = 0 } = await oneContainer(yard);
+    pair(round > 0, { container: total }, await bareContainer(yard, runsc, `${round}`));
   }
+  const pod = await startPod(yard);
+  for (let round = 0; round <= rounds; round++)
+    pair(round > 0, await oneExec(pod, `e${round}`), await bareExec(yard, runsc, pod.id));
   for (let round = 0; round < 3; round++) {
-    const began = performance.now();
-    await Promise.all(Array.from({ length: AT_ONCE }, () => oneContainer(yard)));
-    const own = performance.now() - began;
-    const again = performance.now();
-    await Promise.all(Array.from({ length: AT_ONCE }, (_, n) => bareContainer(yard, runsc, 1000 + n)));
-    record(ours, { [`${AT_ONCE} at once`]: own });
-    record(bare, { [`${AT_ONCE} at once`]: performance.now() - again });
+    const own = await atOnce(() => oneContainer(yard));
+    pair(true, own, await atOnce((n) => bareContainer(yard, runsc, `once-${round}-${n}-`)));
   }
-  for (const [step, own] of ours) console.log(row(`${kind.name}: ${step}`, own, bare.get(step) ?? []));
+  process.stderr.write(`${kind.name}: ${rounds} rounds\n`);
+  return { name: kind.name.replace(/^gvisor, /, ""), ours, bare };
 }
 
-/** create, start, wait, delete of `true` by a shell, its rootfs mounted beforehand. */
-async function bareContainer(yard: ShimYard, runsc: string, round: number): Promise<Laps> {
-  const id = `${yard.tag}-bare-${round}`;
-  yard.ids.push(id);
-  await using bundle = await Bundle.make(yard.containerd.dir, { namespace: yard.tag, id, args: ["true"] });
-  const [{ options = [] } = {}] = bundle.mounts;
-  const rootfs = join(bundle.path, "rootfs");
-  const root = join(dirname(bundle.path), "bare");
-  await mkdir(root, { recursive: true });
-  await runOk(["mount", "-t", "overlay", "overlay", "-o", options.join(","), rootfs]);
-  try {
-    const command = `${runsc} --root=${root} --network=none`;
-    const verbs = [`create -bundle ${bundle.path} ${id}`, `start ${id}`, `wait ${id}`, `delete ${id}`];
-    const times = await timed(verbs.map((verb) => `${command} ${verb}`));
-    return { container: times.reduce((sum, ms) => sum + ms, 0) };
-  } finally {
-    await runOk(["umount", rootfs]);
-    await rm(join(root, id), { recursive: true, force: true });
-  }
+async function atOnce(one: (n: number) => Promise<unknown>): Promise<Laps> {
+  const began = performance.now();
+  await Promise.all(Array.from({ length: AT_ONCE }, (_, n) => one(n)));
+  return { [`${AT_ONCE} at once`]: performance.now() - began };
 }
 
-/** Milliseconds of each command, taken by the shell that runs them: no start of a big process is in it. */
-async function timed(commands: readonly string[]): Promise<number[]> {
-  // a wait that comes too late, when the sandbox has ended, fails
-  const quiet = (command: string) => `${command} </dev/null >/dev/null 2>&1`;
-  const script = commands.map(
-    (command) => `${quiet(command)} || ${/ wait /.test(command) ? "true" : "exit 1"}; echo $EPOCHREALTIME`,
-  );
-  const stdout = await runOk(["bash", "-c", `echo $EPOCHREALTIME; ${script.join("; ")}`]);
-  const at = stdout.trim().split("\n").map(Number);
-  return at.slice(1).map((time, n) => (time - (at[n] ?? Number.NaN)) * 1000);
+async function memoryOf(kind: ShimKind): Promise<readonly PodMemory[]> {
+  await using yard = await ShimYard.open(kind);
+  const points: PodMemory[] = [];
+  for (let pods = 1; pods <= Math.max(...POD_COUNTS); pods++) {
+    await startPod(yard);
+    if (POD_COUNTS.includes(pods)) points.push(await measure(yard, pods));
+  }
+  process.stderr.write(`memory: ${kind.name}\n`);
+  return points;
 }
 
 function record(samples: Map<string, number[]>, laps: Laps): void {
   for (const [step, ms] of Object.entries(laps)) samples.set(step, [...(samples.get(step) ?? []), ms]);
-}
-
-function row(name: string, own: readonly number[], bare: readonly number[]): string {
-  const cell = (times: readonly number[]) => {
-    const { p50, p99 } = summarize(times);
-    return `${short(p50)} / ${short(p99)}`;
-  };
-  const { median, lower, upper } = ratioOf(own, bare);
-  const difference = summarize(own).p50 - summarize(bare).p50;
-  const lost = median < 1 ? " **lost**" : "";
-  const ratio = `${short(median)} (${short(lower)} to ${short(upper)})${lost}`;
-  return `| ${[name, cell(own), cell(bare), `${difference > 0 ? "+" : ""}${short(difference)}`, ratio].join(" | ")} |`;
 }

@@ -47,12 +47,12 @@ ${head("memory, KiB")}
 ${memoryRows(report).join("\n")}`;
 }
 
-/** Write the report between the README's marks. Throws if they are not there. */
-export async function writeReadme(path: string, report: Report): Promise<void> {
+/** Write Markdown between the marks of a README. Throws if they are not there. */
+export async function writeBetweenMarks(path: string, markdown: string): Promise<void> {
   const text = await readFile(path, "utf8");
   const [begin, end] = [text.indexOf(BEGIN), text.indexOf(END)];
   if (begin < 0 || end < begin) throw new Error(`${path}: no ${BEGIN} … ${END}`);
-  const whole = `${text.slice(0, begin + BEGIN.length)}\n${renderReport(report)}\n${text.slice(end)}`;
+  const whole = `${text.slice(0, begin + BEGIN.length)}\n${markdown}\n${text.slice(end)}`;
   await writeFile(`${path}.new`, whole);
   await rename(`${path}.new`, path);
 }

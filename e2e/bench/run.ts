@@ -11,7 +11,7 @@ import { buildImages, buildRootfs } from "../harness/images.ts";
 import { CONTROL, TRIMARAN } from "../harness/matrix.ts";
 import { type ShimKind, ShimYard, shimKinds, trimaranShim } from "../harness/shims.ts";
 import { oneContainer, oneExec } from "./latency.ts";
-import { renderReport, writeReadme } from "./markdown.ts";
+import { renderReport, writeBetweenMarks } from "./markdown.ts";
 import { measure, type PodMemory, startPod } from "./memory.ts";
 import { machine, type Report, type Series } from "./report.ts";
 
@@ -41,7 +41,7 @@ console.log(renderReport(report));
 const file = join(import.meta.dirname, "../../build/bench.json");
 await mkdir(join(file, ".."), { recursive: true });
 await writeFile(file, `${JSON.stringify(report, null, 2)}\n`);
-if (values.readme) await writeReadme(join(import.meta.dirname, "../../README.md"), report);
+if (values.readme) await writeBetweenMarks(join(import.meta.dirname, "../../README.md"), renderReport(report));
 
 /** Ours first, then both rivals; each as the containerd of its time starts it. */
 async function candidates(): Promise<ShimKind[]> {

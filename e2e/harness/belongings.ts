@@ -80,6 +80,8 @@ export async function filesOf(scope: Scope): Promise<string[]> {
     join("/run/containerd/runc", scope.namespace),
     join("/run/containerd/runsc", scope.namespace),
   ];
+  // empty or not; upstream leaves its own
+  const root = join("/run/containerd/runsc", scope.namespace);
   const lists = folders.map(async (folder) =>
     (await readdir(folder).catch(() => [])).map((name) => join(folder, name)),
   );
@@ -87,7 +89,7 @@ export async function filesOf(scope: Scope): Promise<string[]> {
   const kept = state
     .filter((path) => scope.ids.some((id) => path.includes(id)))
     .map((path) => join(scope.dir, "t", path));
-  return [...sockets, ...(await Promise.all(lists)).flat(), ...kept];
+  return [...sockets, ...(existsSync(root) ? [root] : []), ...(await Promise.all(lists)).flat(), ...kept];
 }
 
 /** The shim's socket by the contract's rule (section 2.6): a hash of address, namespace and group id. */

@@ -13,10 +13,18 @@ export interface ConfigOptions {
   readonly dir: string;
   /** Load the CRI plugin. Default: false. */
   readonly cri?: boolean;
-  /** Runtimes that CRI knows by handler name (`runtime_type`). The first one is its default. */
-  readonly runtimes?: Readonly<Record<string, string>>;
+  /** Runtimes that CRI knows by handler name. The first one is its default. */
+  readonly runtimes?: Readonly<Record<string, RuntimeHandler>>;
   /** CRI's pause image; must be imported. */
   readonly sandboxImage?: string;
+}
+
+/** What a RuntimeClass's `handler` names. */
+export interface RuntimeHandler {
+  /** `runtime_type`. */
+  readonly type: string;
+  /** TOML of its `options` table. */
+  readonly options?: string;
 }
 
 /** The text of config.toml: config version 2 for 1.6, 3 for 2.x. */
@@ -38,6 +46,9 @@ level = "debug"
 path = "${dir}/opt"
 ${options.cri === true ? criToml(options) : ""}`;
 }
+
+/** Of Debian's containernetworking-plugins. */
+const CNI_PLUGINS = "/usr/lib/cni";
 
 /** Plugins that touch the host outside our folders, or only cost time. */
 function disabled({ version, cri }: ConfigOptions): string[] {
@@ -62,7 +73,8 @@ function disabled({ version, cri }: ConfigOptions): string[] {
 }
 
 /**
- * CRI without CNI plugins: host-network pods work, others fail. `restrict_oom_score_adj` because without CAP_SYS_RESOURCE the
+ * CRI with Debian's CNI plugins: what lies in the folder `cni/conf` decides what pods get; without, only those of the host's network work.
+ * `restrict_oom_score_adj` because without CAP_SYS_RESOURCE the
  * kernel refuses the negative scores that CRI asks for.
  */
 function criToml({ version, dir, runtimes = {}, sandboxImage = "" }: ConfigOptions): string {
@@ -71,7 +83,10 @@ function criToml({ version, dir, runtimes = {}, sandboxImage = "" }: ConfigOptio
   const tables = names.map(
     (name) => `
 [plugins."${plugin}".containerd.runtimes."${name}"]
-runtime_type = "${runtimes[name]}"
+runtime_type = "${runtimes[name]?.type}"
+pod_annotations = ["dev.gvisor.*"]
+[plugins."${plugin}".containerd.runtimes."${name}".options]
+${runtimes[name]?.options ?? ""}
 `,
   );
   const image = version === "1.6" ? `sandbox_image = "${sandboxImage}"` : "";
@@ -89,7 +104,7 @@ restrict_oom_score_adj = true
 ${image}
 ${stream === plugin ? 'stream_server_address = "127.0.0.1"\nstream_server_port = "0"\n' : ""}
 [plugins."${plugin}".cni]
-${version === "1.6" ? `bin_dir = "${join(dir, "cni/bin")}"` : `bin_dirs = ["${join(dir, "cni/bin")}"]`}
+${version === "1.6" ? `bin_dir = "${CNI_PLUGINS}"` : `bin_dirs = ["${CNI_PLUGINS}"]`}
 conf_dir = "${join(dir, "cni/conf")}"
 
 [plugins."${plugin}".containerd]

@@ -1,6 +1,6 @@
 import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { once } from "node:events";
-import { appendFileSync, closeSync, existsSync, openSync } from "node:fs";
+import { appendFileSync, closeSync, existsSync, openSync, statSync } from "node:fs";
 import { mkdir, mkdtemp, readdir, readFile, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { basename, join } from "node:path";
@@ -128,6 +128,7 @@ export class Engine implements AsyncDisposable {
 
   /** Start containerd, on the same folders if it ran before. Returns when it accepts connections. */
   async start(): Promise<void> {
+    const before = changedAtNs(this.address);
     const log = openSync(this.logPath, "a");
     const [file = "", ...args] = this.#daemonArgv();
     const daemon = spawn(file, args, {
@@ -141,7 +142,7 @@ export class Engine implements AsyncDisposable {
       closeSync(log);
     });
     this.#daemon = daemon;
-    await this.#ready(daemon);
+    await this.#ready(daemon, before);
   }
 
   /** `kill -9`, then start again. */
@@ -195,9 +196,13 @@ export class Engine implements AsyncDisposable {
     return [join(this.#bin, "ctr"), "--address", this.address, "--namespace", this.namespace, ...args];
   }
 
-  async #ready(daemon: ChildProcess): Promise<void> {
+  /**
+   * The socket of the daemon that ran `before` may still take connections: a program that it was just starting when it was killed has
+   * the socket open until its exec. Nobody will ever answer there.
+   */
+  async #ready(daemon: ChildProcess, before: bigint | undefined): Promise<void> {
     const until = Date.now() + READY_MS;
-    while (!(await accepts(this.address))) {
+    while (changedAtNs(this.address) === before || !(await accepts(this.address))) {
       if (daemon.exitCode !== null || daemon.signalCode !== null || Date.now() > until) {
         throw new Error(`${this.kind} ${this.version} did not come up\n${await this.logTail()}`);
       }
@@ -212,7 +217,7 @@ export async function startContainerd(options: EngineOptions): Promise<Engine> {
   const bin = options.version === "1.6" ? "/usr/bin" : join(await ensureContainerd2(), "bin");
   const { oci } = await buildImages();
   const dir = await mkdtemp("/tmp/trm-");
-  for (const name of ["tmp", "t", "opt", "cni/bin", "cni/conf"]) await mkdir(join(dir, name), { recursive: true });
+  for (const name of ["tmp", "t", "opt", "cni/conf"]) await mkdir(join(dir, name), { recursive: true });
   const engine = new Engine(dir, bin, options);
   await writeFile(engine.configPath, configToml({ ...options, dir }));
   await using undo = new AsyncDisposableStack();
@@ -221,6 +226,11 @@ export async function startContainerd(options: EngineOptions): Promise<Engine> {
   await engine.ctrOk("images", "import", oci);
   undo.move(); // from here on the caller owns it
   return engine;
+}
+
+/** Of a file's inode; undefined if there is none. */
+function changedAtNs(path: string): bigint | undefined {
+  return statSync(path, { bigint: true, throwIfNoEntry: false })?.ctimeNs;
 }
 
 function accepts(path: string): Promise<boolean> {

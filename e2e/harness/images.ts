@@ -10,10 +10,12 @@ import { encodeTar, type TarEntry } from "./tar.ts";
 export const IMAGE = "trimaran.test/busybox:1";
 /** The same with `USER app`, uid and gid 1000, home /home/app. */
 export const APP_IMAGE = "trimaran.test/app:1";
+/** The same, and sleeps: what a pod's sandbox runs. */
+export const PAUSE_IMAGE = "trimaran.test/pause:1";
 
 const BUILD = join(import.meta.dirname, "../../build/e2e");
 const BUSYBOX = "/bin/busybox";
-const RECIPE = 3; // counts up when the content below changes
+const RECIPE = 4; // counts up when the content below changes
 
 /** Paths of an image with both names, in the two forms that `ctr images import` reads. */
 export interface ImageFiles {
@@ -80,11 +82,11 @@ async function rootfsEntries(): Promise<TarEntry[]> {
 const digest = (data: Uint8Array) => createHash("sha256").update(data).digest("hex");
 const json = (value: unknown) => Buffer.from(JSON.stringify(value));
 
-function imageConfig(layer: Uint8Array, user: string): Buffer {
+function imageConfig(layer: Uint8Array, user: string, command = ["sh"]): Buffer {
   return json({
     architecture: process.arch === "arm64" ? "arm64" : "amd64",
     os: "linux",
-    config: { User: user, Env: ["PATH=/usr/local/bin:/usr/bin:/bin"], Cmd: ["sh"], WorkingDir: "/" },
+    config: { User: user, Env: ["PATH=/usr/local/bin:/usr/bin:/bin"], Cmd: command, WorkingDir: "/" },
     rootfs: { type: "layers", diff_ids: [`sha256:${digest(layer)}`] },
   });
 }
@@ -95,19 +97,19 @@ function ociLayout(layer: Buffer): TarEntry[] {
     blobs.set(digest(data), data);
     return { mediaType, digest: `sha256:${digest(data)}`, size: data.length };
   };
-  const image = (name: string, user: string) => ({
+  const image = (name: string, user: string, command?: string[]) => ({
     ...blob(
       "application/vnd.oci.image.manifest.v1+json",
       json({
         schemaVersion: 2,
         mediaType: "application/vnd.oci.image.manifest.v1+json",
-        config: blob("application/vnd.oci.image.config.v1+json", imageConfig(layer, user)),
+        config: blob("application/vnd.oci.image.config.v1+json", imageConfig(layer, user, command)),
         layers: [blob("application/vnd.oci.image.layer.v1.tar", layer)],
       }),
     ),
     annotations: { "io.containerd.image.name": name, "org.opencontainers.image.ref.name": name.split(":")[1] },
   });
-  const manifests = [image(IMAGE, ""), image(APP_IMAGE, "app")];
+  const manifests = [image(IMAGE, ""), image(APP_IMAGE, "app"), image(PAUSE_IMAGE, "", ["sleep", "1000000"])];
   return [
     { path: "oci-layout", kind: "file", data: json({ imageLayoutVersion: "1.0.0" }) },
     { path: "index.json", kind: "file", data: json({ schemaVersion: 2, manifests }) },

@@ -34,6 +34,8 @@ export type Scenarios = (scenario: (name: string, body: (box: Box, t: TestContex
 export interface MatrixOptions {
   /** Default: upstream's and ours for runc. */
   readonly runtimes?: readonly string[];
+  /** Run it on our own daemon, too, with the newest ctr. Default: false; E2E_DAEMON=trimaran is for all files, and both ctrs. */
+  readonly onOurDaemonToo?: boolean;
   readonly engine?: Partial<EngineOptions>;
 }
 
@@ -47,10 +49,13 @@ export function matrix(name: string, scenarios: Scenarios, options: MatrixOption
   const runtimes = chosen("E2E_RUNTIMES", { control: CONTROL, trimaran: TRIMARAN, gvisor: GVISOR });
   const engines = chosen<EngineVersion>("E2E_ENGINES", { "1.6": "1.6", "2.x": "2.x" });
   const daemon = process.env.E2E_DAEMON === "trimaran" ? "trimaran" : "containerd";
-  for (const version of engines) {
+  const places: Pick<EngineOptions, "version" | "daemon">[] = engines.map((version) => ({ version, daemon }));
+  if (options.onOurDaemonToo === true && daemon === "containerd" && engines.includes("2.x"))
+    places.push({ version: "2.x", daemon: "trimaran" });
+  for (const place of places) {
     for (const runtime of runtimes.filter((each) => wanted.includes(each))) {
-      describe(`${name}: ${runtime} on ${daemon} ${version}`, { timeout: 240_000 }, () => {
-        suite({ ...options.engine, version, daemon }, runtime, scenarios);
+      describe(`${name}: ${runtime} on ${place.daemon} ${place.version}`, { timeout: 480_000 }, () => {
+        suite({ ...options.engine, ...place }, runtime, scenarios);
       });
     }
   }
@@ -112,7 +117,8 @@ function mustExist(runtime: string): void {
   if (!existsSync(binary)) throw new Error(`${binary}: not built; npm run build`);
 }
 
-function chosen<T extends string>(variable: string, choices: Readonly<Record<string, T>>): T[] {
+/** The values of `choices`, or the one that an environment variable names. Throws on another name. */
+export function chosen<T extends string>(variable: string, choices: Readonly<Record<string, T>>): T[] {
   const wish = process.env[variable] ?? "all";
   if (wish === "all") return Object.values(choices);
   const choice = choices[wish];

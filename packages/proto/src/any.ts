@@ -10,6 +10,7 @@ export const ANY = {
   ociFeatures: `${JSON_PREFIX}features/Features`,
   empty: "google.protobuf.Empty",
   runcOptions: "containerd.runc.v1.Options",
+  oldRuncOptions: "containerd.linux.runc.CreateOptions",
   runcCheckpointOptions: "containerd.runc.v1.CheckpointOptions",
   runcProcessDetails: "containerd.runc.v1.ProcessDetails",
   runtimeOptions: "runtimeoptions.v1.Options",

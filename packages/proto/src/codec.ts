@@ -1,5 +1,5 @@
 import { type ReadFields, WireReader } from "./wire-reader.ts";
-import { WireWriter, type WriteFields } from "./wire-writer.ts";
+import { EncodedMessage, WireWriter, type WriteFields } from "./wire-writer.ts";
 
 /**
  * What may be given where a message is to be encoded: every field may be left out, and a 64-bit field takes a bigint or a
@@ -42,6 +42,11 @@ export interface ServiceDescriptor<
 > {
   readonly name: string;
   readonly methods: Readonly<Methods>;
+}
+
+/** Bytes of a message, where one is to be encoded within another: from a store that has it encoded, they need not be decoded first. */
+export function encoded<T extends object>(bytes: Uint8Array): Init<T> {
+  return new EncodedMessage(bytes) as unknown as Init<T>;
 }
 
 const writer = new WireWriter();

@@ -1,5 +1,12 @@
 export { ANY, anyTypeName, isAnyOf, packAny } from "./any.ts";
-export { type Codec, type Init, MessageCodec, type MethodDescriptor, type ServiceDescriptor } from "./codec.ts";
+export {
+  type Codec,
+  encoded,
+  type Init,
+  MessageCodec,
+  type MethodDescriptor,
+  type ServiceDescriptor,
+} from "./codec.ts";
 export { containerd, google, grpc, io, runtimeoptions, ttrpc } from "./gen/codec.js";
 export { type Int64, toBigInt, toLong } from "./int64.ts";
 export {

@@ -3,6 +3,15 @@ const STEP = 4096;
 const KEPT_BYTES = 256 * 1024;
 const U32 = 0xffffffff;
 
+/** A nested message that is there as bytes already; they go out as they are. */
+export class EncodedMessage {
+  readonly bytes: Uint8Array;
+
+  constructor(bytes: Uint8Array) {
+    this.bytes = bytes;
+  }
+}
+
 /** Writes one message's fields, last field first. */
 export type WriteFields<T> = (writer: WireWriter, message: T) => void;
 
@@ -43,6 +52,10 @@ export class WireWriter {
   }
 
   message<T>(tag: number, write: WriteFields<T>, message: T): void {
+    if (message instanceof EncodedMessage) {
+      this.bytes(tag, message.bytes);
+      return;
+    }
     const end = this.pos;
     write(this, message);
     this.close(tag, end);

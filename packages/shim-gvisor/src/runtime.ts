@@ -17,6 +17,7 @@ import { FirstProcess, MemberProcess } from "./container/init-process.ts";
 import { type Layout, makeFolders, planLayout, undoSteps } from "./container/layout.ts";
 import type { Making } from "./container/making.ts";
 import { prepareRestore } from "./container/restore.ts";
+import { rewriteVolumes } from "./container/rewrite-spec.ts";
 import { Sandboxes } from "./container/sandboxes.ts";
 import { UnfinishedContainer, unmake } from "./container/unfinished.ts";
 import { Machine } from "./machine.ts";
@@ -59,6 +60,7 @@ export class GvisorRuntime implements Runtime {
         : await this.#machine.platforms.choose(binary, wished?.toString(), host.cacheDirectory);
     host.recordUndo(request.bundle, undoSteps(layout));
     makeFolders(layout);
+    if (layout.membership.kind !== "alone") rewriteVolumes(request.bundle, layout.membership.kind);
     writeEffective(layout, binary, platform);
     let making: Making | undefined;
     try {

@@ -27,6 +27,11 @@ test("Create's options are merged with those of start, field by field", () => {
   assert.deepEqual(merged, { ...defaults, noNewKeyring: true, ioUid: 1000 });
 });
 
+test("ctr of 1.6 sends the owner of the pipes in an old form", () => {
+  const old = { typeUrl: ANY.oldRuncOptions, value: Buffer.from("50a08d0658a08d06", "hex") };
+  assert.deepEqual(parseOptions([old]), { ...defaults, ioUid: 100_000, ioGid: 100_000 });
+});
+
 test("a table made for runc is accepted; what belongs to its binary is ignored", () => {
   assert.deepEqual(parseOptions([body("BinaryName = 'crun'\nRoot = '/run/x'\nSystemdCgroup = false\n")]), defaults);
 });

@@ -50,14 +50,10 @@ function decode(typeUrl: string, value: Uint8Array): Values {
     case ANY.runcOptions: {
       const { noNewKeyring, ioUid, ioGid, shimCgroup, systemdCgroup } = containerd.runc.v1.Options.decode(value);
       if (systemdCgroup) throw refused("systemd_cgroup");
-      // proto3 can't tell "unset" from the default, so only what differs from it says something
-      return {
-        ...(noNewKeyring ? { noNewKeyring } : {}),
-        ...(ioUid ? { ioUid } : {}),
-        ...(ioGid ? { ioGid } : {}),
-        ...(shimCgroup ? { shimCgroup } : {}),
-      };
+      return whatIsSet({ noNewKeyring, ioUid, ioGid, shimCgroup });
     }
+    case ANY.oldRuncOptions:
+      return whatIsSet(containerd.linux.runc.CreateOptions.decode(value));
     case ANY.runtimeOptions: {
       const { configPath, configBody } = runtimeoptions.v1.Options.decode(value);
       if (configPath) return fromToml(configPath, readConfig(configPath));
@@ -66,6 +62,11 @@ function decode(typeUrl: string, value: Uint8Array): Values {
     default:
       throw new StatusError(Code.InvalidArgument, `options: type ${JSON.stringify(typeUrl)} is not one of this shim's`);
   }
+}
+
+/** proto3 can't tell "unset" from the default, so only what differs from it says something. */
+function whatIsSet(fields: RuncOptions): Values {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => Boolean(value)));
 }
 
 function readConfig(path: string): string {

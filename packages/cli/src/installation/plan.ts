@@ -1,6 +1,7 @@
 import { readdir, readFile, realpath } from "node:fs/promises";
 import { basename, join, relative } from "node:path";
 import { Code, errnoOf, ManagerError } from "@trimaran/manager";
+import { launcherText, ociLauncherText } from "./launcher.ts";
 
 /** One file to install: a copy, or a text that is written anew for its place. Paths are relative to the prefix. */
 export type PlannedFile =
@@ -35,8 +36,18 @@ export async function planInstallation(build: string, prefix: string, node: stri
   const shims = (await namesIn(join(build, "bin"))).filter((name) => name.startsWith("containerd-shim-"));
   for (const name of shims)
     files.push({ kind: "copy", path: join("bin", name), from: join(build, "bin", name), mode: 0o755 });
-  files.push({ kind: "text", path: "bin/trimaran", text: launcher(prefix, nodePath), mode: 0o755 });
-  files.push({ kind: "text", path: "bin/trimaran-oci", text: ociLauncher(prefix, nodePath), mode: 0o755 });
+  files.push({
+    kind: "text",
+    path: "bin/trimaran",
+    text: launcherText(join(prefix, nodePath), join(prefix, LIBRARY, "trimaran.js"), join(prefix, "bin/trimaran-oci")),
+    mode: 0o755,
+  });
+  files.push({
+    kind: "text",
+    path: "bin/trimaran-oci",
+    text: ociLauncherText(join(prefix, nodePath), join(prefix, LIBRARY, "oci.js")),
+    mode: 0o755,
+  });
   return files;
 }
 
@@ -50,21 +61,6 @@ export function relocateCommand(text: string, oldLibrary: string, newLibrary: st
     argument.startsWith(`${oldLibrary}/`) ? join(newLibrary, relative(oldLibrary, argument)) : argument,
   );
   return `${[node, ...moved].join("\n")}\n`;
-}
-
-/** `trimaran oci` is a program of its own, which engines call by its path: `trimaran-oci`. */
-function launcher(prefix: string, nodePath: string): string {
-  const oci = `[ "$1" = oci ] && shift && exec ${quote(join(prefix, "bin/trimaran-oci"))} "$@"`;
-  const node = quote(join(prefix, nodePath));
-  return `#!/bin/sh\n${oci}\nexec ${node} --max-semi-space-size=2 ${quote(join(prefix, LIBRARY, "trimaran.js"))} "$@"\n`;
-}
-
-function ociLauncher(prefix: string, nodePath: string): string {
-  return `#!/bin/sh\nexec ${quote(join(prefix, nodePath))} ${quote(join(prefix, LIBRARY, "oci.js"))} "$@"\n`;
-}
-
-function quote(path: string): string {
-  return `'${path.replaceAll("'", "'\\''")}'`;
 }
 
 async function filesBelow(directory: string): Promise<string[]> {

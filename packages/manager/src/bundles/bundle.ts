@@ -1,4 +1,4 @@
-import { chmod, mkdir, readdir, readFile, rename, rm, rmdir, symlink } from "node:fs/promises";
+import { chmod, chown, mkdir, readdir, readFile, rename, rm, rmdir, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { Code, errnoOf, ManagerError } from "../errors/manager-error.ts";
 import { writeVolatileFile } from "../host/atomic-file.ts";
@@ -8,6 +8,7 @@ import { parseShimReply, type ShimEndpoint } from "../shims/shim-reply.ts";
 import { awaitStartOutput } from "../shims/start-output.ts";
 import { type Directories, layout } from "./directories.ts";
 import type { Identifier } from "./identifier.ts";
+import { mappedRootGid } from "./mapped-root.ts";
 
 /** A directory that a shim is started in: config.json, rootfs/, work, log, and what the manager and the shim add. */
 export interface Bundle {
@@ -28,7 +29,7 @@ export function bundleAt(dirs: Directories, namespace: Identifier, id: Identifie
 }
 
 /**
- * Make a bundle as containerd does: 0700, rootfs/ 0711, `work` to an emptied work directory, a `log` FIFO. `configJson` is
+ * Make a bundle as containerd does: 0700 (with a user namespace 0710, of its root's group), rootfs/ 0711, `work` to an emptied work directory, a `log` FIFO. `configJson` is
  * written as it is. Throws AlreadyExists if the id has a bundle; what a failure has made is removed again.
  */
 export async function createBundle(bundle: Bundle, configJson: string | Uint8Array, syscalls: Syscalls): Promise<void> {
@@ -46,10 +47,17 @@ export async function createBundle(bundle: Bundle, configJson: string | Uint8Arr
     await chmod(rootfs, 0o711);
     syscalls.mkfifo(join(bundle.path, "log"), 0o700);
     await writeVolatileFile(join(bundle.path, "config.json"), configJson, 0o644);
+    await admitMappedRoot(bundle.path, mappedRootGid(configJson));
   } catch (error) {
     await deleteBundle(bundle, syscalls).catch(() => {});
     throw error;
   }
+}
+
+async function admitMappedRoot(path: string, gid: number): Promise<void> {
+  if (gid === 0) return;
+  await chown(path, 0, gid);
+  await chmod(path, 0o710);
 }
 
 /** Ids of the namespace's bundles. One that is half deleted (its name begins with a dot) is not listed. */

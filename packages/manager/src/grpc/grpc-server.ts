@@ -104,10 +104,10 @@ class GrpcServer implements AsyncDisposable {
     const service = call.begin();
     const request = descriptor.clientStreaming ? decoded(call, method) : decode(method, await call.request());
     if (!descriptor.serverStreaming) {
-      const answer = (async () => handler(request, service))();
+      const answer = handler(request, service);
+      if (!(answer instanceof Promise)) return call.finish(encode(method, answer));
       handlers.push(answer);
-      call.finish(encode(method, await raceAbort(answer, call.signal)));
-      return;
+      return call.finish(encode(method, await raceAbort(answer, call.signal)));
     }
     const answers = (handler(request, service) as AsyncIterable<unknown>)[Symbol.asyncIterator]();
     try {

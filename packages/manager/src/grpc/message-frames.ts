@@ -20,7 +20,7 @@ export function frameHead(lengthBytes: number): Buffer {
  * Unimplemented for a compressed one, and by `cutOff` if the stream ends within one. Source: gRPC over HTTP/2, "Length-Prefixed-Message".
  */
 export async function* readMessages(chunks: AsyncIterable<Buffer>, cutOff: Code): AsyncGenerator<Buffer> {
-  const parts = new Parts();
+  const parts = new MessageParts();
   for await (const chunk of chunks) {
     parts.push(chunk);
     for (let message = parts.takeMessage(); message !== undefined; message = parts.takeMessage()) yield message;
@@ -28,8 +28,8 @@ export async function* readMessages(chunks: AsyncIterable<Buffer>, cutOff: Code)
   if (parts.lengthBytes > 0) throw new StatusError(cutOff, "stream ends within a message");
 }
 
-/** Bytes that have come, and nobody has taken. */
-class Parts {
+/** Bytes that have come, and nobody has taken. Throws like `readMessages`. */
+export class MessageParts {
   #chunks: Buffer[] = [];
   lengthBytes = 0;
 

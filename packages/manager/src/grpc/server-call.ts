@@ -1,6 +1,6 @@
 import { constants, type ServerHttp2Stream } from "node:http2";
 import { Code, StatusError } from "../errors/manager-error.ts";
-import { frameHead, readMessages } from "./message-frames.ts";
+import { frameHead, MessageParts, readMessages } from "./message-frames.ts";
 import { canceled, raceAbort } from "./race-abort.ts";
 import type { ServiceCall } from "./service-call.ts";
 import { parseTimeoutMs } from "./timeout-header.ts";
@@ -8,12 +8,17 @@ import { parseTimeoutMs } from "./timeout-header.ts";
 const { HTTP2_HEADER_STATUS, HTTP2_HEADER_CONTENT_TYPE } = constants;
 const HEADERS = { [HTTP2_HEADER_STATUS]: 200, [HTTP2_HEADER_CONTENT_TYPE]: "application/grpc" };
 
+/** What a stream of answers may have waiting for its client. */
+const PENDING_BYTES = 128 * 1024;
+
 /** One call, as one stream of HTTP/2: messages in, messages out, and a status at the end. */
 export class ServerCall {
   readonly #stream: ServerHttp2Stream;
   readonly #controller = new AbortController();
   #timer: NodeJS.Timeout | undefined;
   #ended = false;
+  /** Ends the wait for the one message. */
+  #giveUp: ((reason: StatusError) => void) | undefined;
   readonly #service: ServiceCall;
   readonly #timeout: string | undefined;
 
@@ -49,6 +54,7 @@ export class ServerCall {
   /** Nobody waits for the answer any more. After the end nothing happens. */
   abort(reason: StatusError): void {
     if (!this.#ended) this.#controller.abort(reason);
+    this.#giveUp?.(reason);
     clearTimeout(this.#timer);
   }
 
@@ -69,17 +75,38 @@ export class ServerCall {
     if (this.#stream.closed && !this.#ended) throw gone();
   }
 
-  /** The one message of the client. */
-  async request(): Promise<Buffer> {
-    for await (const message of this.requests()) return message;
-    throw new StatusError(Code.Internal, "request has no message");
+  /** The one message of the client; what comes after it is dropped. Without iterators: most calls are of this kind. */
+  request(): Promise<Buffer> {
+    const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
+    const parts = new MessageParts();
+    const stream = this.#stream;
+    this.#giveUp = reject;
+    const take = (chunk: Buffer) => {
+      try {
+        parts.push(chunk);
+        const message = parts.takeMessage();
+        if (message === undefined) return;
+        resolve(message);
+      } catch (error) {
+        reject(error);
+      }
+      stream.off("data", take);
+      stream.resume();
+    };
+    stream.on("data", take);
+    stream.once("end", () => {
+      if (parts.lengthBytes > 0) reject(new StatusError(Code.Canceled, "stream ends within a message"));
+      else reject(stream.closed ? gone() : new StatusError(Code.Internal, "request has no message"));
+    });
+    return promise;
   }
 
-  /** Resolves when the bytes have left for the client: a slow reader slows the writer down, and nothing piles up. */
+  /** Resolves when no more than a little waits for the client: a slow reader slows the writer down, and nothing piles up. */
   async send(message: Uint8Array): Promise<void> {
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    this.#write(message, (error) => (error ? reject(error) : resolve()));
-    await this.#race(promise);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#write(message, () => resolve()); // if it fails, the stream closes, which ends the race
+    // Small messages are not waited for one by one: what comes together goes out in one write.
+    if (this.#stream.writableLength > PENDING_BYTES) await this.#race(promise);
   }
 
   /** The last message, and OK. */

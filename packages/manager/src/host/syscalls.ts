@@ -1,25 +1,10 @@
 import { createRequire } from "node:module";
-import { constants } from "node:os";
 import { errnoOf } from "../errors/manager-error.ts";
-
-/** A system call that Node does not offer has failed. */
-export class SyscallError extends Error {
-  override readonly name = "SyscallError";
-  readonly code: string;
-  readonly syscall: string;
-
-  constructor(syscall: string, errno: number, subject: string) {
-    const code = ERRNO_NAMES.get(errno) ?? `errno ${errno}`;
-    super(`${subject}: ${code} from ${syscall}`);
-    this.code = code;
-    this.syscall = syscall;
-  }
-}
-
-const ERRNO_NAMES = new Map(Object.entries(constants.errno).map(([name, value]) => [value, name]));
+import { bindChildCalls, type ChildCalls } from "./child-calls.ts";
+import { SyscallError } from "./syscall-error.ts";
 
 /** The calls that Node lacks. Paths are given to the kernel as they are: whoever builds them has made them safe. */
-export interface Syscalls {
+export interface Syscalls extends ChildCalls {
   /** A FIFO; the mode is not subject to the umask. */
   mkfifo(path: string, mode: number): void;
   /** `mode` with the file type's bits. Device numbers 0:0 make a whiteout. */
@@ -81,6 +66,7 @@ export function loadSyscalls(): Syscalls {
     check(fchmodat(AT_FDCWD, path, mode & 0o7777, 0), "chmod", path);
   };
   return {
+    ...bindChildCalls(koffi, libc),
     mknod,
     mkfifo: (path, mode) => mknod(path, 0o010000 | mode, 0, 0),
     lsetxattr: (path, name, value) => {

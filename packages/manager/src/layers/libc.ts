@@ -1,6 +1,6 @@
 import { createRequire } from "node:module";
 import { constants } from "node:os";
-import { SyscallError } from "../host/syscalls.ts";
+import { SyscallError } from "../host/syscall-error.ts";
 import { type ByteString, toCString, toText } from "./tar/byte-string.ts";
 
 /** A point in time as the kernel has it. */

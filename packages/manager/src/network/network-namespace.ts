@@ -2,7 +2,7 @@ import { closeSync, constants, mkdirSync, openSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { constants as system } from "node:os";
 import { dirname } from "node:path";
-import { SyscallError } from "../host/syscalls.ts";
+import { SyscallError } from "../host/syscall-error.ts";
 
 /** The calls that make, join and hold network namespaces. All act on the calling thread, at once. */
 export interface NamespaceLibc {

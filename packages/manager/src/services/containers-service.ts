@@ -1,4 +1,4 @@
-import { containerd, type containersV1, toTimestamp } from "@trimaran/proto";
+import { containerd, type containersV1, encoded, type Init, toTimestamp } from "@trimaran/proto";
 import { parseIdentifier } from "../bundles/identifier.ts";
 import { Code, ManagerError } from "../errors/manager-error.ts";
 import type { Implementation } from "../grpc/implementation.ts";
@@ -15,9 +15,11 @@ const { ContainerCreate, ContainerDelete, ContainerUpdate } = containerd.events;
 /** containerd.services.containers.v1.Containers: records only. Whether image, snapshot or task exist is the client's affair. */
 export function containersService(host: RecordsHost): Implementation<typeof containersV1> {
   const records = new ContainerRecords(host.database);
-  const list = (filters: readonly string[], call: ServiceCall) => {
+  const list = (filters: readonly string[], call: ServiceCall): Init<ContainerRecord>[] => {
+    const namespace = requireNamespace(call);
+    if (filters.length === 0) return records.listEncoded(namespace).map(encoded<ContainerRecord>);
     const matches = parseFilters(filters);
-    return records.list(requireNamespace(call)).filter((container) => matches(containerFields(container)));
+    return records.list(namespace).filter((container) => matches(containerFields(container)));
   };
   return {
     get: ({ id }, call) => ({ container: records.get(requireNamespace(call), id) }),

@@ -100,8 +100,12 @@ test("delete gets the bundle too, and its output is parsed", async () => {
   const shim = writeFakeShim(directory.path, {
     delete: `echo "$@" > args; printf '\\010\\007\\020\\211\\001\\032\\002\\010\\005'`,
   });
-  assert.deepEqual(await runShimDelete(shim, bundle, parent), { pid: 7, status: 137, exitedAtNs: 5_000_000_000n });
+  assert.deepEqual(await runShimDelete(shim, bundle, parent, syscalls), {
+    pid: 7,
+    status: 137,
+    exitedAtNs: 5_000_000_000n,
+  });
   assert.match(readFileSync(join(bundle.path, "args"), "utf8"), new RegExp(`-id web -bundle ${bundle.path} delete`));
   const failing = writeFakeShim(directory.path, { delete: "echo broken >&2; exit 1" });
-  await assert.rejects(runShimDelete(failing, bundle, parent), /delete: broken/);
+  await assert.rejects(runShimDelete(failing, bundle, parent, syscalls), /delete: broken/);
 });

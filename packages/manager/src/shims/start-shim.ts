@@ -1,5 +1,4 @@
-import { spawn } from "node:child_process";
-import { closeSync } from "node:fs";
+import { closeSync, openSync } from "node:fs";
 import type { Bundle } from "../bundles/bundle.ts";
 import { Code, ManagerError, messageOf } from "../errors/manager-error.ts";
 import type { Syscalls } from "../host/syscalls.ts";
@@ -63,26 +62,28 @@ async function runStart(
   binary: string,
   bundle: Bundle,
   parent: ShimParent,
-  host: { readonly syscalls: Syscalls; readonly signal: AbortSignal; readonly input?: Uint8Array },
+  { syscalls, signal, input }: Parameters<typeof startShim>[3],
 ): Promise<string> {
-  const exit = Promise.withResolvers<string>();
-  const output = openStartOutput(bundle, host.syscalls);
+  using files = new DisposableStack();
+  const opened = (fd: number) => files.adopt(fd, closeSync);
+  const output = opened(openStartOutput(bundle, syscalls));
+  const stdin = opened(input === undefined ? openSync("/dev/null", "r") : syscalls.memoryFile("options", input));
+  signal.throwIfAborted();
+  const child = syscalls.spawn({
+    path: binary,
+    args: [...shimFlags(parent, bundle), ...(parent.debug ? ["-debug"] : []), "start"],
+    cwd: bundle.path,
+    environment: shimEnvironment(parent, bundle.namespace),
+    stdio: [stdin, output, output],
+  });
+  signal.addEventListener("abort", child.kill, { once: true });
   try {
-    const child = spawn(binary, [...shimFlags(parent, bundle), ...(parent.debug ? ["-debug"] : []), "start"], {
-      cwd: bundle.path,
-      env: shimEnvironment(parent, bundle.namespace),
-      stdio: [host.input === undefined ? "ignore" : "pipe", output, output],
-      detached: true,
-      signal: host.signal,
-      killSignal: "SIGKILL",
-    });
-    child.on("error", exit.reject);
-    child.on("exit", (code, signal) => exit.resolve(signal ?? String(code)));
-    child.stdin?.on("error", () => {}).end(host.input); // a shim may close stdin unread
+    const { code, signal: by } = await child.ended;
+    signal.throwIfAborted();
+    return by ?? String(code);
   } finally {
-    closeSync(output);
+    signal.removeEventListener("abort", child.kill);
   }
-  return exit.promise;
 }
 
 function startFailed(binary: string, status: string, output: string, cause?: unknown): ManagerError {

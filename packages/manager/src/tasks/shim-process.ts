@@ -23,7 +23,7 @@ export async function cleanUpShim(
   const exit = await traced(host.trace, "delete command", async () => {
     try {
       const binary = (await readShimBinary(bundle)) ?? (await findShimBinary(runtime ?? "", host.shimDirectories));
-      return await runShimDelete(binary, bundle, host.parent);
+      return await runShimDelete(binary, bundle, host.parent, host.syscalls());
     } catch {
       return unknown;
     }

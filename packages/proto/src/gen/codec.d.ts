@@ -1675,6 +1675,18 @@ checkpoint: string;
 }
 const TaskCheckpointed: MessageCodec<TaskCheckpointed>;
 }
+namespace linux {
+namespace runc {
+interface CreateOptions {
+noNewKeyring: boolean;
+/** The daemon's own process is put into this cgroup. */
+shimCgroup: string;
+ioUid: number;
+ioGid: number;
+}
+const CreateOptions: MessageCodec<CreateOptions>;
+}
+}
 namespace runc {
 namespace v1 {
 interface Options {

@@ -467,6 +467,27 @@ function read_containerd_events_TaskStart(r, m) {
   return m;
 }
 
+const empty_containerd_linux_runc_CreateOptions = () => ({ noNewKeyring: false, shimCgroup: "", ioUid: 0, ioGid: 0 });
+function write_containerd_linux_runc_CreateOptions(w, m) {
+  if (m.ioGid) w.uint32(88, m.ioGid);
+  if (m.ioUid) w.uint32(80, m.ioUid);
+  if (m.shimCgroup) w.string(74, m.shimCgroup);
+  if (m.noNewKeyring) w.bool(64, m.noNewKeyring);
+}
+function read_containerd_linux_runc_CreateOptions(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 64: m.noNewKeyring = r.bool(); break;
+      case 74: m.shimCgroup = r.string(); break;
+      case 80: m.ioUid = r.uint32(); break;
+      case 88: m.ioGid = r.uint32(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
 const empty_containerd_runc_v1_CheckpointOptions = () => ({ exit: false, openTcp: false, externalUnixSockets: false, terminal: false, fileLocks: false, emptyNamespaces: [], cgroupsMode: "", imagePath: "", workPath: "", parentPath: "" });
 function write_containerd_runc_v1_CheckpointOptions(w, m) {
   if (m.parentPath) w.string(82, m.parentPath);
@@ -5520,6 +5541,7 @@ const codec_containerd_events_TaskOOM = new MessageCodec("containerd.events.Task
 const codec_containerd_events_TaskPaused = new MessageCodec("containerd.events.TaskPaused", write_containerd_events_TaskPaused, read_containerd_events_TaskPaused, empty_containerd_events_TaskPaused);
 const codec_containerd_events_TaskResumed = new MessageCodec("containerd.events.TaskResumed", write_containerd_events_TaskResumed, read_containerd_events_TaskResumed, empty_containerd_events_TaskResumed);
 const codec_containerd_events_TaskStart = new MessageCodec("containerd.events.TaskStart", write_containerd_events_TaskStart, read_containerd_events_TaskStart, empty_containerd_events_TaskStart);
+const codec_containerd_linux_runc_CreateOptions = new MessageCodec("containerd.linux.runc.CreateOptions", write_containerd_linux_runc_CreateOptions, read_containerd_linux_runc_CreateOptions, empty_containerd_linux_runc_CreateOptions);
 const codec_containerd_runc_v1_CheckpointOptions = new MessageCodec("containerd.runc.v1.CheckpointOptions", write_containerd_runc_v1_CheckpointOptions, read_containerd_runc_v1_CheckpointOptions, empty_containerd_runc_v1_CheckpointOptions);
 const codec_containerd_runc_v1_Options = new MessageCodec("containerd.runc.v1.Options", write_containerd_runc_v1_Options, read_containerd_runc_v1_Options, empty_containerd_runc_v1_Options);
 const codec_containerd_runc_v1_ProcessDetails = new MessageCodec("containerd.runc.v1.ProcessDetails", write_containerd_runc_v1_ProcessDetails, read_containerd_runc_v1_ProcessDetails, empty_containerd_runc_v1_ProcessDetails);
@@ -6285,6 +6307,11 @@ TaskOOM: codec_containerd_events_TaskOOM,
 TaskPaused: codec_containerd_events_TaskPaused,
 TaskResumed: codec_containerd_events_TaskResumed,
 TaskCheckpointed: codec_containerd_events_TaskCheckpointed,
+},
+linux: {
+runc: {
+CreateOptions: codec_containerd_linux_runc_CreateOptions,
+},
 },
 runc: {
 v1: {

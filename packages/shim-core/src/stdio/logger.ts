@@ -20,6 +20,7 @@ export interface LoggedContainer {
 // asm-generic/fcntl.h, linux/stat.h
 const AT_FDCWD = -100;
 const O_RDONLY = 0;
+const O_WRONLY = 1;
 const O_RDWR = 2;
 const O_NONBLOCK = 0o4000;
 const O_CLOEXEC = 0o2000000;
@@ -28,8 +29,11 @@ const FIFO_0600 = 0o010600;
 const CLONE_ARGS_BYTES = 88;
 const SIGTERM = 15;
 const SIGKILL = 9;
+/** Most loggers end by themselves at the end of file, and don't expect a signal before they have read all. */
+const READ_LIMIT_MS = 500;
 /** As upstream: a logger has this long to write what it still holds. */
 const TERM_LIMIT_MS = 12_000;
+const HOLD_SLOTS = [SLOT.loggerHoldStdout, SLOT.loggerHoldStderr] as const;
 /** The slots that the child takes over as its fds 3, 4 and 5. */
 const CHILD_SLOTS = [0, 1, 2] as const;
 
@@ -73,14 +77,24 @@ export async function startLogger(
   return fifos;
 }
 
-/** End of file was given; SIGTERM now, SIGKILL when the time is over. */
+/** The container's own ends are closed: give end of file, a moment to read what is left, then SIGTERM, and SIGKILL when the time is over. */
 export async function endLogger(host: Host, key: string): Promise<void> {
   const logger: MonitoredProcess = host.find(key, { describe: () => new Error("logger failed") });
+  await logger.run(endOfFileProgram()).catch(() => undefined); // it has ended
+  let moment: NodeJS.Timeout | undefined;
+  await Promise.race([logger.exited(), new Promise((resolve) => (moment = setTimeout(resolve, READ_LIMIT_MS)))]);
+  clearTimeout(moment);
   const kill = setTimeout(() => void host.signal(logger, SIGKILL).catch(() => undefined), TERM_LIMIT_MS);
   if (!logger.hasExited) await host.signal(logger, SIGTERM).catch(() => undefined); // gone by itself is as good
   await logger.exited();
   clearTimeout(kill);
   host.forget(key);
+}
+
+function endOfFileProgram(): Uint8Array {
+  const builder = newProgram("logger");
+  for (const slot of HOLD_SLOTS) builder.op("DROP", [slot]);
+  return builder.build().bytes;
 }
 
 function loggerProgram(target: LoggerTarget, fifos: LoggerFifos, container: LoggedContainer): Uint8Array {
@@ -91,6 +105,8 @@ function loggerProgram(target: LoggerTarget, fifos: LoggerFifos, container: Logg
     const reader = builder.call("openat", [AT_FDCWD, data.string(path), O_RDONLY | O_NONBLOCK | O_CLOEXEC, 0]);
     builder.sys("fcntl", [reader, F_SETFL, 0]);
     builder.op("KEEP", [reader, CHILD_SLOTS[index] ?? 0]);
+    const writer = builder.call("openat", [AT_FDCWD, data.string(path), O_WRONLY | O_CLOEXEC, 0]);
+    builder.op("KEEP", [writer, HOLD_SLOTS[index] ?? 0]);
   });
   const ready = data.space(8);
   builder.sys("pipe2", [ready, O_CLOEXEC]);

@@ -14,6 +14,9 @@ export const SLOT = {
   terminal: 10,
   /** Free for the runtime: the watch for OOM kills. */
   watch: 11,
+  /** Of a logger: writers of our own, so that one that reads before the container is there finds no end of file. */
+  loggerHoldStdout: 12,
+  loggerHoldStderr: 13,
   /** The monitor's own: the process's pidfd. */
   pidfd: 15,
   /** A writer that lets a client's open return, until a client has the FIFO open; see `connect.ts`. */

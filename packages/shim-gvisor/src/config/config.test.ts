@@ -47,6 +47,12 @@ test("options of Create are merged key by key over those of start", () => {
   assert.deepEqual(runscFlags(config, "x"), ["--network=none"]);
 });
 
+test("ctr of 1.6 sends the owner of the pipes in an old form", () => {
+  const old = { typeUrl: ANY.oldRuncOptions, value: Buffer.from("50a08d0658a08d06", "hex") };
+  const { ioUid, ioGid } = parse(old);
+  assert.deepEqual([ioUid, ioGid], [100_000, 100_000]);
+});
+
 test("the default file is read where nothing else brings a table", () => {
   const path = file("default.toml", "root = '/run/elsewhere'\n");
   assert.equal(parseConfig([], ["/none", path]).root, "/run/elsewhere");

@@ -62,17 +62,21 @@ function decode({ typeUrl, value }: CreateRequest["options"][number]): Layer {
   switch (typeUrl) {
     case ANY.runtimeOptions:
       return decodeRuntimeOptions(value);
-    case ANY.runcOptions: {
-      // ctr and CRI send these for user namespaces, whatever the runtime. An unset field can't be told from its default.
-      const { ioUid, ioGid, shimCgroup } = containerd.runc.v1.Options.decode(value);
-      const fields = { io_uid: ioUid, io_gid: ioGid, shim_cgroup: shimCgroup };
-      const set = Object.entries(fields).filter(([, field]) => field !== 0 && field !== "");
-      const source = "runc's options";
-      return { settings: new Map(set.map(([key, field]) => [key, { value: field, source }])), isTable: false };
-    }
+    // ctr and CRI send these for user namespaces, whatever the runtime
+    case ANY.runcOptions:
+      return fromRunc(containerd.runc.v1.Options.decode(value));
+    case ANY.oldRuncOptions:
+      return fromRunc(containerd.linux.runc.CreateOptions.decode(value));
     default:
       throw invalid(`options: type ${JSON.stringify(typeUrl)} is not one of this shim's`);
   }
+}
+
+/** An unset field can't be told from its default. */
+function fromRunc({ ioUid, ioGid, shimCgroup }: { ioUid: number; ioGid: number; shimCgroup: string }): Layer {
+  const fields = { io_uid: ioUid, io_gid: ioGid, shim_cgroup: shimCgroup };
+  const set = Object.entries(fields).filter(([, field]) => field !== 0 && field !== "");
+  return { settings: new Map(set.map(([key, value]) => [key, { value, source: "runc's options" }])), isTable: false };
 }
 
 function decodeRuntimeOptions(bytes: Uint8Array): Layer {

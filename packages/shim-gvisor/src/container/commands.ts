@@ -3,7 +3,7 @@ import { mountPrivately, type ProgramBuilder } from "@trimaran/linux";
 import { initKey } from "@trimaran/shim-core";
 import type { Machine } from "../machine.ts";
 import type { RunscCommand } from "../runsc/runsc.ts";
-import { type Layout, stateFiles } from "./layout.ts";
+import { hasState, type Layout, removeState } from "./layout.ts";
 import type { Making } from "./making.ts";
 
 /** The monitor's key of a container's command; with an empty name, what the keys of all of them begin with. */
@@ -12,13 +12,13 @@ export function commandKey(id: string, name: string): string {
 }
 
 /** Let a sandbox's, or a prepared member's, program run. */
-export function startCommand(id: string): RunscCommand {
-  return { key: commandKey(id, "start"), name: "start", args: ["start", id] };
+export function startCommand({ request: { id }, runscId }: Layout): RunscCommand {
+  return { key: commandKey(id, "start"), name: "start", args: ["start", runscId] };
 }
 
 /** Wait for a member's exit. */
-export function waitCommand(id: string): RunscCommand {
-  return { key: commandKey(id, "wait"), name: "wait", args: ["wait", id] };
+export function waitCommand({ request: { id }, runscId }: Layout): RunscCommand {
+  return { key: commandKey(id, "wait"), name: "wait", args: ["wait", runscId] };
 }
 
 /** Steps that give a command the rootfs, where a gofer or runsc itself looks for it. */
@@ -46,7 +46,7 @@ export async function forgetState(making: Making): Promise<void> {
     await deleteState(making);
     return;
   }
-  for (const path of stateFiles(layout)) rmSync(path, { force: true });
+  removeState(layout);
   rmSync(layout.work, { recursive: true, force: true });
 }
 
@@ -55,12 +55,12 @@ export async function deleteState({ runsc, layout, host, machine }: Making): Pro
   const { id } = layout.request;
   // newer runscs keep a file in the rootfs, and want to remove it there
   const setup = withRootfs(layout, machine);
-  const command = { key: commandKey(id, "delete"), name: "delete", args: ["delete", "--force", id], setup };
+  const command = { key: commandKey(id, "delete"), name: "delete", args: ["delete", "--force", layout.runscId], setup };
   try {
-    await runsc.run(command);
+    if (hasState(layout)) await runsc.run(command); // else runsc might take another container for this one
   } catch (error) {
     host.log.warning("runsc delete failed, its state is removed", { id, error });
-    for (const path of stateFiles(layout)) rmSync(path, { force: true });
   }
+  removeState(layout);
   rmSync(layout.work, { recursive: true, force: true });
 }

@@ -68,8 +68,12 @@ export class GvisorContainer implements Container {
     return this.#parts.layout.request.id;
   }
 
+  get #runscId(): string {
+    return this.#parts.layout.runscId;
+  }
+
   async start(): Promise<void> {
-    const { runsc, gated, layout, restore, init } = this.#parts;
+    const { runsc, gated, layout, restore, init, cgroup } = this.#parts;
     if (restore && gated && init instanceof FirstProcess) {
       gated.openGate();
       await runsc.finish(restore.command, gated, CREATE_LIMIT_MS);
@@ -79,9 +83,14 @@ export class GvisorContainer implements Container {
       return;
     }
     const setup = layout.membership.kind === "member" ? undefined : hideNetworkMark(layout, this.init.pid);
-    const command = { ...startCommand(this.#id), ...(setup && { setup }) };
+    const command = { ...startCommand(layout), ...(setup && { setup }) };
     gated?.openGate();
-    await runsc.finish(command, gated ?? runsc.launch(command));
+    try {
+      await runsc.finish(command, gated ?? runsc.launch(command));
+    } catch (error) {
+      if (gated) await cgroup.kill(); // runsc leaves the gofer of a member
+      throw error;
+    }
     this.#isStarted = true;
     if (layout.membership.kind === "member") this.#waitForMember();
   }
@@ -89,7 +98,7 @@ export class GvisorContainer implements Container {
   #waitForMember(): void {
     const { runsc, init } = this.#parts;
     if (!(init instanceof MemberProcess)) return;
-    const command = waitCommand(this.#id);
+    const command = waitCommand(this.#parts.layout);
     init.waitFor(runsc.launch(command), () => parseWait(runsc.output(command.name)));
   }
 
@@ -124,7 +133,7 @@ export class GvisorContainer implements Container {
         `--process=${files.spec}`,
         `--internal-pid-file=${files.pid}`,
         `--pid-file=${files.started}`,
-        this.#id,
+        this.#runscId,
       ],
       stdio,
       prelude: (builder) => watchStart(builder, files.started),
@@ -180,7 +189,7 @@ export class GvisorContainer implements Container {
   }
 
   async #signal(name: string, signal: number, flags: readonly string[], target: ContainerProcess): Promise<void> {
-    const command = this.#command(name, ["kill", ...flags, this.#id, String(signal)]);
+    const command = this.#command(name, ["kill", ...flags, this.#runscId, String(signal)]);
     try {
       await this.#parts.runsc.run(command, KILL_LIMIT_MS);
     } catch (error) {
@@ -205,9 +214,9 @@ export class GvisorContainer implements Container {
   async #verb(verb: string, wanted: string): Promise<void> {
     const { runsc } = this.#parts;
     try {
-      await runsc.run(this.#command(this.#next(verb), [verb, this.#id]));
+      await runsc.run(this.#command(this.#next(verb), [verb, this.#runscId]));
     } catch (error) {
-      const state = await runsc.run(this.#command(this.#next("state"), ["state", this.#id])).catch(() => "");
+      const state = await runsc.run(this.#command(this.#next("state"), ["state", this.#runscId])).catch(() => "");
       if (parseState(state) !== wanted) throw error;
     }
   }
@@ -221,7 +230,7 @@ export class GvisorContainer implements Container {
       );
     mkdirSync(directory, { recursive: true, mode: 0o700 });
     const leave = exit ? [] : ["--leave-running"];
-    const args = ["checkpoint", `--image-path=${directory}`, ...leave, this.#id];
+    const args = ["checkpoint", `--image-path=${directory}`, ...leave, this.#runscId];
     await this.#parts.runsc.run(this.#command(this.#next("checkpoint"), args), CHECKPOINT_LIMIT_MS);
   }
 
@@ -248,7 +257,7 @@ export class GvisorContainer implements Container {
   async stats(): Promise<CgroupStats> {
     const { layout, cgroup, runsc } = this.#parts;
     if (layout.membership.kind === "alone" || this.init.hasExited) return cgroup.stats();
-    const args = ["events", "--stats", this.#id];
+    const args = ["events", "--stats", this.#runscId];
     return parseEventStats(await runsc.run(this.#command(this.#next("events"), args)), cgroup.stats());
   }
 

@@ -87,7 +87,7 @@ function createCommand(making: Making, platform: string | undefined, stdio: Stdi
       `--pid-file=${pidFile(layout)}`,
       ...(wanted.terminal ? [`--console-socket=${CONSOLE_SOCKET}`] : []),
       ...(log === undefined ? [] : [`--user-log=${log.value}`]),
-      id,
+      layout.runscId,
     ],
     cgroup,
     setup: withRootfs(layout, machine),
@@ -98,8 +98,14 @@ function createCommand(making: Making, platform: string | undefined, stdio: Stdi
 
 /** A member's gofer is started by `runsc start`, which therefore has to see the rootfs, and runs in the member's cgroup. */
 function gatedStart({ layout, machine, cgroup }: Making, stdio: StdioLaunch): RunscCommand {
-  const { id } = layout.request;
-  return { ...startCommand(id), key: initKey(id), stdio, cgroup, setup: withRootfs(layout, machine), gate: true };
+  return {
+    ...startCommand(layout),
+    key: initKey(layout.request.id),
+    stdio,
+    cgroup,
+    setup: withRootfs(layout, machine),
+    gate: true,
+  };
 }
 
 /** Where runsc writes the pid of the sandbox. */

@@ -1,5 +1,8 @@
+import { setTimeout as delay } from "node:timers/promises";
 import type { ContainerProcess, ExitRecord, MonitoredProcess, RequestKey } from "@trimaran/shim-core";
 
+/** What runsc says of a start that failed is on its way to the container's stderr. */
+const LAST_WORDS_MS = 100;
 const KILLED = { kind: "signaled", signal: 9 } as const;
 
 /** The first process of a sandbox's first container: it ends with the sandbox, whose exit status is its own. */
@@ -85,8 +88,10 @@ export class MemberProcess implements ContainerProcess {
     return this.#exit.promise;
   }
 
-  drained(): Promise<void> {
-    return this.#stdio.drained();
+  /** One that never ran has written nothing, but a sandbox that could not start it holds its output open. */
+  async drained(): Promise<void> {
+    const drained = this.#stdio.drained();
+    await (this.#isWaitedFor ? drained : Promise.race([drained, delay(LAST_WORDS_MS)]));
   }
 
   run(program: Uint8Array, once?: RequestKey): Promise<{ readonly errno: number; readonly value: bigint }> {

@@ -53,7 +53,7 @@ function restoreCommand(making: Making, stdio: StdioLaunch | undefined, platform
       `--image-path=${checkpoint}`,
       `--pid-file=${pidFile(layout)}`,
       ...(stdio ? [] : [`--console-socket=${CONSOLE_SOCKET}`]),
-      id,
+      layout.runscId,
     ],
     ...(stdio && { stdio }),
     cgroup,

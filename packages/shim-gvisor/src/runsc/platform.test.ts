@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -41,4 +41,14 @@ test("none: each one's reason, and the fix", async () => {
     message: /no sandbox starts here \(systrap: unknown platform; ptrace: unknown platform\)$/,
   });
   await assert.rejects(platforms.choose(binary, "kvm", folder), { message: /kvm: unknown platform\); leave it out/ });
+});
+
+test("what runsc leaves in its temporary folder goes with the probe, whatever became of it", async () => {
+  const path = join(folder, "untidy");
+  writeFileSync(path, `#!/bin/sh\ntouch $TMPDIR/left\necho $TMPDIR > ${path}.folder\nkill -9 $$\n`, { mode: 0o755 });
+  const binary = { path, identity: path, version: "1", flags: new Map<string, string>() };
+  await assert.rejects(new Platforms(PATH).choose(binary, "systrap", folder), { message: /systrap: / });
+  const scratch = readFileSync(`${path}.folder`, "utf8").trim();
+  assert.match(scratch, /trimaran-probe-/);
+  assert.equal(existsSync(scratch), false);
 });

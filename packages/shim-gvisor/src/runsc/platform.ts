@@ -1,7 +1,6 @@
 import { execFile } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
 import { Code, StatusError } from "ttrpc-ts";
 import type { RunscBinary } from "./binary.ts";
 
@@ -52,19 +51,25 @@ export class Platforms {
   }
 }
 
-/** `runsc do true`; under timeout(1), which outlives us, because a platform that does not work may hang. */
+/**
+ * Runs "$@" within a limit, with a folder of its own for what `runsc do` leaves when it is killed. The shell and timeout(1) outlive us, because
+ * a platform that does not work may hang, and the folder is to go even if we are killed meanwhile.
+ */
+const PROBE = `scratch=$(mktemp -d -t trimaran-probe-XXXXXX) || exit
+TMPDIR=$scratch timeout -k 1 ${PROBE_LIMIT_S} "$@"
+status=$?
+rm -rf "$scratch"
+exit $status`;
+
+/** `runsc do true`. */
 async function startSandbox({ path }: RunscBinary, platform: string, searchPath: string): Promise<Outcome> {
   const flags = [`--platform=${platform}`, "--network=none", "--ignore-cgroups"];
-  const argv = ["-k", "1", String(PROBE_LIMIT_S), path, ...flags, "do", "true"];
-  const scratch = mkdtempSync(join(tmpdir(), "trimaran-probe-")); // `runsc do` leaves its own there when it is killed
-  const env = { PATH: searchPath, TMPDIR: scratch };
+  const argv = ["-c", PROBE, "sh", path, ...flags, "do", "true"];
   return await new Promise((resolve) => {
-    execFile("timeout", argv, { env, cwd: "/" }, (error, _stdout, stderr) => {
-      rmSync(scratch, { recursive: true, force: true });
+    execFile("/bin/sh", argv, { env: { PATH: searchPath }, cwd: "/" }, (error, _stdout, stderr) => {
+      const code = Number(error?.code);
       if (error === null) resolve({ works: true });
-      else if (error.code === "ENOENT") resolve({ works: false, why: "timeout(1) is missing; install coreutils" });
-      else if (Number(error.code) === 124 || error.killed === true || error.signal === "SIGKILL")
-        resolve({ works: false, why: `hangs (${PROBE_LIMIT_S} s)` });
+      else if (code === 124 || code === 137) resolve({ works: false, why: `hangs (${PROBE_LIMIT_S} s)` });
       else resolve({ works: false, why: stderr.trim().split("\n").at(-1) || `exit status ${error.code}` });
     });
   });

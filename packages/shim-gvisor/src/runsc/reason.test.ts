@@ -20,3 +20,10 @@ test("without a log line, stderr's first line", () => {
 test("a line that was cut off is passed over, and braces in a message do no harm", () => {
   assert.equal(failureReason(`${line("error", 'a {b} {"c"}')}{"msg":"cut`, ""), 'a {b} {"c"}');
 });
+
+test("a reason is one line", () => {
+  assert.equal(
+    failureReason('{"level":"error","msg":"mounting root:\\n  permission denied\\n"}', ""),
+    "mounting root:; permission denied",
+  );
+});

@@ -1,0 +1,151 @@
+// Our daemon against containerd, in turn, with the same `ctr`: node e2e/bench/manager.ts [-n ROUNDS] [--readme].
+// A busy disk decides more than either does: unshare -m sh -c 'mount -t tmpfs tmpfs /tmp && node e2e/bench/manager.ts'
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { DEFAULT_DIRECTORIES, openClient } from "@trimaran/manager";
+import { runContainer } from "../harness/container.ts";
+import { type Engine, startContainerd } from "../harness/containerd.ts";
+import { IMAGE } from "../harness/images.ts";
+import { CONTROL, TRIMARAN } from "../harness/matrix.ts";
+import { manyFilesImage } from "./many-files-image.ts";
+import { machine } from "./report.ts";
+import { ratioOf, short, summarize } from "./statistics.ts";
+
+const { values } = parseArgs({ options: { rounds: { type: "string", short: "n", default: "20" } } });
+const rounds = Number(values.rounds);
+if (!Number.isInteger(rounds) || rounds < 1) throw new Error(`-n ${values.rounds}: not a number of rounds`);
+
+const CONTAINERS = 1000;
+const MANY_FILES = "trimaran.test/many-files:1";
+const IMPORT_LIMIT_MS = 120_000;
+/** An import takes a hundred times as long as the other steps: fewer of them. */
+const importRounds = Math.max(2, Math.ceil(rounds / 6));
+
+/** Milliseconds, and KiB for memory, by what was measured; the n-th of each engine was taken in the same round. */
+type Samples = Map<string, number[]>;
+
+const directory = await mkdtemp(join(tmpdir(), "trimaran-bench-"));
+try {
+  const facts = await machine();
+  console.log(`${facts.cpu}, ${facts.system}; ${rounds} rounds in turn; a ratio is ours over containerd's\n`);
+  console.log("| ms, p50 / p99 | trimaran daemon | containerd | ratio |\n|---|---|---|---|");
+  for (const version of ["1.6", "2.x"] as const) {
+    await using ours = await startContainerd({ version, daemon: "trimaran" });
+    await using theirs = await startContainerd({ version, daemon: "containerd" });
+    await compare(version, ours, theirs);
+  }
+} finally {
+  await rm(directory, { recursive: true });
+}
+
+async function compare(version: string, ours: Engine, theirs: Engine): Promise<void> {
+  const [own, other]: [Samples, Samples] = [new Map(), new Map()];
+  const sides = [
+    { engine: ours, samples: own, runtime: TRIMARAN },
+    { engine: theirs, samples: other, runtime: CONTROL },
+  ];
+  await inTurn(sides, rounds, "run --rm true", ({ engine, runtime }) => runTrue(engine, runtime));
+  await inTurn(sides, rounds, "run --rm true, upstream's shim on both", ({ engine }) => runTrue(engine, CONTROL));
+  await inTurn(sides, rounds, "images ls", ({ engine }) => engine.ctrOk("images", "ls"));
+  for (const compression of ["none", "gzip"] as const) {
+    const path = join(directory, `${version}-${compression}.tar`);
+    await writeFile(path, manyFilesImage(MANY_FILES, compression));
+    const step = `import, 25,000 files, 300 MB, ${compression}`;
+    await inTurn(
+      sides,
+      importRounds,
+      step,
+      ({ engine }) => engine.ctrWith({ timeoutMs: IMPORT_LIMIT_MS }, "images", "import", path),
+      ({ engine }) => engine.ctrOk("images", "rm", "--sync", MANY_FILES),
+    );
+    await rm(path);
+  }
+  for (const { engine } of sides) await fill(engine);
+  await inTurn(sides, rounds, `containers ls, ${CONTAINERS}`, ({ engine }) => engine.ctrOk("containers", "ls"));
+  await inTurn(sides, rounds, `containers ls -q, ${CONTAINERS}`, ({ engine }) =>
+    engine.ctrOk("containers", "ls", "-q"),
+  );
+  for (const { engine, samples } of sides)
+    await addMemory(engine, samples, `after all this, with ${CONTAINERS} containers`);
+  for (const side of sides) {
+    await side.engine.restart();
+    await side.engine.ctrOk("version");
+  }
+  for (const { engine, samples } of sides)
+    await addMemory(engine, samples, `started anew, with ${CONTAINERS} containers`);
+  for (const [step, mine] of own) console.log(row(`${version}: ${step}`, mine, other.get(step) ?? []));
+}
+
+interface Side {
+  readonly engine: Engine;
+  readonly samples: Samples;
+  readonly runtime: string;
+}
+
+async function inTurn(
+  sides: readonly Side[],
+  count: number,
+  step: string,
+  work: (side: Side) => Promise<unknown>,
+  undo: (side: Side) => Promise<unknown> = async () => undefined,
+): Promise<void> {
+  for (let round = 0; round <= count; round++) {
+    for (const side of sides) {
+      const began = performance.now();
+      await work(side);
+      const took = performance.now() - began;
+      await undo(side);
+      if (round > 0) add(side.samples, step, took); // the first one warms up
+    }
+  }
+}
+
+async function runTrue(engine: Engine, runtime: string): Promise<void> {
+  const { code, stderr } = await runContainer(engine, runtime, {}, ["true"]);
+  if (code !== 0) throw new Error(`${engine.kind}: ctr run: ${code}: ${stderr}`);
+}
+
+/** A thousand records like the one that `ctr` makes, its whole spec included. */
+async function fill(engine: Engine): Promise<void> {
+  const id = engine.newId();
+  await engine.ctrOk("containers", "create", IMAGE, id);
+  await using client = await openClient({
+    directories: DEFAULT_DIRECTORIES,
+    namespace: engine.namespace,
+    address: engine.address,
+    access: "write",
+    shimDirectories: [],
+    environment: {},
+    publishBinary: "",
+    debug: false,
+    version: "",
+  });
+  const { container } = await client.services.containers.get({ id });
+  if (container === undefined) throw new Error(`${engine.kind}: no container ${id}`);
+  for (let count = 1; count < CONTAINERS; count++) {
+    const copy = { ...container, id: `${id}-${count}`, snapshotter: "", snapshotKey: "" };
+    await client.services.containers.create({ container: copy });
+  }
+}
+
+async function addMemory(engine: Engine, samples: Samples, step: string): Promise<void> {
+  const text = await readFile(`/proc/${engine.pid}/smaps_rollup`, "utf8");
+  for (const name of ["Pss", "Rss"]) {
+    add(samples, `KiB ${name}, ${step}`, Number(new RegExp(`^${name}: +(\\d+) kB`, "m").exec(text)?.[1]));
+  }
+}
+
+function add(samples: Samples, step: string, value: number): void {
+  samples.set(step, [...(samples.get(step) ?? []), value]);
+}
+
+function row(name: string, ours: readonly number[], theirs: readonly number[]): string {
+  const times = [ours, theirs].map((each) => {
+    const { p50, p99 } = summarize(each);
+    return each.length === 1 ? short(p50) : `${short(p50)} / ${short(p99)}`;
+  });
+  const { median, lower, upper } = ratioOf(theirs, ours);
+  return `| ${[name, ...times, `${short(median)} (${short(lower)} to ${short(upper)})`].join(" | ")} |`;
+}
