@@ -3,6 +3,7 @@
  *
  *     build/bin/containerd-shim-trimaran-NAME-v2          the monitor (C, static), under each shim's name
  *     build/bin/trimaran                                  the command
+ *     build/bin/trimaran-oci                              the OCI runtime's command line, for podman and the like
  *     build/lib/trimaran/*.js                             one bundle per program
  *     build/lib/trimaran/containerd-shim-….cmd            the task server's argv, one argument a line
  *     build/lib/trimaran/node_modules/                    koffi's native module
@@ -22,7 +23,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { build as bundle } from "esbuild";
-import { launcherText } from "../packages/cli/src/installation/launcher.ts";
+import { launcherText, ociLauncherText } from "../packages/cli/src/installation/launcher.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 const OUT = join(ROOT, "build");
@@ -59,10 +60,13 @@ export async function build(): Promise<void> {
     await bundleProgram(entry, `${name}.js`);
     writeWhole(join(LIBRARY, `${name}.cmd`), `${[NODE, ...NODE_FLAGS, join(LIBRARY, `${name}.js`)].join("\n")}\n`);
   }
+  await bundleProgram("packages/shim-runc/src/oci/main.ts", "oci.js");
+  writeWhole(join(OUT, "bin/trimaran-oci"), ociLauncherText(NODE, join(LIBRARY, "oci.js")), 0o755);
   removeChunks();
   await bundleProgram("packages/cli/src/main.ts", "trimaran.js", true);
   await bundleProgram("packages/manager/src/layers/thread/layer-worker.ts", "layer-worker.js"); // trimaran.js starts it
-  writeWhole(join(OUT, "bin/trimaran"), launcherText(NODE, join(LIBRARY, "trimaran.js")), 0o755);
+  const launcher = launcherText(NODE, join(LIBRARY, "trimaran.js"), join(OUT, "bin/trimaran-oci"));
+  writeWhole(join(OUT, "bin/trimaran"), launcher, 0o755);
   copyNativeModules();
   writeWhole(stamp, inputs);
 }

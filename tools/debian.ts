@@ -29,6 +29,7 @@ export const TEST_PACKAGES = [
   "golang-go",
   "iproute2",
   "iptables",
+  "podman",
   "runc",
   "util-linux",
 ] as const;

@@ -72,8 +72,10 @@ static uint32_t advance(const struct vm *vm, const struct insn *in, long r)
 
 static void fail_child(struct vm *vm, uint32_t step, long r)
 {
-	vm->page->step = step;
-	vm->page->error = (uint32_t)-r;
+	if (!vm->page->failed) { /* else a child of ours failed first, which is why */
+		vm->page->step = step;
+		vm->page->error = (uint32_t)-r;
+	}
 	__atomic_store_n(&vm->page->failed, 1, __ATOMIC_RELEASE);
 	kcall(SYS_exit_group, EXIT_STEP_FAILED, 0, 0, 0, 0, 0);
 }

@@ -3,7 +3,10 @@ import {
   type CgroupStats,
   compileExec,
   describeFailure,
+  type HookStatus,
   type HostFeatures,
+  hookState,
+  type Native,
   parseExecProcess,
   parseResources,
   type Spec,
@@ -16,8 +19,10 @@ import {
   type MonitoredProcess,
   type RequestKey,
 } from "@trimaran/shim-core";
+import { runHooks } from "./hooks.ts";
 import { type Layout, launchFailed } from "./layout.ts";
 import type { SeccompFilters } from "./seccomp-filters.ts";
+import { answerSync } from "./sync.ts";
 
 const SIGKILL = 9;
 
@@ -28,6 +33,7 @@ export interface ContainerParts {
   readonly cgroup: Cgroup;
   readonly init: MonitoredProcess;
   readonly features: HostFeatures;
+  readonly native: Native;
   readonly filters: SeccompFilters;
 }
 
@@ -47,11 +53,19 @@ export class RuncContainer implements Container {
   async start(): Promise<void> {
     this.init.openGate();
     await this.init.execed();
+    const { poststart } = this.#spec.hooks;
+    if (poststart.length === 0) return;
+    try {
+      await runHooks(poststart, this.#state("running", this.init.pid), this.#bundle);
+    } catch (error) {
+      await this.kill(this.init, SIGKILL); // the container's end, as the specification has it since 1.3
+      throw error;
+    }
   }
 
   /** Another program with `setns` at its head: exec makes no new namespaces. */
   async exec(request: ExecRequest): Promise<MonitoredProcess> {
-    const { layout, host, cgroup, features, filters } = this.#parts;
+    const { layout, host, cgroup, features, filters, native } = this.#parts;
     const process = parseExecProcess(request.spec);
     const key = execKey(layout.request.id, request.id);
     const owner = { uid: layout.options.ioUid, gid: layout.options.ioGid };
@@ -76,7 +90,8 @@ export class RuncContainer implements Container {
       program: program.bytes,
       stdio,
       describe: (step, errno) => launchFailed(describeFailure(program, step, errno)),
-      onSync: () => 0n,
+      onSync: (sync, process) =>
+        answerSync(sync, process, { id: layout.request.id, bundle: layout.request.bundle, spec: this.#spec, native }),
     });
     await launched.execed();
     return launched;
@@ -124,6 +139,31 @@ export class RuncContainer implements Container {
     const { cgroup } = this.#parts;
     if (cgroup.processes().length > 0) await cgroup.kill();
     await cgroup.remove();
+    await this.#afterStop();
+  }
+
+  /** A failure is only told: everything else is undone already. Source: runtime-spec, "Lifecycle", 12. */
+  async #afterStop(): Promise<void> {
+    const { poststop } = this.#spec.hooks;
+    for (const hook of poststop) {
+      try {
+        await runHooks([hook], this.#state("stopped", undefined), this.#bundle);
+      } catch (error) {
+        this.#parts.host.log.warning("poststop hook failed", {
+          id: this.#parts.layout.request.id,
+          error: String(error),
+        });
+      }
+    }
+  }
+
+  #state(status: HookStatus, pid: number | undefined): string {
+    const { request, spec } = this.#parts.layout;
+    return hookState({ id: request.id, bundle: request.bundle, spec }, status, pid);
+  }
+
+  get #bundle(): string {
+    return this.#parts.layout.request.bundle;
   }
 
   get #spec(): Spec {

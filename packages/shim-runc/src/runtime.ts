@@ -10,6 +10,7 @@ import {
   parseResources,
   parseSpec,
   planCgroup,
+  readDevices,
   type StdioPlan,
 } from "@trimaran/linux";
 import {
@@ -106,7 +107,15 @@ export class RuncRuntime implements Runtime {
   }
 
   #container(layout: Layout, host: Host, cgroup: Cgroup, init: MonitoredProcess): RuncContainer {
-    return new RuncContainer({ layout, host, cgroup, init, features: this.#kernel.features, filters: this.#filters });
+    return new RuncContainer({
+      layout,
+      host,
+      cgroup,
+      init,
+      features: this.#kernel.features,
+      native: this.#kernel.tools.native,
+      filters: this.#filters,
+    });
   }
 
   #layout(request: CreateRequest, host: Host): Layout {
@@ -136,6 +145,10 @@ export class RuncRuntime implements Runtime {
         ownDirs: cgroupViews(this.#kernel.cgroups, layout.cgroupPlan),
       },
       ...(seccomp === undefined ? {} : { seccomp }),
+      // In a replay after the clone they may have been moved, and the program is not run again.
+      netDevices: host.has(initKey(request.id))
+        ? []
+        : readDevices(this.#kernel.tools.native, spec.linux.netDevices, "throw"),
       host: this.#kernel.features,
       newKeyring: !layout.options.noNewKeyring,
       ...(watch === undefined ? {} : { prelude: (builder) => watchOom(builder, watch) }),
@@ -143,11 +156,12 @@ export class RuncRuntime implements Runtime {
   }
 
   /** What the monitor's news of init mean. After a restart the program is gone, and with it the names of its steps. */
-  #handlers({ spec }: Layout, program: Program | undefined): Pick<Launch, "describe" | "onSync"> {
+  #handlers({ request, spec }: Layout, program: Program | undefined): Pick<Launch, "describe" | "onSync"> {
     return {
       describe: (step, errno) =>
         launchFailed(program ? describeFailure(program, step, errno) : `step ${step}: errno ${errno}`),
-      onSync: (sync, process) => answerSync(sync, process, spec),
+      onSync: (sync, process) =>
+        answerSync(sync, process, { id: request.id, bundle: request.bundle, spec, native: this.#kernel.tools.native }),
     };
   }
 }

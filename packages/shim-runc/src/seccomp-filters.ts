@@ -3,6 +3,7 @@ import {
   alwaysPasses,
   type Native,
   parseSeccomp,
+  parseSeccompListener,
   SeccompCompiler,
   SeccompError,
   type SeccompPlan,
@@ -40,17 +41,30 @@ export class SeccompFilters {
     this.#compiler ??= new SeccompCompiler(this.#native, { cacheDir: cacheDirectory });
     const compiled = this.#compiler.compile(parsed);
     if (compiled === undefined) return undefined;
-    if (compiled.notify) throw new SeccompError("linux.seccomp.syscalls", "SCMP_ACT_NOTIFY is not supported yet");
-    const { program, flags } = compiled;
+    const { program, flags, notify } = compiled;
+    if (notify) checkListener(profile, program);
     const known = this.#plans.get(program);
     if (known?.flags === flags) return known;
-    const plan = { bytes: program, flags, passesGate: passesGate(program) };
+    const plan = { bytes: program, flags, passesGate: passesGate(program), notify };
     this.#plans.set(program, plan);
     return plan;
   }
 }
 
-function passesGate(program: Uint8Array): boolean {
+/** Once the filter is in force, its listener has to be sent away by calls that nobody answers yet. */
+const LISTENER_CALLS = [...GATE_CALLS, "sendmsg"] as const;
+
+function checkListener(profile: unknown, program: Uint8Array): void {
+  if (parseSeccompListener(profile) === undefined)
+    throw new SeccompError("linux.seccomp.listenerPath", "missing: SCMP_ACT_NOTIFY needs one");
+  if (!passesGate(program, LISTENER_CALLS))
+    throw new SeccompError(
+      "linux.seccomp.syscalls",
+      `with SCMP_ACT_NOTIFY these must be allowed, whatever their arguments: ${LISTENER_CALLS.join(", ")}`,
+    );
+}
+
+function passesGate(program: Uint8Array, calls: readonly (typeof LISTENER_CALLS)[number][] = GATE_CALLS): boolean {
   const architecture = toArchitecture(process.arch);
-  return GATE_CALLS.every((name) => alwaysPasses(program, AUDIT_ARCH[architecture], SYSCALL[architecture][name]));
+  return calls.every((name) => alwaysPasses(program, AUDIT_ARCH[architecture], SYSCALL[architecture][name]));
 }

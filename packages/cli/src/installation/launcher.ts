@@ -6,13 +6,19 @@ const COMMAND_FLAGS = "--max-semi-space-size=2";
  */
 const DAEMON_FLAGS = "--always-sparkplug";
 
-/** The shell script that is bin/trimaran: `node` runs `program`, both absolute paths. */
-export function launcherText(node: string, program: string): string {
+/** The shell script that is bin/trimaran: `node` runs `program`; `trimaran oci` is `oci`, a program of its own. All are absolute paths. */
+export function launcherText(node: string, program: string, oci: string): string {
   return `#!/bin/sh
+[ "\${1-}" = oci ] && shift && exec ${quote(oci)} "$@"
 daemon=
 [ "\${1-}" != daemon ] || daemon=${DAEMON_FLAGS}
 exec ${quote(node)} ${COMMAND_FLAGS} $daemon ${quote(program)} "$@"
 `;
+}
+
+/** The shell script that is bin/trimaran-oci, which engines call by its path. */
+export function ociLauncherText(node: string, program: string): string {
+  return `#!/bin/sh\nexec ${quote(node)} ${quote(program)} "$@"\n`;
 }
 
 function quote(path: string): string {

@@ -1,7 +1,7 @@
 import { readdir, readFile, realpath } from "node:fs/promises";
 import { basename, join, relative } from "node:path";
 import { Code, errnoOf, ManagerError } from "@trimaran/manager";
-import { launcherText } from "./launcher.ts";
+import { launcherText, ociLauncherText } from "./launcher.ts";
 
 /** One file to install: a copy, or a text that is written anew for its place. Paths are relative to the prefix. */
 export type PlannedFile =
@@ -39,7 +39,13 @@ export async function planInstallation(build: string, prefix: string, node: stri
   files.push({
     kind: "text",
     path: "bin/trimaran",
-    text: launcherText(join(prefix, nodePath), join(prefix, LIBRARY, "trimaran.js")),
+    text: launcherText(join(prefix, nodePath), join(prefix, LIBRARY, "trimaran.js"), join(prefix, "bin/trimaran-oci")),
+    mode: 0o755,
+  });
+  files.push({
+    kind: "text",
+    path: "bin/trimaran-oci",
+    text: ociLauncherText(join(prefix, nodePath), join(prefix, LIBRARY, "oci.js")),
     mode: 0o755,
   });
   return files;

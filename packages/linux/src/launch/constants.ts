@@ -26,10 +26,10 @@ export const MOUNT = {
 } as const;
 
 /** MS_ propagation bits of mount_attr.propagation. */
-export const MS = { PRIVATE: 0x40000, SLAVE: 0x80000, SHARED: 0x100000 } as const;
+export const MS = { UNBINDABLE: 0x20000, PRIVATE: 0x40000, SLAVE: 0x80000, SHARED: 0x100000 } as const;
 
 /** linux/sched.h */
-export const CLONE = { INTO_CGROUP: 0x2_0000_0000, NEWNS: 0x20000, NEWCGROUP: 0x2000000, NEWTIME: 0x80, NEWUSER: 0x10000000, NEWPID: 0x20000000, PARENT: 0x8000 } as const;
+export const CLONE = { INTO_CGROUP: 0x2_0000_0000, NEWNS: 0x20000, NEWCGROUP: 0x2000000, NEWTIME: 0x80, NEWUSER: 0x10000000, NEWPID: 0x20000000, PARENT: 0x8000, FILES: 0x400 } as const;
 
 /** File types of st_mode. */
 export const S = { IFMT: 0o170000, IFREG: 0o100000, IFCHR: 0o020000, IFDIR: 0o040000, IFBLK: 0o060000, IFIFO: 0o010000 } as const;
@@ -44,6 +44,17 @@ export const IOCTL = { TIOCSCTTY: 0x540e, TIOCSWINSZ: 0x5414, TIOCSPTLCK: 0x4004
 export const PRCTL = { SET_KEEPCAPS: 8, SET_NO_NEW_PRIVS: 38 } as const;
 export const KEYCTL = { JOIN_SESSION_KEYRING: 1, SETPERM: 5 } as const;
 export const SECCOMP_SET_MODE_FILTER = 1;
+export const SECCOMP_FILTER_FLAG_NEW_LISTENER = 8;
+
+/** Signals; pidfd_send_signal's flag for a whole process group (6.9); poll's event. */
+export const SIGKILL = 9;
+export const SIGCHLD = 17;
+export const PIDFD_SIGNAL_PROCESS_GROUP = 4;
+export const POLLIN = 1;
+
+/** linux/close_range.h, linux/memfd.h */
+export const CLOSE_RANGE_CLOEXEC = 4;
+export const MFD_CLOEXEC = 1;
 
 /** Sizes of kernel structs in bytes. */
 export const SIZE = { cloneArgs: 88, mountAttr: 32, openHow: 24 } as const;

@@ -92,6 +92,21 @@ test("exec: user, caps, cwd, env of its own; errors as for init", async () => {
   );
 });
 
+test("exec: on these CPUs first, then on those; init and other execs on all", async () => {
+  await withContainer(
+    () => {},
+    async (container) => {
+      const cpus = async (change: object) => {
+        const process = processOf(["grep", "Cpus_allowed_list", "/proc/self/status"], change);
+        return (await (await pod.exec(container, process)).end()).stdout.replace(/\s+/g, " ");
+      };
+      assert.equal(await cpus({ execCPUAffinity: { initial: "0", final: "1" } }), "Cpus_allowed_list: 1 ");
+      assert.equal(await cpus({ execCPUAffinity: { initial: "0" } }), "Cpus_allowed_list: 0 ");
+      assert.notEqual(await cpus({}), "Cpus_allowed_list: 0 ");
+    },
+  );
+});
+
 test("exec in a user namespace", async () => {
   const map = [{ containerID: 0, hostID: 100000, size: 65536 }];
   const change = ({ linux }: Config) => {

@@ -8,6 +8,8 @@ import type { ExecPlan } from "./plan.ts";
 import { type Program, ProgramBuilder } from "./program.ts";
 import * as stage from "./stage.ts";
 
+/** Out of the way of the fds that the program inherits. */
+const HIGH_FD = 198;
 const DEFAULT_UMASK = 0o022;
 
 /**
@@ -30,6 +32,9 @@ export function compileExec(plan: ExecPlan): Program {
   const close = stage.stdioSlots(stdio) | ("slot" in plan.init ? 0 : 1 << init);
   stage.cloneFirst(b, 0, cgroup.into, close);
   stage.takeStdio(b, stdio);
+  b.field = "init's namespaces";
+  const pidfd = b.call("fcntl", [{ kind: "slot", index: init }, F.DUPFD_CLOEXEC, HIGH_FD], { action: "dup pidfd" });
+  stage.takeExtra(b, plan.gate, plan.preserved ?? []);
   const affinity = process.execCpuAffinity;
   if (affinity !== undefined && affinity.initial.length > 0) {
     stage.setAffinity(b, affinity.initial, "process.execCPUAffinity.initial");
@@ -41,7 +46,6 @@ export function compileExec(plan: ExecPlan): Program {
   if (hasUser) stage.setLimits(b, process, "early");
   stage.ownStdio(b, stdio, stage.hostUid(linux, process));
   b.field = "init's namespaces";
-  const pidfd = b.call("fcntl", [{ kind: "slot", index: init }, F.DUPFD_CLOEXEC, 0], { action: "dup pidfd" });
   stage.closeAllBut(b, [pidfd]);
   b.sys("setns", [pidfd, namespaceFlags(spec)]);
   b.sys("close", [pidfd]);
@@ -63,7 +67,9 @@ export function compileExec(plan: ExecPlan): Program {
     inUserNamespace: hasUser,
     umask: process.user.umask ?? spec.process?.user.umask ?? DEFAULT_UMASK,
     personality: linux.personality,
-    gate: plan.gate === true,
+    memoryPolicy: linux.memoryPolicy,
+    gate: plan.gate,
+    startHooks: undefined,
     isInit: false,
     root: AT.FDCWD,
   });

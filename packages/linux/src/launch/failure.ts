@@ -65,6 +65,31 @@ const REASONS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   "open attr": { ENOENT: "the kernel has no such security module" },
   sethostname: { EPERM: "may not be set" },
   chdir: { ENOENT: "no such directory inside the rootfs", ENOTDIR: "not a directory", EACCES: "permission denied" },
+  "child's status": { EXDEV: "failed" },
+  "ends in time": { EXDEV: "did not end in time" },
+  fork: { EAGAIN: "too many processes", EPERM: "a namespace may not be made" },
+  "map ids": {
+    EINVAL: "the file system takes no id mappings",
+    EPERM: "ids may not be mapped",
+    ENOSYS: "the kernel has no idmapped mounts (5.12 has)",
+  },
+  "write the maps": { EPERM: "the id mappings are not allowed", EINVAL: "the id mappings overlap or are empty" },
+  "move interface": {
+    ENODEV: "no such interface",
+    EINVAL: "this interface may not be moved",
+  },
+  "name is free": { EXDEV: "the container has an interface of that name" },
+  "find interface": { ENODEV: "the interface is not there" },
+  "add address": { EEXIST: "the address is there already" },
+  set_mempolicy: {
+    EINVAL: "the kernel does not take this policy or these nodes",
+    ENOSYS: "the kernel has no memory policies",
+  },
+  sched_setattr: {
+    EPERM: "may not be set (a deadline needs all CPUs of the cpuset)",
+    EINVAL: "the kernel refuses the values",
+  },
+  ioprio_set: { EPERM: "may not be set" },
   seccomp: { EINVAL: "the kernel refuses the filter", EACCES: "needs noNewPrivileges or CAP_SYS_ADMIN" },
   clone3: {
     EBUSY: "the cgroup takes no process",
@@ -96,9 +121,13 @@ export function describeFailure(program: Program, step: number, errno: number): 
   const { field, action } = label;
   const own = describeProgram(field, action, name);
   if (own !== undefined) return own;
+  if (name === "EXDEV" && CHILD_ACTIONS.has(action)) return `${field}: ${REASONS[action]?.[name]}`;
   const reason = REASONS[action]?.[name] ?? REASONS[action.split(" ")[0] ?? ""]?.[name];
   return reason === undefined ? `${field}: ${name} from ${action}` : `${field}: ${reason} (${name} from ${action})`;
 }
+
+/** Steps that fail by our own verdict: there is no system call to name. */
+const CHILD_ACTIONS = new Set(["child's status", "ends in time", "name is free"]);
 
 const PROGRAM: Readonly<Record<string, string>> = {
   ENOENT: "no such file or directory",
@@ -114,6 +143,7 @@ const PROGRAM: Readonly<Record<string, string>> = {
 
 function describeProgram(field: string, action: string, errno: string): string | undefined {
   if (action !== "find program" && action !== "search $PATH" && action !== "execve") return undefined;
+  if (!field.includes("args[0]")) return `${field}: ${PROGRAM[errno] ?? errno} (${errno} from ${action})`;
   const quoted = field.slice(field.indexOf(" ") + 1);
   const reason = PROGRAM[errno] ?? errno;
   if (action === "search $PATH" && errno === "ENOENT")

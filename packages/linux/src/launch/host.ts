@@ -9,6 +9,8 @@ export interface HostFeatures {
   readonly kernel: readonly [number, number];
   /** /proc/kcore exists: the link `/dev/core` is made. */
   readonly kcore: boolean;
+  /** SELinux is on: labels mean something. */
+  readonly selinux: boolean;
   /** Inodes of the host's own namespaces: a container that joins one of them must not set its sysctls. */
   readonly namespaceInodes: Readonly<Record<"network" | "ipc" | "uts" | "user", number>>;
 }
@@ -20,6 +22,7 @@ export function readHostFeatures(): HostFeatures {
     architecture: toArchitecture(process.arch),
     kernel: [Number(major ?? 0), Number(minor ?? 0)],
     kcore: existsSync("/proc/kcore"),
+    selinux: existsSync("/sys/fs/selinux/enforce"),
     namespaceInodes: { network: inode("net"), ipc: inode("ipc"), uts: inode("uts"), user: inode("user") },
   };
 }

@@ -1,10 +1,23 @@
 import { parseCapabilities } from "../capability/capability.ts";
+import type { Hook } from "../spec/hooks.ts";
+import type { MemoryPolicy } from "../spec/memory-policy.ts";
 import type { Process } from "../spec/process.ts";
-import { AT, KEYCTL, MAGIC, O, PRCTL, RESOLVE, S, SECCOMP_SET_MODE_FILTER } from "./constants.ts";
-import { CHECK } from "./opcodes.ts";
-import type { SeccompPlan } from "./plan.ts";
+import {
+  AT,
+  KEYCTL,
+  MAGIC,
+  O,
+  PRCTL,
+  RESOLVE,
+  S,
+  SECCOMP_FILTER_FLAG_NEW_LISTENER,
+  SECCOMP_SET_MODE_FILTER,
+} from "./constants.ts";
+import { type HookSubject, runContainerHooks } from "./hooks.ts";
+import { CHECK, SLOT, SYNC_CODE } from "./opcodes.ts";
+import type { Gate, SeccompPlan } from "./plan.ts";
 import type { Data, Operand, ProgramBuilder, Register } from "./program.ts";
-import { closeAllBut, setLimits } from "./stage.ts";
+import { closeAllBut, GATE_FD, setLimits } from "./stage.ts";
 import { check, openAt, writeText } from "./tree.ts";
 
 /** What the last part of init's and exec's programs depends on. */
@@ -17,7 +30,10 @@ export interface Tail {
   readonly inUserNamespace: boolean;
   readonly umask: number;
   readonly personality: number | undefined;
-  readonly gate: boolean;
+  readonly memoryPolicy: MemoryPolicy | undefined;
+  readonly gate: Gate | undefined;
+  /** Hooks between the gate and the program. */
+  readonly startHooks: { readonly hooks: readonly Hook[]; readonly subject: HookSubject } | undefined;
   readonly isInit: boolean;
   /** The container's root: AT_FDCWD's `/`, or an fd of it. */
   readonly root: Operand;
@@ -41,15 +57,18 @@ export function becomeProcess(b: ProgramBuilder, tail: Tail): void {
     b.sys("prctl", [PRCTL.SET_NO_NEW_PRIVS, 1, 0, 0, 0]);
   }
   const { seccomp } = tail;
-  const gateFirst = seccomp !== undefined && !process.noNewPrivileges && seccomp.passesGate !== true && tail.gate;
-  if (gateFirst) waitAtGate(b);
+  const gateFirst =
+    seccomp !== undefined && !process.noNewPrivileges && seccomp.passesGate !== true && tail.gate !== undefined;
+  if (gateFirst) waitAtGate(b, tail.gate);
   if (seccomp !== undefined && !process.noNewPrivileges) installFilter(b, seccomp);
   changeIdentity(b, process);
   retryDirectory(b, process, late);
   const path = findProgram(b, process);
   if (seccomp !== undefined && process.noNewPrivileges && seccomp.passesGate === true) installFilter(b, seccomp);
-  if (tail.gate && !gateFirst) waitAtGate(b);
+  if (!gateFirst) waitAtGate(b, tail.gate);
   if (seccomp !== undefined && process.noNewPrivileges && seccomp.passesGate !== true) installFilter(b, seccomp);
+  if (tail.startHooks !== undefined)
+    runContainerHooks(b, tail.startHooks.hooks, tail.startHooks.subject, "created", "/");
   const argv = b.data.pointers(process.args.map((arg) => b.data.string(arg)));
   b.field = `process.args[0] ${JSON.stringify(process.args[0])}`;
   b.op("EXEC", [path, argv, b.data.pointers(environment), AT.FDCWD, 0], { action: "execve" });
@@ -97,7 +116,17 @@ function writeAttribute(b: ProgramBuilder, root: Operand, name: string, value: s
   b.release(proc);
 }
 
-function schedule(b: ProgramBuilder, { process, personality }: Tail): void {
+const MAX_NODES = 1024;
+
+function setMemoryPolicy(b: ProgramBuilder, { mode, nodes }: MemoryPolicy): void {
+  b.field = "linux.memoryPolicy";
+  const words = new Array<bigint>(MAX_NODES / 64).fill(0n);
+  for (const node of nodes) words[node >> 6] = (words[node >> 6] ?? 0n) | (1n << BigInt(node & 63));
+  const mask = nodes.length === 0 ? [0, 0] : [b.data.words(words), MAX_NODES + 1]; // the kernel takes one bit less than it is told
+  b.sys("set_mempolicy", [mode, ...mask]);
+}
+
+function schedule(b: ProgramBuilder, { process, personality, memoryPolicy }: Tail): void {
   const { scheduler, ioPriority } = process;
   if (scheduler !== undefined) {
     b.field = "process.scheduler";
@@ -120,6 +149,7 @@ function schedule(b: ProgramBuilder, { process, personality }: Tail): void {
     b.field = "linux.personality";
     b.sys("personality", [personality]);
   }
+  if (memoryPolicy !== undefined) setMemoryPolicy(b, memoryPolicy);
 }
 
 const HOME_SIZE = 1024;
@@ -193,17 +223,29 @@ function changeIdentity(b: ProgramBuilder, { capabilities, user }: Process): voi
   b.op("CAPS", [sets, CAPS.set | CAPS.ambient], { action: "capset" });
 }
 
-function installFilter(b: ProgramBuilder, { bytes, flags }: SeccompPlan): void {
+function installFilter(b: ProgramBuilder, { bytes, flags, notify }: SeccompPlan): void {
   b.field = "linux.seccomp";
   const program = b.data.space(16);
   b.data.write(program, Uint8Array.of((bytes.length / 8) & 0xff, (bytes.length / 8) >> 8));
   b.data.point({ kind: "data", offset: program.offset + 8 }, b.data.bytes(bytes));
-  b.sys("seccomp", [SECCOMP_SET_MODE_FILTER, flags, program]);
+  if (notify !== true) {
+    b.sys("seccomp", [SECCOMP_SET_MODE_FILTER, flags, program]);
+    return;
+  }
+  const all = flags | SECCOMP_FILTER_FLAG_NEW_LISTENER;
+  const listener = b.call("seccomp", [SECCOMP_SET_MODE_FILTER, all, program]);
+  b.field = "linux.seccomp.listenerPath";
+  b.op("SYNC", [SYNC_CODE.LISTENER, 0, listener, SLOT.listener, b.data.string(""), 0], { action: "send the listener" });
+  b.sys("close", [listener]);
+  b.release(listener);
 }
 
-function waitAtGate(b: ProgramBuilder): void {
+/** Tell that everything is ready, and wait. */
+export function waitAtGate(b: ProgramBuilder, gate: Gate | undefined): void {
+  if (gate === undefined) return;
   b.field = "start";
   b.op("GATE", [], { action: "wait for start" });
+  if (gate !== "monitor") b.sys("read", [GATE_FD, b.data.space(8), 1], { action: "wait for start" });
 }
 
 const FIND_SIZE = 4096;

@@ -157,6 +157,21 @@ test("limits, oom score, names, sysctl, personality, scheduler", async () => {
   assert.equal(readFileSync("/proc/sys/kernel/msgmax", "utf8"), "8192\n");
 });
 
+test("memory policy, and what the kernel refuses of it", async () => {
+  const config = (memoryPolicy: object) => {
+    const config = defaultSpec(["sh", "-c", "cat /proc/self/numa_maps | busybox awk '{print $2}' | sort -u"]);
+    Object.assign(config.linux, { memoryPolicy });
+    return config;
+  };
+  const bind = await pod.create(config({ mode: "MPOL_BIND", nodes: "0", flags: ["MPOL_F_STATIC_NODES"] }));
+  assert.match((await bind.end()).stdout, /bind=static:0/);
+  const none = await pod.create(config({ mode: "MPOL_INTERLEAVE", nodes: "1000" }));
+  assert.match(
+    (await none.end()).failure ?? "",
+    /^linux\.memoryPolicy: the kernel does not take this policy or these nodes/,
+  );
+});
+
 test("a read-only root; seccomp bytes with and without noNewPrivileges", async () => {
   const { stderr } = await run("touch /x", (config) =>
     Object.assign(config, { root: { path: "rootfs", readonly: true } }),

@@ -1,16 +1,20 @@
 import { ATTR } from "../mount/mount.ts";
+import { InvalidSpec } from "../spec/invalid-spec.ts";
 import type { Spec } from "../spec/spec.ts";
 import { makeConsole } from "./console.ts";
 import { AT, CLONE, O } from "./constants.ts";
 import { makeDevices, prepareDevices, reopenNull } from "./devices.ts";
-import { becomeProcess } from "./identity.ts";
+import { hasHooksBeforePivot, runHooksBeforePivot } from "./hooks.ts";
+import type { HostFeatures } from "./host.ts";
+import { becomeProcess, waitAtGate } from "./identity.ts";
 import { maskPaths, prepareMasks, protectPaths } from "./masks.ts";
 import { attachMounts, createKernelMounts, prepareMounts, sealMounts } from "./mounts.ts";
 import * as namespaces from "./namespaces.ts";
+import { takeDevices } from "./net-devices.ts";
 import { MISSING } from "./opcodes.ts";
 import type { InitPlan } from "./plan.ts";
 import { type Operand, type Program, ProgramBuilder, type Register } from "./program.ts";
-import { pivot, prepareRootfs } from "./rootfs.ts";
+import { enterPlace, hostPath, pivot, pivotToPlaced, placeRoot, prepareRootfs, setRootPropagation } from "./rootfs.ts";
 import * as stage from "./stage.ts";
 import { createFileSystem, openAt, resolve, setAttributes, writeText } from "./tree.ts";
 
@@ -24,6 +28,7 @@ const DEFAULT_UMASK = 0o022;
 export function compileInit(plan: InitPlan): Program {
   const { spec, stdio, cgroup, host } = plan;
   const { linux, process } = spec;
+  refuseMissingModules(spec, host);
   const b = new ProgramBuilder(host.architecture);
   const staged = namespaces.needsStage(linux);
   b.field = "prelude";
@@ -32,6 +37,7 @@ export function compileInit(plan: InitPlan): Program {
   stdio.prelude(b);
   cloneInit(b, plan, staged);
   stage.takeStdio(b, stdio);
+  stage.takeExtra(b, plan.gate, plan.preserved ?? []);
   stage.closeAllBut(b, []);
   b.field = "process";
   b.sys("umask", [0]);
@@ -47,7 +53,7 @@ export function compileInit(plan: InitPlan): Program {
   if (process === undefined) {
     b.field = "process";
     stage.closeAllBut(b, []);
-    b.op("GATE", [], { action: "wait for start" });
+    waitAtGate(b, plan.gate ?? "monitor");
     b.op("EXIT", [255]);
     return b.build();
   }
@@ -59,11 +65,19 @@ export function compileInit(plan: InitPlan): Program {
     inUserNamespace: linux.namespaces.has("user"),
     umask: process.user.umask ?? DEFAULT_UMASK,
     personality: linux.personality,
-    gate: true,
+    memoryPolicy: linux.memoryPolicy,
+    gate: plan.gate ?? "monitor",
+    startHooks: { hooks: spec.hooks.startContainer, subject: plan },
     isInit: true,
     root,
   });
   return b.build();
+}
+
+/** A label that nobody enforces would be a promise that nobody keeps. */
+function refuseMissingModules({ linux }: Spec, host: HostFeatures): void {
+  if (linux.mountLabel !== undefined && !host.selinux)
+    throw new InvalidSpec("linux.mountLabel", "the kernel has no SELinux", linux.mountLabel);
 }
 
 /** A user namespace must come before all that it shall own; pid and time belong to the second clone. */
@@ -96,6 +110,9 @@ function buildRoot(b: ProgramBuilder, plan: InitPlan, staged: boolean): Register
   const mounts = prepareMounts(b, plan);
   const masks = prepareMasks(b, spec);
   const devices = prepareDevices(b, spec);
+  // Hooks and copies of the image's content want the host's root in sight until the mounts are done.
+  const late = hasHooksBeforePivot(spec) || mounts.some(({ options }) => options.copyUp);
+  if (late) enterPlace(b, hostPath(plan.bundle, spec.root.path));
   namespaces.makeTimeNamespace(b, linux);
   namespaces.join(b, opened, ["network", "ipc", "uts", "cgroup", "time"]);
   const hasUser = linux.namespaces.has("user");
@@ -103,9 +120,10 @@ function buildRoot(b: ProgramBuilder, plan: InitPlan, staged: boolean): Register
   namespaces.enterUserNamespace(b, linux, opened);
   unshareLate(b, plan);
   namespaces.raiseLoopback(b, linux);
+  takeDevices(b, plan);
   // With a user namespace the kernel wants to see the host's proc while ours is made: the pivot waits. Without, no process
   // enters somebody's pid namespace while it can see the host's mounts.
-  if (staged && !hasUser) pivot(b, rootfs, linux.rootfsPropagation);
+  if (staged && !hasUser && !late) pivot(b, rootfs);
   if (staged) {
     if (!hasUser) namespaces.join(b, opened, ["pid"]);
     stage.cloneSibling(b, namespaces.isNew(linux, "pid") ? CLONE.NEWPID : 0);
@@ -113,11 +131,16 @@ function buildRoot(b: ProgramBuilder, plan: InitPlan, staged: boolean): Register
   b.field = "process";
   b.sys("setsid", []);
   createKernelMounts(b, mounts);
-  if (!staged || hasUser) pivot(b, rootfs, linux.rootfsPropagation);
+  if (late) placeRoot(b, rootfs);
+  else if (!staged || hasUser) pivot(b, rootfs);
   const { root } = rootfs;
   const own = attachMounts(b, plan, root, mounts);
   const dev = makeDevices(b, spec, host, root, own, devices);
   if (plan.stdio.kind === "slots" && dev !== undefined && own.fds.has("/dev")) reopenNull(b, host, dev);
+  if (late) {
+    runHooksBeforePivot(b, spec, plan);
+    pivotToPlaced(b, rootfs);
+  }
   makeCwd(b, spec, root);
   makeConsole(b, plan.stdio, host, {
     pts: own.fds.get("/dev/pts"),
@@ -130,6 +153,7 @@ function buildRoot(b: ProgramBuilder, plan: InitPlan, staged: boolean): Register
   writeSysctls(b, spec);
   protectPaths(b, spec, root, own);
   maskPaths(b, spec, root, own, masks);
+  setRootPropagation(b, root, linux.rootfsPropagation);
   if (spec.root.readonly) {
     b.field = "root.readonly";
     setAttributes(b, root, { set: ATTR.rdonly, clear: 0 });
@@ -147,6 +171,7 @@ function enterJoined(b: ProgramBuilder, plan: InitPlan, staged: boolean): Operan
   namespaces.enterUserNamespace(b, linux, opened);
   unshareLate(b, plan);
   namespaces.raiseLoopback(b, linux);
+  takeDevices(b, plan);
   if (staged) stage.cloneSibling(b, namespaces.isNew(linux, "pid") ? CLONE.NEWPID : 0);
   b.field = "process";
   b.sys("setsid", []);

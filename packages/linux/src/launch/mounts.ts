@@ -1,8 +1,10 @@
-import { ATTR, type Mount } from "../mount/mount.ts";
+import { ATTR, type IdMappings, type Mount } from "../mount/mount.ts";
 import { type MountOptions, parseMountOptions } from "../mount/options.ts";
 import { InvalidSpec } from "../spec/invalid-spec.ts";
 import { type CgroupTrees, cgroupRoot, fillCgroup, prepareCgroup } from "./cgroup-mount.ts";
 import { MAGIC, MOUNT, MS, O } from "./constants.ts";
+import { copyUp } from "./copy-up.ts";
+import { mapTree } from "./idmap.ts";
 import { CHECK, MISSING, PATH_FLAG } from "./opcodes.ts";
 import type { InitPlan } from "./plan.ts";
 import type { Operand, ProgramBuilder, Register } from "./program.ts";
@@ -28,6 +30,8 @@ export interface OwnMounts {
   readonly later: readonly { readonly tree: Operand; readonly field: string }[];
 }
 
+/** File systems whose SELinux label is told when they are made. */
+const LABELLED = new Set(["tmpfs", "devpts", "ramfs"]);
 const KEPT = new Set(["/proc", "/sys", "/dev", "/dev/pts"]);
 /** The only names that may be mounted over in /proc. Source: runtime checklist 1.4. */
 const PROC_FILES = new Set(
@@ -46,10 +50,34 @@ export function prepareMounts(b: ProgramBuilder, plan: InitPlan): PreparedMount[
     if (mount.target.startsWith("/proc/") && !PROC_FILES.has(mount.target)) {
       throw new InvalidSpec(field, "nothing may be mounted there");
     }
-    const tree = kind === "bind" ? park(b, prepareSource(b, mount, options, plan), i) : undefined;
+    checkCopyUp(mount, options, kind, field);
+    const mappings = idMappingsOf(mount, options, plan, field);
+    const source = kind === "bind" ? prepareSource(b, mount, options, plan) : undefined;
+    if (source !== undefined && mappings !== undefined) mapTree(b, source, mappings, options.idmap === "ridmap");
+    const tree = source === undefined ? undefined : park(b, source, i);
     const cgroup = kind === "cgroup" ? prepareCgroup(b, plan.cgroup, options) : undefined;
     return { field, mount, options, kind, tree, cgroup };
   });
+}
+
+function checkCopyUp({ type }: Mount, { copyUp }: MountOptions, kind: PreparedMount["kind"], field: string): void {
+  if (copyUp && (kind !== "other" || type !== "tmpfs")) throw new InvalidSpec(field, "only a tmpfs takes tmpcopyup");
+}
+
+/** The mount's own lines; with `idmap` alone those of the container's user namespace. Undefined: ids are as on disk. */
+function idMappingsOf(
+  { idMappings }: Mount,
+  options: MountOptions,
+  { spec: { linux } }: InitPlan,
+  field: string,
+): IdMappings | undefined {
+  const own = idMappings ?? options.idMappings;
+  if (own === undefined && options.idmap === "none") return undefined;
+  if (options.bind === "none") throw new InvalidSpec(field, "only a bind takes id mappings");
+  if (own !== undefined) return own;
+  if (linux.uidMappings.length === 0 || linux.gidMappings.length === 0)
+    throw new InvalidSpec(field, "no id mappings, and no user namespace to take them from", options.idmap);
+  return { uids: linux.uidMappings, gids: linux.gidMappings };
 }
 
 /** Registers that the rest of a program needs; and where fds go when there are no more. Both are ours: nothing else is open. */
@@ -123,14 +151,15 @@ export function attachMounts(
     const { cgroup } = prepared;
     const tree = cgroup === undefined ? (prepared.tree ?? create(b, mount, options, plan)) : cgroupRoot(b, cgroup);
     const target = targetOf(b, root, prepared, tree, trusted);
+    if (options.copyUp) copyUp(b, target, tree);
     attach(b, tree, target);
     b.release(target);
     if (cgroup !== undefined) fillCgroup(b, cgroup, tree);
     fresh.set(mount.target, kind !== "bind");
-    if (kind !== "bind")
-      for (const { flag, recursive } of options.propagation) {
-        setAttributes(b, tree, { set: 0, clear: 0, propagation: flag }, recursive);
-      }
+    for (const { flag, recursive } of options.propagation) {
+      if (kind === "bind" && flag !== MS.UNBINDABLE) continue; // done before
+      setAttributes(b, tree, { set: 0, clear: 0, propagation: flag }, recursive);
+    }
     const isLater = kind === "other" && mount.type === "tmpfs" && (options.attributes.set & ATTR.rdonly) !== 0;
     if (isLater) later.push({ tree, field: prepared.field });
     if (kind !== "bind" && KEPT.has(mount.target)) fds.set(mount.target, tree);
@@ -162,6 +191,8 @@ function create(b: ProgramBuilder, { type, source }: Mount, options: MountOption
     );
     if (!data.some(({ key }) => key === "newinstance")) data = [{ key: "newinstance", value: undefined }, ...data];
   }
+  const { mountLabel } = spec.linux;
+  if (mountLabel !== undefined && LABELLED.has(type)) data = [...data, { key: "context", value: mountLabel }];
   const attributes = isTmpfs ? options.attributes.set & ~ATTR.rdonly : options.attributes.set;
   const known = isTmpfs ? { ...options, attributes: { ...options.attributes, set: attributes } } : options;
   return createFileSystem(b, type, fsParameters(source, known, data), attributes);

@@ -42,6 +42,12 @@ export const FORMAT = {
 /** CHECK's second argument. */
 export const CHECK = { type: 1, rdev: 2, inode: 3, magic: 4, namespace: 5 } as const;
 
+/** BRANCH's comparisons. */
+export const BRANCH = { equal: 0, notEqual: 1, less: 2, atLeast: 3 } as const;
+
+/** STORE's and LOAD's formats. */
+export const AS = { i32: 4, i64: 8, decimal: 10, decimalString: 11 } as const;
+
 /** PATH's third argument: what to do if the path is missing. */
 export const MISSING = { fail: 0, makeDirectory: 1, makeFile: 2, parent: 3 } as const;
 
@@ -54,7 +60,18 @@ export const SYNC_CODE = {
   MAPPED: 1,
   /** The pty's master comes with this into the slot that the step names; reply at once. */
   CONSOLE: 2,
+  /** Everything is mounted, the host's root is still visible: run the hooks prestart and createRuntime, then reply. */
+  HOOKS: 3,
+  /**
+   * A hook in the container failed: value is its wait status, data a line with its name, then what it wrote (NUL padded).
+   * Reply at once.
+   */
+  HOOK_FAILED: 4,
+  /** A seccomp listener comes with this into the slot that the step names: send it to `listenerPath`, then reply. */
+  LISTENER: 5,
+  /** The process is in its network namespace: move the interfaces of `linux.netDevices` there, then reply. */
+  NETWORK: 6,
 } as const;
 
 /** Slots that compiled programs use for themselves; a StdioPlan and a prelude keep to 0..11. */
-export const SLOT = { initPidfd: 12, cgroup: 13, sync: 14, pidfd: 15 } as const;
+export const SLOT = { listener: 22, initPidfd: 12, cgroup: 13, sync: 14, pidfd: 15 } as const;

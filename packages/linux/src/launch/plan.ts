@@ -1,4 +1,5 @@
 import type { Mount } from "../mount/mount.ts";
+import type { FoundDevice } from "../network/read-device.ts";
 import type { Process } from "../spec/process.ts";
 import type { Spec } from "../spec/spec.ts";
 import type { HostFeatures } from "./host.ts";
@@ -52,7 +53,15 @@ export interface SeccompPlan {
   readonly flags: number;
   /** The filter lets read, write, execve and exit_group pass whatever their arguments: it can go in before the gate. */
   readonly passesGate?: boolean;
+  /** The kernel gives a listener, which goes to whoever answers SYNC. Such a filter must pass the gate's calls. */
+  readonly notify?: boolean;
 }
+
+/**
+ * What holds a process back before its program. "monitor": the monitor's GATE. A slot: after that GATE, one byte from the FIFO or pipe in the
+ * slot, or its end; so the monitor may end meanwhile, and the process lives on.
+ */
+export type Gate = "monitor" | { readonly slot: number };
 
 /** All that the init process of a container needs. */
 export interface InitPlan {
@@ -66,9 +75,15 @@ export interface InitPlan {
   readonly stdio: StdioPlan;
   readonly cgroup: CgroupPlan;
   readonly seccomp?: SeccompPlan;
+  /** The interfaces of `linux.netDevices`, as they are on the host: all of them, or the container is not what it should be. */
+  readonly netDevices?: readonly FoundDevice[];
   readonly host: HostFeatures;
   /** Join a new session keyring instead of the caller's. Default true. */
   readonly newKeyring?: boolean;
+  /** Default "monitor". */
+  readonly gate?: Gate;
+  /** Slots whose fds the program inherits as 3, 4 … Default: none. */
+  readonly preserved?: readonly number[];
   /** Further steps that run in the monitor before CLONE. */
   readonly prelude?: (builder: ProgramBuilder) => void;
 }
@@ -87,7 +102,9 @@ export interface ExecPlan {
   readonly host: HostFeatures;
   /** Join a new session keyring instead of the caller's. Default true. */
   readonly newKeyring?: boolean;
-  /** Wait at the start gate before exec. Default: no. */
-  readonly gate?: boolean;
+  /** Wait before exec. Default: no. */
+  readonly gate?: Gate;
+  /** Slots whose fds the program inherits as 3, 4 … Default: none. */
+  readonly preserved?: readonly number[];
   readonly prelude?: (builder: ProgramBuilder) => void;
 }

@@ -1,7 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { InvalidSpec } from "../spec/invalid-spec.ts";
+import * as json from "../spec/json.ts";
+import { parseResources } from "../spec/resources.ts";
+import { parseSeccomp, parseSeccompListener } from "../spec/seccomp.ts";
 import { parseSpec } from "../spec/spec.ts";
+import { everything } from "../spec/testing/everything.ts";
 import { compileExec } from "./exec.ts";
 import { explain } from "./explain.ts";
 import { describeFailure } from "./failure.ts";
@@ -15,6 +19,7 @@ const HOST: HostFeatures = {
   architecture: "x86_64",
   kernel: [6, 18],
   kcore: true,
+  selinux: false,
   namespaceInodes: { network: 1, ipc: 2, uts: 3, user: 4 },
 };
 const STDIO = { kind: "slots", stdin: 0, stdout: 1, stderr: 2, prelude() {} } as const;
@@ -171,17 +176,8 @@ test("any value at any place: compiled, or an InvalidSpec", () => {
     { a: {} },
     ["a", 1],
   ];
-  const config = {
-    ...defaultSpec(["sh"]),
-    hostname: "h",
-    linux: { ...defaultSpec([]).linux, sysctl: { "net.a": "1" }, devices: [{ path: "/dev/a", type: "c" }] },
-  };
+  const config = everything();
   const text = JSON.stringify(config);
-  const visit = (at: unknown, keys: readonly string[], use: (keys: readonly string[]) => void): void => {
-    use(keys);
-    if (typeof at !== "object" || at === null) return;
-    for (const [key, value] of Object.entries(at)) visit(value, [...keys, key], use);
-  };
   let compiled = 0;
   visit(config, [], (keys) => {
     for (const value of strange) {
@@ -195,7 +191,7 @@ test("any value at any place: compiled, or an InvalidSpec", () => {
           rootfs: [],
           stdio: STDIO,
           cgroup: { attachFiles: [], ownDirs: [] },
-          host: HOST,
+          host: { ...HOST, selinux: true },
         });
         compiled++;
       } catch (error) {
@@ -204,6 +200,40 @@ test("any value at any place: compiled, or an InvalidSpec", () => {
     }
   });
   assert.ok(compiled > 100);
+});
+
+/** Every place in a tree of JSON, the root first. */
+function visit(at: unknown, keys: readonly string[], use: (keys: readonly string[], value: unknown) => void): void {
+  use(keys, at);
+  if (typeof at !== "object" || at === null) return;
+  for (const [key, value] of Object.entries(at)) visit(value, [...keys, key], use);
+}
+
+test("a wrong value at any place is an error that names the place", () => {
+  const config = everything();
+  const text = JSON.stringify(config);
+  let tried = 0;
+  visit(config, [], (keys, old) => {
+    if (typeof old === "object") return;
+    const path = keys.reduce((path, key) => (/^[0-9]+$/.test(key) ? `${path}[${key}]` : json.pathOf(path, key)), "");
+    for (const wrong of [{}, typeof old === "string" ? 7 : "seven"]) {
+      const changed = JSON.stringify(replaceAt(JSON.parse(text), keys, wrong));
+      const parse = () => {
+        const { linux } = parseSpec(changed);
+        parseResources(linux.resources);
+        parseSeccomp(linux.seccomp);
+        parseSeccompListener(linux.seccomp);
+      };
+      assert.throws(parse, (error) => {
+        assert.ok(error instanceof InvalidSpec, String(error));
+        const names = path === error.field || path.startsWith(`${error.field}.`) || path.startsWith(`${error.field}[`);
+        assert.ok(names, `${path} = ${JSON.stringify(wrong)}: ${error.message}`);
+        return true;
+      });
+      tried++;
+    }
+  });
+  assert.ok(tried > 300, String(tried));
 });
 
 /** `root` with the value at `keys` replaced. */
@@ -239,6 +269,10 @@ test("what cannot be compiled", () => {
   reject(mount("/x", "bind", "size=1"), /mounts\[7\] "\/x" "size": a bind takes no option/);
   reject(mount("/x", "cgroup"), /mounts\[7\] "\/x": the container has no cgroup to show/);
   reject(mount("/x", "tmpfs", `size=${"1".repeat(300)}`), /size is longer than 255 bytes/);
+  const label = (config: Config) => Object.assign(config.linux, { mountLabel: "a:b:c" });
+  assert.throws(() => compile(label), /^InvalidSpec: linux\.mountLabel "a:b:c": the kernel has no SELinux$/);
+  const labelled = explain(compile(label, { host: { ...HOST, selinux: true } }));
+  assert.equal([...labelled.matchAll(/fsconfig\(r[0-9]+, 1, "context", "a:b:c"\)/g)].length, 4); // three tmpfs and devpts
   const two = ["/a", "/b"].map((source) => ({ type: "bind", source, target: "", options: [] }));
   assert.throws(() => compile(() => {}, { rootfs: two }), /rootfs\[1\] "bind": a second mount at the root/);
 });

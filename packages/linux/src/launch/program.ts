@@ -59,6 +59,8 @@ export class ProgramBuilder {
   readonly data = new DataSection();
   /** The field that the steps from here on serve. */
   field = "";
+  /** Fds of fixed numbers that CLOSE keeps for the rest of the program. */
+  readonly kept: number[] = [];
   #steps = new DataView(new ArrayBuffer(128 * FORMAT.stepSize));
   #count = 0;
   #labels: Label[] = [];

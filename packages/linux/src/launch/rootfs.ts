@@ -1,14 +1,14 @@
 import { join } from "node:path";
-import type { Mount } from "../mount/mount.ts";
-import { ATTR } from "../mount/mount.ts";
+import { ATTR, type IdMappings, type Mount } from "../mount/mount.ts";
 import { type FsParameter, type MountOptions, parseMountOptions } from "../mount/options.ts";
-import { overlayParameters } from "../mount/overlay.ts";
+import { lowerLayers, overlayParameters } from "../mount/overlay.ts";
 import { InvalidSpec } from "../spec/invalid-spec.ts";
 import type { Propagation } from "../spec/linux.ts";
 import { AT, CLONE, MOUNT, MS, O, O_BY_ARCH, RESOLVE } from "./constants.ts";
 import { type HostFeatures, kernelAtLeast } from "./host.ts";
+import { mapTree } from "./idmap.ts";
 import { MISSING } from "./opcodes.ts";
-import type { ProgramBuilder, Register } from "./program.ts";
+import type { Operand, ProgramBuilder, Register } from "./program.ts";
 import { attach, cloneTree, createFileSystem, openAt, resolve, setAttributes } from "./tree.ts";
 
 /** A mount of Create's that goes below the rootfs once that is in place. */
@@ -85,12 +85,35 @@ function prepareMount(b: ProgramBuilder, mount: Mount, host: HostFeatures, field
   if (options.remount) throw new InvalidSpec(field(), "remount is not supported here");
   if (isBind) {
     const recursive = options.bind === "rbind" || mount.type === "rbind";
-    return prepareBind(b, mount.source, options, recursive, undefined);
+    const tree = prepareBind(b, mount.source, options, recursive, undefined);
+    if (options.idMappings !== undefined) mapTree(b, tree, options.idMappings, recursive);
+    return tree;
   }
+  if (options.idMappings !== undefined && mount.type !== "overlay")
+    throw new InvalidSpec(field(), "only binds and overlays take uidmap and gidmap");
+  if (options.idMappings !== undefined) mapLayers(b, lowerLayers(options.data), options.idMappings);
   if (mount.type === "") throw new InvalidSpec(field(), "no type");
   const data =
     mount.type === "overlay" ? overlayParameters(options.data, kernelAtLeast(host, 6, 8), field) : options.data;
   return createFileSystem(b, mount.type, fsParameters(mount.source, options, data), options.attributes.set);
+}
+
+/**
+ * An overlay shows ids as its layers do: in a mount namespace of our own each lower one is covered by an idmapped clone of itself. The upper one
+ * is the container's, and holds what it writes under its own ids. From Linux 5.19 on. Source: containerd's core/mount, idmapped overlays.
+ */
+function mapLayers(b: ProgramBuilder, layers: readonly string[], mappings: IdMappings): void {
+  const none = b.data.string("");
+  const slave = b.data.words([0, 0, MS.SLAVE, 0]);
+  b.sys("unshare", [CLONE.NEWNS]);
+  b.sys("mount_setattr", [AT.FDCWD, b.data.string("/"), AT.RECURSIVE, slave, 32], { action: "make / rslave" });
+  for (const layer of layers) {
+    const tree = cloneTree(b, layer, false);
+    mapTree(b, tree, mappings, false);
+    const to = [AT.FDCWD, b.data.string(layer), MOUNT.MOVE_F_EMPTY_PATH];
+    b.sys("move_mount", [tree, none, ...to], { action: "cover layer" });
+    b.release(tree);
+  }
 }
 
 /** Everything that a new file system is told: its source, its own options, its superblock's flags. */
@@ -117,7 +140,8 @@ export function prepareBind(
   if (first !== undefined) throw new InvalidSpec(b.field, "a bind takes no option of a file system", first.key);
   const tree = cloneTree(b, source, recursive);
   const { attributes, recursive: below } = options;
-  const wanted = options.propagation.length > 0 ? options.propagation : fallback === undefined ? [] : [fallback];
+  const given = options.propagation.filter(({ flag }) => flag !== MS.UNBINDABLE); // that comes last: it may not be attached to what is shared
+  const wanted = given.length > 0 ? given : fallback === undefined ? [] : [fallback];
   const [single] = wanted;
   if (wanted.length === 1 && single !== undefined && !single.recursive && !isEmpty(attributes)) {
     setAttributes(b, tree, { ...attributes, propagation: single.flag });
@@ -135,18 +159,45 @@ function isEmpty(change: { readonly set: number; readonly clear: number }): bool
 }
 
 /** Put the root on top of ours, make it the only one: nothing of the host's mounts is left in this namespace. */
-export function pivot(b: ProgramBuilder, { root, extra }: PreparedRootfs, propagation: Propagation | undefined): void {
+export function pivot(b: ProgramBuilder, rootfs: PreparedRootfs): void {
+  attachRoot(b, rootfs, b.data.string("/"), 0);
+  pivotToPlaced(b, rootfs);
+}
+
+/**
+ * Be where the root is to be attached for hooks, which want to see it and the host's root. While the host's paths are in reach: the kernel takes
+ * the working directory along into a new mount namespace, and a user namespace's root need not find the way.
+ */
+export function enterPlace(b: ProgramBuilder, path: string): void {
+  b.field = "root";
+  b.sys("chdir", [b.data.string(path)], { action: "open rootfs" });
+}
+
+/** Attach the root over the working directory, with the host's root still there. */
+export function placeRoot(b: ProgramBuilder, rootfs: PreparedRootfs): void {
+  attachRoot(b, rootfs, b.data.string(""), MOUNT.MOVE_T_EMPTY_PATH);
+}
+
+function attachRoot(b: ProgramBuilder, { root, extra }: PreparedRootfs, place: Operand, flags: number): void {
+  b.field = "root";
+  const slave = b.data.words([0, 0, MS.SLAVE, 0]);
+  const none = b.data.string("");
+  b.sys("mount_setattr", [AT.FDCWD, b.data.string("/"), AT.RECURSIVE, slave, 32], { action: "make / rslave" });
+  b.sys("move_mount", [root, none, AT.FDCWD, place, MOUNT.MOVE_F_EMPTY_PATH | flags], { action: "attach rootfs" });
+  attachExtra(b, root, extra);
+}
+
+/** Second part: the placed root becomes the only one. */
+export function pivotToPlaced(b: ProgramBuilder, { root }: PreparedRootfs): void {
   b.field = "root";
   const here = b.data.string(".");
-  const slash = b.data.string("/");
-  const none = b.data.string("");
-  const slave = b.data.words([0, 0, MS.SLAVE, 0]);
-  b.sys("mount_setattr", [AT.FDCWD, slash, AT.RECURSIVE, slave, 32], { action: "make / rslave" });
-  b.sys("move_mount", [root, none, AT.FDCWD, slash, MOUNT.MOVE_F_EMPTY_PATH], { action: "attach rootfs" });
   b.sys("fchdir", [root]);
   b.sys("pivot_root", [here, here]);
   b.sys("umount2", [here, MOUNT.MNT_DETACH]);
-  attachExtra(b, root, extra);
+}
+
+/** When everything is mounted: on a shared root each mount would be shared, too, and an unbindable one refused. */
+export function setRootPropagation(b: ProgramBuilder, root: Operand, propagation: Propagation | undefined): void {
   if (propagation === undefined || propagation.flag === MS.PRIVATE || propagation.flag === MS.SLAVE) return;
   b.field = "linux.rootfsPropagation";
   setAttributes(b, root, { set: 0, clear: 0, propagation: propagation.flag }, propagation.recursive);

@@ -1,8 +1,8 @@
 import type { IdMapping, Linux } from "../spec/linux.ts";
 import type { Process } from "../spec/process.ts";
-import { AT, CLONE, CLONE_ARGS_CGROUP, O, S, SIZE } from "./constants.ts";
+import { AT, CLONE, CLONE_ARGS_CGROUP, F, O, S, SIZE } from "./constants.ts";
 import { CHECK, SLOT } from "./opcodes.ts";
-import type { CgroupPlan, StdioPlan } from "./plan.ts";
+import type { CgroupPlan, Gate, StdioPlan } from "./plan.ts";
 import type { Operand, ProgramBuilder, Register } from "./program.ts";
 import { check, writeText } from "./tree.ts";
 
@@ -49,10 +49,33 @@ export function takeStdio(b: ProgramBuilder, stdio: StdioPlan): void {
   });
 }
 
-/** Close everything above 2 but the sync socket and these registers. */
+/** Where the gate's FIFO is kept. */
+export const GATE_FD = 199;
+const FIRST_HIGH_FD = 100;
+
+/**
+ * The gate's FIFO to a number of its own, and the fds that the program is to inherit to 3, 4 …: by way of higher numbers, because a slot's
+ * fd may have one of these. What else is open below 100 may be overwritten. CLOSE keeps them from here on.
+ */
+export function takeExtra(b: ProgramBuilder, gate: Gate | undefined, preserved: readonly number[]): void {
+  b.field = "stdio";
+  if (typeof gate === "object") {
+    b.sys("dup3", [{ kind: "slot", index: gate.slot }, GATE_FD, O.CLOEXEC]);
+    b.kept.push(GATE_FD);
+  }
+  const high = preserved.map((index) => b.call("fcntl", [{ kind: "slot", index }, F.DUPFD_CLOEXEC, FIRST_HIGH_FD]));
+  high.forEach((fd, i) => {
+    b.sys("dup3", [fd, 3 + i, 0]);
+    b.sys("close", [fd]);
+    b.release(fd);
+    b.kept.push(3 + i);
+  });
+}
+
+/** Close everything above 2 but the sync socket, what the builder keeps, and these registers. */
 export function closeAllBut(b: ProgramBuilder, keep: readonly Register[]): void {
-  const list = b.data.halves(keep.map(({ index }) => (0x8000_0000 | index) >>> 0));
-  b.op("CLOSE", [list, keep.length], { action: "close_range" });
+  const all = [...keep.map(({ index }) => (0x8000_0000 | index) >>> 0), ...b.kept];
+  b.op("CLOSE", [b.data.halves(all), all.length], { action: "close_range" });
 }
 
 /** The user owns what the streams are, so that /dev/stdout can be reopened; never a device of the host's. */

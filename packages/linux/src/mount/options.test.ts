@@ -42,9 +42,24 @@ test("recursive words, propagation, binds, data", () => {
 });
 
 test("what this version cannot do is an error", () => {
-  for (const option of ["idmap", "ridmap", "loop", "tmpcopyup", "uidmap=0:0:1", "gidmap=0:0:1", "=x"]) {
-    assert.throws(() => parse(option), { name: "InvalidSpec", message: new RegExp(`^mounts\\[0\\] "${option}": `) });
+  for (const option of ["loop", "src-nofollow", "idmap=x", "uidmap=0:0:1", "gidmap=0:0:1", "=x"]) {
+    assert.throws(() => parse(option), { name: "InvalidSpec", message: /^mounts\[0\]( "[^"]+")?: / });
   }
+});
+
+test("id mappings and copies", () => {
+  const options = parse("bind", "ridmap", "uidmap=0:100000:10,10:5:1", "gidmap=0:200000:10");
+  assert.equal(options.idmap, "ridmap");
+  assert.deepEqual(options.idMappings, {
+    uids: [
+      { containerId: 0, hostId: 100000, size: 10 },
+      { containerId: 10, hostId: 5, size: 1 },
+    ],
+    gids: [{ containerId: 0, hostId: 200000, size: 10 }],
+  });
+  assert.equal(parse("tmpcopyup").copyUp, true);
+  for (const bad of ["0:0", "0:0:0", "0:-1:1", "0:4294967295:1", "a:0:1", ""])
+    assert.throws(() => parse(`uidmap=${bad}`, "gidmap=0:0:1"), /not ID:ID:SIZE/);
 });
 
 test("every attribute word sets or clears one thing", () => {

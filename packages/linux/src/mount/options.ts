@@ -1,7 +1,8 @@
 import { InvalidSpec } from "../spec/invalid-spec.ts";
-import type { Propagation } from "../spec/linux.ts";
+import type { IdMapping, Propagation } from "../spec/linux.ts";
+import { MAX_ID, MAX_U32 } from "../spec/process.ts";
 import { PROPAGATION } from "../spec/tables.ts";
-import { ATTR } from "./mount.ts";
+import { ATTR, type IdMappings } from "./mount.ts";
 
 /** Mount attributes to set and to clear, as mount_setattr takes them: setting an access time clears the whole field first. */
 export interface AttributeChange {
@@ -27,6 +28,12 @@ export interface MountOptions {
   readonly propagation: readonly Propagation[];
   /** Superblock flags by fsconfig's name ("sync"): meaningless for binds. */
   readonly superblock: readonly string[];
+  /** Ids are mapped: of the mount only, or of everything below it, too. By which lines is not said here. */
+  readonly idmap: "none" | "idmap" | "ridmap";
+  /** containerd's `uidmap=` and `gidmap=`: lines of an idmapped mount. */
+  readonly idMappings: IdMappings | undefined;
+  /** A tmpfs begins with what the directory under it holds. */
+  readonly copyUp: boolean;
   /** For the file system itself, in order. */
   readonly data: readonly FsParameter[];
 }
@@ -76,18 +83,15 @@ const SUPERBLOCK: Readonly<Record<string, readonly [string, boolean]>> = {
 const IGNORED = new Set(["defaults", "silent", "loud"]);
 /** Words that would be wrong to ignore. */
 const REFUSED: Readonly<Record<string, string>> = {
-  idmap: "idmapped mounts are not supported yet",
-  ridmap: "idmapped mounts are not supported yet",
   loop: "loop devices are not supported yet",
-  tmpcopyup: "not supported yet",
   "src-nofollow": "not supported yet",
   "dest-nofollow": "not supported yet",
   "copy-symlink": "not supported yet",
 };
 
 /**
- * The options of one mount. `field` is its path for errors. Throws InvalidSpec for what this version cannot do (idmap, loop,
- * tmpcopyup). Words that no table knows are parameters of the file system. Source: runtime checklist 1.4.
+ * The options of one mount. `field` is its path for errors. Throws InvalidSpec for what this version cannot do (loop).
+ * Words that no table knows are parameters of the file system. Source: runtime checklist 1.4.
  */
 export function parseMountOptions(options: readonly string[], field: () => string): MountOptions {
   let bind: MountOptions["bind"] = "none";
@@ -96,6 +100,9 @@ export function parseMountOptions(options: readonly string[], field: () => strin
   let recursive: Flag = { set: 0, clear: 0 };
   const propagation: Propagation[] = [];
   const superblock = new Set<string>();
+  const maps = { uidmap: [] as IdMapping[], gidmap: [] as IdMapping[] };
+  let idmap: MountOptions["idmap"] = "none";
+  let copyUp = false;
   const data: FsParameter[] = [];
   for (const option of options) {
     const flag = own(ATTRIBUTES, option);
@@ -105,6 +112,10 @@ export function parseMountOptions(options: readonly string[], field: () => strin
     if (flag !== undefined) attributes = merge(attributes, flag);
     else if (option === "bind" || option === "rbind") bind = option;
     else if (option === "remount") remount = true;
+    else if (option === "idmap" || option === "ridmap") idmap = option;
+    else if (option === "tmpcopyup") copyUp = true;
+    else if (option.startsWith("uidmap=")) maps.uidmap.push(...parseIdMap(option, field));
+    else if (option.startsWith("gidmap=")) maps.gidmap.push(...parseIdMap(option, field));
     else if (below !== undefined) recursive = merge(recursive, below);
     else if (moved !== undefined) propagation.push(moved);
     else if (change?.[1]) superblock.add(change[0]);
@@ -113,15 +124,35 @@ export function parseMountOptions(options: readonly string[], field: () => strin
     else if (option.startsWith("X-containerd.") || IGNORED.has(option) || option === "") continue;
     else data.push(parseParameter(option, field));
   }
-  return { bind, remount, attributes, recursive, propagation, superblock: [...superblock], data };
+  const idMappings = toIdMappings(maps.uidmap, maps.gidmap, field);
+  const changes = { attributes, recursive, propagation, superblock: [...superblock] };
+  return { bind, remount, ...changes, idmap, idMappings, copyUp, data };
+}
+
+/** `uidmap=0:100000:65536`: id on disk, id seen, how many. */
+function parseIdMap(option: string, field: () => string): IdMapping[] {
+  return option
+    .slice(option.indexOf("=") + 1)
+    .split(",")
+    .map((line) => {
+      const [, containerId, hostId, size] = /^([0-9]{1,10}):([0-9]{1,10}):([0-9]{1,10})$/.exec(line) ?? [];
+      const mapping = { containerId: Number(containerId), hostId: Number(hostId), size: Number(size) };
+      if (!(mapping.size >= 1 && mapping.size <= MAX_U32 && mapping.containerId <= MAX_ID && mapping.hostId <= MAX_ID))
+        throw new InvalidSpec(field(), "not ID:ID:SIZE", option);
+      return mapping;
+    });
+}
+
+function toIdMappings(uids: readonly IdMapping[], gids: readonly IdMapping[], field: () => string) {
+  if (uids.length === 0 && gids.length === 0) return undefined;
+  if (uids.length === 0 || gids.length === 0) throw new InvalidSpec(field(), "uidmap and gidmap belong together");
+  return { uids, gids };
 }
 
 function parseParameter(option: string, field: () => string): FsParameter {
   const equals = option.indexOf("=");
   const key = equals < 0 ? option : option.slice(0, equals);
-  if (key === "uidmap" || key === "gidmap" || key === "idmap" || key === "ridmap") {
-    throw new InvalidSpec(field(), "idmapped mounts are not supported yet", option);
-  }
+  if (key === "idmap" || key === "ridmap") throw new InvalidSpec(field(), "takes no value", option);
   if (key === "") throw new InvalidSpec(field(), "not an option", option);
   return { key, value: equals < 0 ? undefined : option.slice(equals + 1) };
 }

@@ -22,6 +22,12 @@ export function overlayParameters(
   });
 }
 
+/** Paths of all layers of a `lowerdir` list, data layers as well. */
+export function lowerLayers(data: readonly FsParameter[]): string[] {
+  const list = data.filter(({ key }) => key === "lowerdir").flatMap(({ value }) => splitLayers(value ?? ""));
+  return list.flatMap(({ value }) => value ?? []);
+}
+
 /** `a:b\:c::d` as layers a, `b:c` and the data layer d. */
 function splitLayers(list: string): FsParameter[] {
   const layers: FsParameter[] = [];

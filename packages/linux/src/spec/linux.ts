@@ -1,6 +1,8 @@
 import { InvalidSpec } from "./invalid-spec.ts";
 import type { JsonObject } from "./json.ts";
 import * as json from "./json.ts";
+import { type MemoryPolicy, parseMemoryPolicy } from "./memory-policy.ts";
+import { type NetDevice, parseNetDevices } from "./net-devices.ts";
 import { MAX_ID, MAX_U32 } from "./process.ts";
 import { parseSysctls, type Sysctl } from "./sysctl.ts";
 import { NAMESPACE_FLAG, PERSONALITY, PROPAGATION } from "./tables.ts";
@@ -61,15 +63,18 @@ export interface Linux {
   readonly readonlyPaths: readonly string[];
   /** personality(2)'s argument. */
   readonly personality: number | undefined;
+  readonly memoryPolicy: MemoryPolicy | undefined;
+  /** Interfaces of the host's that become the container's. */
+  readonly netDevices: readonly NetDevice[];
+  /** SELinux label of the mounts that take one. */
+  readonly mountLabel: string | undefined;
 }
-
-const UNSUPPORTED = ["mountLabel", "intelRdt", "memoryPolicy", "netDevices"];
 
 /** `linux` from untrusted JSON; absent is all defaults. Throws InvalidSpec. */
 export function parseLinux(root: JsonObject): Linux {
   const at = "linux";
   const from = json.optionalObject(root, "linux", "") ?? {};
-  json.refuse(from, at, UNSUPPORTED);
+  if (json.isSet(from, "intelRdt")) throw new InvalidSpec("linux.intelRdt", "resctrl groups are not supported");
   const namespaces = parseNamespaces(from, at);
   const uidMappings = parseMappings(from, "uidMappings", at);
   const gidMappings = parseMappings(from, "gidMappings", at);
@@ -88,6 +93,9 @@ export function parseLinux(root: JsonObject): Linux {
     maskedPaths: parsePaths(from, "maskedPaths", at, namespaces),
     readonlyPaths: parsePaths(from, "readonlyPaths", at, namespaces),
     personality: parsePersonality(from, at),
+    memoryPolicy: parseMemoryPolicy(from, at),
+    netDevices: parseNetDevices(from, at, namespaces.has("network")),
+    mountLabel: json.optionalString(from, "mountLabel", at) || undefined,
   };
 }
 
@@ -130,7 +138,8 @@ function checkUserNamespace(
 /** Lines of a map: the kernel takes 340. */
 const MAX_MAPPINGS = 340;
 
-function parseMappings(from: JsonObject, key: string, at: string): IdMapping[] {
+/** One map, at most 340 lines, of the spec's user namespace or of a mount. Throws InvalidSpec. */
+export function parseMappings(from: JsonObject, key: string, at: string): IdMapping[] {
   const mappings = json.list(from, key, at, (entry, field) => {
     const mapping = json.asObject(entry, field());
     return {

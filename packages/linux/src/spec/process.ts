@@ -1,3 +1,4 @@
+import { parseNumberList } from "./cpu-list.ts";
 import { InvalidSpec } from "./invalid-spec.ts";
 import type { JsonObject } from "./json.ts";
 import * as json from "./json.ts";
@@ -213,13 +214,5 @@ function parseAffinity(from: JsonObject, parent: string): Process["execCpuAffini
 
 /** "0-3,7" as cpu numbers. */
 function parseCpus(from: JsonObject, key: string, at: string): number[] {
-  const text = json.optionalString(from, key, at) ?? "";
-  if (text === "") return [];
-  return text.split(",").flatMap((part) => {
-    const [, first, last] = /^([0-9]{1,4})(?:-([0-9]{1,4}))?$/.exec(part) ?? [];
-    const [from, to] = [Number(first), Number(last ?? first)];
-    if (first === undefined || from > to || to > MAX_CPU)
-      throw new InvalidSpec(json.pathOf(at, key), "not a cpu list", text);
-    return Array.from({ length: to - from + 1 }, (_, i) => from + i);
-  });
+  return parseNumberList(json.optionalString(from, key, at) ?? "", json.pathOf(at, key), MAX_CPU);
 }

@@ -54,3 +54,28 @@ function word(from: JsonObject, key: string, at: string): number | undefined {
   if (typeof value === "number" && Number.isInteger(value) && value >= 0) return value;
   throw new InvalidSpec(`${at}.${key}`, "not an unsigned integer", value);
 }
+
+/** Where the listener of SCMP_ACT_NOTIFY goes. */
+export interface SeccompListener {
+  /** A unix stream socket's absolute path. */
+  readonly path: string;
+  readonly metadata: string;
+}
+
+const MAX_SOCKET_PATH = 107;
+
+/** `listenerPath` and `listenerMetadata` of `linux.seccomp`. Undefined where there is none. Throws InvalidSpec. */
+export function parseSeccompListener(value: unknown): SeccompListener | undefined {
+  if (value === undefined || value === null) return undefined;
+  const from = json.asObject(value, AT);
+  const path = json.optionalString(from, "listenerPath", AT) || undefined;
+  const metadata = json.optionalString(from, "listenerMetadata", AT) ?? "";
+  if (path === undefined) {
+    if (metadata !== "") throw new InvalidSpec(`${AT}.listenerMetadata`, "without a listenerPath");
+    return undefined;
+  }
+  if (!path.startsWith("/")) throw new InvalidSpec(`${AT}.listenerPath`, "not an absolute path", path);
+  if (Buffer.byteLength(path) > MAX_SOCKET_PATH)
+    throw new InvalidSpec(`${AT}.listenerPath`, `longer than ${MAX_SOCKET_PATH} bytes`, path);
+  return { path, metadata };
+}

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { defaultSpec } from "../launch/testing/default-spec.ts";
 import { InvalidSpec } from "./invalid-spec.ts";
+import { parseSeccompListener } from "./seccomp.ts";
 import { parseExecProcess, parseSpec } from "./spec.ts";
 
 type Json = Record<string, unknown>;
@@ -73,12 +74,40 @@ test("a bad value is an error that names the field", () => {
       { "linux.sysctl": { "user.max_user_namespaces": "1" } },
       'linux.sysctl "user.max_user_namespaces": needs a user namespace of its own',
     ],
-    [{ "linux.intelRdt": { closID: "x" } }, "linux.intelRdt: not supported yet"],
-    [{ "linux.memoryPolicy": { mode: "MPOL_BIND" } }, "linux.memoryPolicy: not supported yet"],
-    [{ "linux.netDevices": { eth0: {} } }, "linux.netDevices: not supported yet"],
+    [{ "linux.intelRdt": { closID: "x" } }, "linux.intelRdt: resctrl groups are not supported"],
+    [{ "linux.memoryPolicy": { mode: "MPOL_BIND" } }, "linux.memoryPolicy.nodes: MPOL_BIND needs some"],
+    [{ "linux.memoryPolicy": { mode: "MPOL_X" } }, 'linux.memoryPolicy.mode "MPOL_X": unknown'],
+    [
+      { "linux.memoryPolicy": { mode: "MPOL_LOCAL", flags: ["MPOL_F_X"] } },
+      'linux.memoryPolicy.flags "MPOL_F_X": unknown',
+    ],
+    [
+      { "linux.memoryPolicy": { mode: "MPOL_BIND", nodes: "1-" } },
+      'linux.memoryPolicy.nodes "1-": not a list like 0-3,7',
+    ],
+    [
+      { "linux.netDevices": { eth0: {} }, "linux.namespaces": [{ type: "mount" }] },
+      "linux.netDevices: needs a network namespace",
+    ],
+    [{ "linux.netDevices": { "a/b": {} } }, 'linux.netDevices "a/b": not an interface\'s name'],
+    [
+      { "linux.netDevices": { a: { name: "x".repeat(16) } } },
+      `linux.netDevices.a.name "${"x".repeat(16)}": not an interface's name`,
+    ],
+    [{ "linux.netDevices": { a: { name: "c" }, b: { name: "c" } } }, 'linux.netDevices.b.name "c": given twice'],
+    [{ "linux.personality": { domain: "LINUX", flags: ["X"] } }, "linux.personality.flags: not supported yet"],
     [{ "linux.timeOffsets": { monotonic: { secs: 1 } } }, "linux.timeOffsets: needs a new time namespace"],
     [{ "linux.rootfsPropagation": "up" }, 'linux.rootfsPropagation "up": unknown'],
-    [{ hooks: { prestart: [{ path: "/bin/true" }] } }, "hooks.prestart: not supported yet"],
+    [{ hooks: { prestart: [{ path: "bin/true" }] } }, 'hooks.prestart[0].path "bin/true": not an absolute path'],
+    [{ hooks: { poststop: [{ args: ["a"] }] } }, "hooks.poststop[0].path: missing"],
+    [
+      { hooks: { createRuntime: [{ path: "/a", timeout: 0 }] } },
+      "hooks.createRuntime[0].timeout 0: not between 1 and 1000000",
+    ],
+    [
+      { mounts: [{ destination: "/a", type: "bind", uidMappings: [{ containerID: 0, hostID: 1, size: 1 }] }] },
+      "mounts[0].gidMappings: uidMappings need them, too",
+    ],
     [{ mounts: [{ destination: "/a/..", type: "tmpfs" }] }, 'mounts[0].destination "/a/..": is the root'],
     [{ mounts: [{ type: "tmpfs" }] }, "mounts[0].destination: missing"],
     [{ ociVersion: "2.0.0" }, 'ociVersion "2.0.0": not 1.x'],
@@ -149,4 +178,17 @@ test("exec's cpu lists", () => {
   assert.deepEqual(execCpuAffinity, { initial: [0, 1, 2, 5], final: [1] });
   for (const bad of ["3-1", "x", "1,,2", "99999", "8192"])
     assert.throws(() => parseExecProcess(JSON.stringify(process(bad))), InvalidSpec);
+});
+
+test("a seccomp listener", () => {
+  assert.equal(parseSeccompListener(undefined), undefined);
+  assert.equal(parseSeccompListener({ defaultAction: "SCMP_ACT_ALLOW" }), undefined);
+  const given = { listenerPath: "/run/agent.sock", listenerMetadata: "m" };
+  assert.deepEqual(parseSeccompListener(given), { path: "/run/agent.sock", metadata: "m" });
+  for (const [bad, message] of [
+    [{ listenerMetadata: "m" }, /listenerMetadata: without a listenerPath/],
+    [{ listenerPath: "agent.sock" }, /listenerPath "agent\.sock": not an absolute path/],
+    [{ listenerPath: `/${"x".repeat(107)}` }, /listenerPath .*: longer than 107 bytes/],
+  ] as const)
+    assert.throws(() => parseSeccompListener(bad), message);
 });

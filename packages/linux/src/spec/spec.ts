@@ -1,8 +1,9 @@
 import type { Mount } from "../mount/mount.ts";
+import { type Hooks, parseHooks } from "./hooks.ts";
 import { InvalidSpec } from "./invalid-spec.ts";
 import type { JsonObject } from "./json.ts";
 import * as json from "./json.ts";
-import { type Linux, parseLinux } from "./linux.ts";
+import { type Linux, parseLinux, parseMappings } from "./linux.ts";
 import { type Process, parseProcess } from "./process.ts";
 
 /** A parsed config.json. What is here can be compiled; what this version cannot honour made the parser throw. */
@@ -18,18 +19,18 @@ export interface Spec {
   readonly domainname: string | undefined;
   readonly annotations: ReadonlyMap<string, string>;
   readonly linux: Linux;
+  readonly hooks: Hooks;
 }
 
 const MAX_BYTES = 4 << 20;
 const MAX_HOST_NAME = 64;
-const HOOKS = ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
 
 /**
  * config.json (runtime-spec 1.0 to 1.3) from untrusted bytes or text, at most 4 MiB. Unknown properties are ignored; an
  * invalid value of a known one, and a known one that this version cannot honour, throws InvalidSpec naming the field.
  */
 export function parseSpec(input: string | Uint8Array): Spec {
-  return toSpec(parseJson(input, "config.json"));
+  return fromJson(parseJson(input, "config.json"));
 }
 
 /** An OCI Process as Exec brings it (JSON bytes or text, at most 4 MiB). Throws InvalidSpec. */
@@ -46,12 +47,12 @@ function parseJson(input: string | Uint8Array, what: string): unknown {
   }
 }
 
-function toSpec(value: unknown): Spec {
+/** The same from JSON that is parsed already. Throws InvalidSpec. */
+export function fromJson(value: unknown): Spec {
   const from = json.asObject(value, "config.json");
   const ociVersion = json.requiredString(from, "ociVersion", "");
   if (!/^1\.[0-9]+\.[0-9]+([-+].*)?$/.test(ociVersion)) throw new InvalidSpec("ociVersion", "not 1.x", ociVersion);
   const linux = parseLinux(from);
-  refuseHooks(from);
   const root = json.optionalObject(from, "root", "") ?? {};
   const process = json.optionalObject(from, "process", "");
   return {
@@ -66,12 +67,8 @@ function toSpec(value: unknown): Spec {
     domainname: hostName(from, "domainname", linux),
     annotations: json.stringMap(from, "annotations", ""),
     linux,
+    hooks: parseHooks(from),
   };
-}
-
-function refuseHooks(from: JsonObject): void {
-  const hooks = json.optionalObject(from, "hooks", "");
-  if (hooks !== undefined) json.refuse(hooks, "hooks", HOOKS);
 }
 
 function hostName(from: JsonObject, key: string, linux: Linux): string | undefined {
@@ -88,13 +85,23 @@ function parseMount(entry: unknown, field: () => string): Mount {
   const destination = json.requiredString(mount, "destination", field());
   const target = cleanTarget(destination);
   if (target === "/") throw new InvalidSpec(`${field()}.destination`, "is the root", destination);
-  json.refuse(mount, field(), ["uidMappings", "gidMappings"]);
   return {
     target,
     type: json.optionalString(mount, "type", field()) ?? "",
     source: json.optionalString(mount, "source", field()) ?? "",
     options: json.strings(mount, "options", field()),
+    ...mountMappings(mount, field()),
   };
+}
+
+/** Both or none: the kernel maps uids and gids with one user namespace. */
+function mountMappings(mount: json.JsonObject, at: string): Pick<Mount, "idMappings"> {
+  const uids = parseMappings(mount, "uidMappings", at);
+  const gids = parseMappings(mount, "gidMappings", at);
+  if (uids.length === 0 && gids.length === 0) return {};
+  if (uids.length === 0) throw new InvalidSpec(`${at}.uidMappings`, "gidMappings need them, too");
+  if (gids.length === 0) throw new InvalidSpec(`${at}.gidMappings`, "uidMappings need them, too");
+  return { idMappings: { uids, gids } };
 }
 
 /** Absolute and without `.`, `..` and empty parts; `..` at the root stays there. */

@@ -45,3 +45,14 @@ export const IPC_SYSCTLS: ReadonlySet<string> = new Set([
   "kernel/msgmax", "kernel/msgmnb", "kernel/msgmni", "kernel/sem", "kernel/shmall", "kernel/shmmax", "kernel/shmmni",
   "kernel/shm_rmid_forced",
 ]);
+
+/** Modes of `linux.memoryPolicy.mode` (linux/mempolicy.h). */
+export const MEMORY_POLICY_MODE: ReadonlyMap<string, number> = new Map([
+  ["MPOL_DEFAULT", 0], ["MPOL_PREFERRED", 1], ["MPOL_BIND", 2], ["MPOL_INTERLEAVE", 3], ["MPOL_LOCAL", 4],
+  ["MPOL_PREFERRED_MANY", 5], ["MPOL_WEIGHTED_INTERLEAVE", 6],
+]);
+
+/** Flags of `linux.memoryPolicy.flags` (linux/mempolicy.h). */
+export const MEMORY_POLICY_FLAG: ReadonlyMap<string, number> = new Map([
+  ["MPOL_F_NUMA_BALANCING", 0x2000], ["MPOL_F_RELATIVE_NODES", 0x4000], ["MPOL_F_STATIC_NODES", 0x8000],
+]);

@@ -46,8 +46,9 @@ export class TestPod implements AsyncDisposable {
   readonly #monitor: ChildProcess;
   readonly #server: AsyncDisposable;
   readonly #waiting = new Set<() => void>();
-  /** Called for SYNC; by default MAPPED writes the spec's maps. */
-  onSync: (sync: SyncReport, link: MonitorLink) => void = (sync, link) => link.syncReply(sync.key, 0, 0n);
+  /** Answers SYNC instead of us: MAPPED writes the spec's maps, everything else is answered with 0. */
+  onSync: ((sync: SyncReport, link: MonitorLink) => void) | undefined;
+  #maps = (_: SyncReport, __: MonitorLink): void => undefined;
   #count = 0;
 
   private constructor(folder: string, link: MonitorLink, monitor: ChildProcess, server: AsyncDisposable) {
@@ -59,7 +60,11 @@ export class TestPod implements AsyncDisposable {
     link.onProcess = () => {
       for (const wake of this.#waiting) wake();
     };
-    link.onSync = (sync) => this.onSync(sync, link);
+    link.onSync = (sync) => {
+      if (this.onSync !== undefined && sync.code !== SYNC_CODE.MAPPED) return this.onSync(sync, link);
+      this.#maps(sync, link);
+      link.syncReply(sync.key, 0, 0n);
+    };
   }
 
   /** Start a monitor. */
@@ -148,13 +153,12 @@ export class TestPod implements AsyncDisposable {
 
   #mapFor({ uidMappings, gidMappings }: InitPlan["spec"]["linux"]): void {
     const lines = (map: typeof uidMappings) => map.map((m) => `${m.containerId} ${m.hostId} ${m.size}`).join("\n");
-    this.onSync = (sync, link) => {
+    this.#maps = (sync, link) => {
       const pid = link.processes.get(sync.key)?.pid;
       if (sync.code === SYNC_CODE.MAPPED) {
         writeFileSync(`/proc/${pid}/uid_map`, lines(uidMappings));
         writeFileSync(`/proc/${pid}/gid_map`, lines(gidMappings));
       }
-      link.syncReply(sync.key, 0, 0n);
     };
   }
 

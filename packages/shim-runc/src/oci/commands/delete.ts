@@ -1,0 +1,63 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { Cgroup } from "@trimaran/linux";
+import { runHooks } from "../../hooks.ts";
+import type { Command, Context } from "../context.ts";
+import { isAlive, signalProcess } from "../process-identity.ts";
+import { type Found, find, stateFor } from "../status.ts";
+import { NoContainer } from "../store.ts";
+import { onlyId } from "./create.ts";
+
+const SIGKILL = 9;
+const KILL_LIMIT_MS = 10_000;
+
+/** Take a container away that has stopped, or was never started; with --force any. */
+export const deleteContainer: Command = async (context, flags, words) => {
+  const id = onlyId(words);
+  const force = flags.has("force");
+  let found: Found;
+  try {
+    found = find(context, id);
+  } catch (error) {
+    if (!(error instanceof NoContainer)) throw error;
+    if (!(await removeBegun(context, id)) && !force) throw error;
+    return 0;
+  }
+  if (!force && found.status !== "stopped" && found.status !== "created")
+    throw new Error(`cannot delete container ${id} that is not stopped: ${found.status}`);
+  await removeContainer(context, found);
+  return 0;
+};
+
+/** What a create that was killed left. False if there is nothing. */
+async function removeBegun({ store, kernel }: Context, id: string): Promise<boolean> {
+  if (!store.has(id)) return false;
+  const plan = store.begun(id);
+  if (plan !== undefined) {
+    const cgroup = Cgroup.open(kernel.cgroups, plan, kernel.tools);
+    if (cgroup.processes().length > 0) await cgroup.kill();
+    await cgroup.remove();
+  }
+  store.remove(id);
+  return true;
+}
+
+/** End what is left of it, undo what create did, run the poststop hooks. */
+export async function removeContainer(context: Context, found: Found): Promise<void> {
+  const { record, cgroup } = found;
+  const spec = found.spec(); // before anything ends: the `run` that waits for it deletes it, too
+  const { native } = context.kernel.tools;
+  if (isAlive(record.init)) {
+    signalProcess(native, record.init, SIGKILL);
+    cgroup.thaw();
+    for (let waited = 0; isAlive(record.init) && waited < KILL_LIMIT_MS; waited += 5) await delay(5);
+    if (isAlive(record.init)) throw new Error(`container init ${record.init.pid} does not die`);
+  }
+  if (cgroup.processes().length > 0) await cgroup.kill();
+  await cgroup.remove();
+  const state = stateFor(found, "stopped", spec);
+  if (!context.store.has(record.id)) return; // somebody else was faster, and runs the hooks
+  context.store.remove(record.id);
+  for (const hook of spec.hooks.poststop) {
+    await runHooks([hook], state, record.bundle).catch((error: unknown) => context.warn(String(error)));
+  }
+}

@@ -1,0 +1,44 @@
+import { mkdirSync, readFileSync, writeSync } from "node:fs";
+import { join } from "node:path";
+import ownPackage from "../../package.json" with { type: "json" };
+import { Kernel } from "../kernel.ts";
+import { SeccompFilters } from "../seccomp-filters.ts";
+import { runOci } from "./run-oci.ts";
+
+const CACHE = "/run/trimaran-oci-cache";
+const isSource = import.meta.url.endsWith(".ts");
+const MONITOR = isSource ? "../../../../build/monitor/monitor" : "../../bin/containerd-shim-trimaran-runc-v2";
+
+const kernel = new Kernel();
+process.umask(0o077);
+process.exitCode = await runOci(process.argv.slice(2), {
+  kernel,
+  filters: new SeccompFilters(kernel.tools.native),
+  monitorProgram: join(import.meta.dirname, MONITOR),
+  cacheDirectory() {
+    mkdirSync(CACHE, { recursive: true, mode: 0o700 });
+    return CACHE;
+  },
+  cwd: currentDirectory(),
+  env: process.env,
+  version: ownPackage.version,
+  uid: process.getuid?.() ?? -1,
+  print: (text) => write(1, text),
+  stderr: (text) => write(2, text),
+  readStdin: () => readFileSync(0),
+});
+
+/** Engines call `delete` from bundles that are gone. */
+function currentDirectory(): string {
+  try {
+    return process.cwd();
+  } catch {
+    return "/";
+  }
+}
+
+/** Not by process.stdout: that would make the caller's pipe non-blocking, and the container has it, too. */
+function write(fd: number, text: string): void {
+  const bytes = Buffer.from(text);
+  for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
+}

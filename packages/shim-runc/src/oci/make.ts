@@ -1,0 +1,173 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import {
+  Cgroup,
+  type CgroupPlan,
+  compileInit,
+  describeFailure,
+  hostPath,
+  InvalidSpec,
+  type Process,
+  parseResources,
+  parseSpec,
+  planCgroup,
+  readDevices,
+  type Spec,
+  SYNC_CODE,
+} from "@trimaran/linux";
+import type { MonitoredProcess, SyncRequest } from "@trimaran/shim-core";
+import { cgroupViews } from "../cgroup-views.ts";
+import { answerSync, type SyncSubject } from "../sync.ts";
+import type { Context } from "./context.ts";
+import type { PassingMonitor } from "./passing-monitor.ts";
+import { identify } from "./process-identity.ts";
+import { sendConsoleProgram, signalProgram } from "./programs.ts";
+import { wire } from "./stdio.ts";
+import { type ContainerRecord, writeWhole } from "./store.ts";
+
+const SIGKILL = 9;
+
+/** What `create` and `run` are told. */
+export interface MakeOptions {
+  readonly id: string;
+  /** Absolute. */
+  readonly bundle: string;
+  readonly consoleSocket: string | undefined;
+  readonly pidFile: string | undefined;
+  readonly preserve: number;
+  readonly newKeyring: boolean;
+  /** Nobody waits for it: it outlives its monitor, and waits at a FIFO. */
+  readonly detached: boolean;
+}
+
+/** A container at its start gate. */
+export interface Made {
+  readonly record: ContainerRecord;
+  readonly spec: Spec;
+  readonly init: MonitoredProcess;
+}
+
+/** Make a container up to its start gate, and write down that it is there. What fails leaves nothing. */
+export async function makeContainer(context: Context, monitor: PassingMonitor, options: MakeOptions): Promise<Made> {
+  const { store, kernel } = context;
+  const { id, bundle } = options;
+  const config = readConfig(bundle);
+  const parsed = parseSpec(config);
+  const listenFds = listenFdsOf(context.env);
+  const spec = parsed.process === undefined ? parsed : { ...parsed, process: withListenFds(parsed.process, listenFds) };
+  const seccomp = compileFilter(context, spec);
+  const plan = planCgroup(kernel.cgroups, spec.linux.cgroupsPath, id);
+  const process = spec.process ?? { terminal: false, consoleSize: undefined };
+  checkConsole(process, options);
+  store.reserve(id);
+  let cgroup: Cgroup | undefined;
+  let init: MonitoredProcess | undefined;
+  try {
+    store.begin(id, plan);
+    const wiring = wire({
+      ...options,
+      preserve: options.preserve + listenFds,
+      process,
+      fifo: options.detached ? store.fifo(id) : undefined,
+    });
+    const devices = !spec.linux.namespaces.has("user");
+    cgroup = Cgroup.create(kernel.cgroups, plan, parseResources(spec.linux.resources), kernel.tools, {
+      adopt: true,
+      devices,
+    });
+    const program = compileInit({
+      id,
+      spec,
+      bundle,
+      rootfs: [],
+      stdio: wiring.stdio,
+      cgroup: { ...cgroupFor(cgroup), ownDirs: cgroupViews(kernel.cgroups, plan) },
+      ...(seccomp === undefined ? {} : { seccomp }),
+      netDevices: readDevices(kernel.tools.native, spec.linux.netDevices, "throw"),
+      host: kernel.features,
+      newKeyring: options.newKeyring,
+      gate: wiring.gate,
+      preserved: wiring.preserved,
+      prelude: (b) => wiring.prelude(b),
+    });
+    init = monitor.launch("init", {
+      program: program.bytes,
+      streams: wiring.streams,
+      describe: (step, errno) => new Error(describeFailure(program, step, errno)),
+      onSync: (sync, process) =>
+        answer(sync, process, { id, bundle, spec, native: kernel.tools.native }, options.consoleSocket),
+    });
+    await init.reachedGate();
+    const record = toRecord(options, spec, plan, init.pid);
+    store.write(record, config);
+    if (options.pidFile !== undefined) writeWhole(options.pidFile, String(init.pid));
+    return { record, spec, init };
+  } catch (error) {
+    if (init !== undefined && !init.hasExited) await init.run(signalProgram(SIGKILL)).catch(() => undefined);
+    await init?.exited();
+    await cgroup?.remove();
+    store.remove(id);
+    throw error;
+  }
+}
+
+/** The cgroup as a launch program wants it. */
+export function cgroupFor(cgroup: Cgroup): { readonly attachFiles: readonly string[]; readonly into?: string } {
+  const into = cgroup.unifiedDirectory();
+  return { attachFiles: cgroup.attachFiles({ clonedIntoUnified: true }), ...(into === undefined ? {} : { into }) };
+}
+
+/** Answer a launch program; a terminal's master goes to the console socket if there is one. */
+export async function answer(
+  sync: SyncRequest,
+  process: MonitoredProcess,
+  subject: SyncSubject,
+  consoleSocket: string | undefined,
+): Promise<bigint> {
+  if (sync.code !== SYNC_CODE.CONSOLE || consoleSocket === undefined) return answerSync(sync, process, subject);
+  const { errno } = await process.run(sendConsoleProgram(consoleSocket));
+  if (errno !== 0) throw new Error(`--console-socket ${consoleSocket}: cannot be reached (errno ${errno})`);
+  return 0n;
+}
+
+function toRecord(options: MakeOptions, spec: Spec, cgroup: CgroupPlan, pid: number): ContainerRecord {
+  const init = identify(pid);
+  if (init === undefined) throw new Error("init ended before it was started");
+  const { id, bundle, newKeyring } = options;
+  const rootfs = hostPath(bundle, spec.root.path);
+  return { id, init, bundle, rootfs, created: new Date().toISOString(), cgroup, newKeyring };
+}
+
+function readConfig(bundle: string): Buffer {
+  try {
+    return readFileSync(join(bundle, "config.json"));
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new InvalidSpec("config.json", `can't be read from the bundle ${bundle} (${why})`);
+  }
+}
+
+/** The spec's seccomp filter; undefined where it asks for none. */
+export function compileFilter({ filters, cacheDirectory }: Context, { linux: { seccomp } }: Spec) {
+  return seccomp === undefined ? undefined : filters.compile(seccomp, cacheDirectory());
+}
+
+/** LISTEN_FDS of our own environment; 0 if there is none. */
+export function listenFdsOf(env: Context["env"]): number {
+  const count = Number(env.LISTEN_FDS ?? "0");
+  return Number.isInteger(count) && count > 0 ? count : 0;
+}
+
+/** Systemd's protocol: how many of the inherited fds are listening sockets. */
+export function withListenFds<T extends Pick<Process, "env">>(process: T, listenFds: number): T {
+  if (listenFds === 0) return process;
+  return { ...process, env: [...process.env, `LISTEN_FDS=${listenFds}`, "LISTEN_PID=1"] };
+}
+
+function checkConsole({ terminal }: Pick<Process, "terminal">, options: MakeOptions): void {
+  if (!options.detached) return;
+  if (terminal && options.consoleSocket === undefined)
+    throw new Error("cannot allocate tty if the container is detached without setting console socket");
+  if (!terminal && options.consoleSocket !== undefined)
+    throw new Error("cannot use console socket if the container is detached without a tty");
+}
