@@ -1,8 +1,10 @@
 // Our daemon against containerd, in turn, with the same `ctr`: node e2e/bench/manager.ts [-n ROUNDS] [--readme].
+// Prints Markdown; --readme writes it into the package's README, too.
 // A busy disk decides more than either does: unshare -m sh -c 'mount -t tmpfs tmpfs /tmp && node e2e/bench/manager.ts'
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { DEFAULT_DIRECTORIES, openClient } from "@trimaran/manager";
 import { runContainer } from "../harness/container.ts";
@@ -10,16 +12,20 @@ import { type Engine, startContainerd } from "../harness/containerd.ts";
 import { IMAGE } from "../harness/images.ts";
 import { CONTROL, TRIMARAN } from "../harness/matrix.ts";
 import { manyFilesImage } from "./many-files-image.ts";
+import { writeBetweenMarks } from "./markdown.ts";
 import { machine } from "./report.ts";
 import { ratioOf, short, summarize } from "./statistics.ts";
 
-const { values } = parseArgs({ options: { rounds: { type: "string", short: "n", default: "20" } } });
+const { values } = parseArgs({
+  options: { rounds: { type: "string", short: "n", default: "20" }, readme: { type: "boolean", default: false } },
+});
 const rounds = Number(values.rounds);
 if (!Number.isInteger(rounds) || rounds < 1) throw new Error(`-n ${values.rounds}: not a number of rounds`);
 
 const CONTAINERS = 1000;
 const MANY_FILES = "trimaran.test/many-files:1";
 const IMPORT_LIMIT_MS = 120_000;
+const IDLE_MS = 15_000;
 /** An import takes a hundred times as long as the other steps: fewer of them. */
 const importRounds = Math.max(2, Math.ceil(rounds / 6));
 
@@ -28,19 +34,32 @@ type Samples = Map<string, number[]>;
 
 const directory = await mkdtemp(join(tmpdir(), "trimaran-bench-"));
 try {
-  const facts = await machine();
-  console.log(`${facts.cpu}, ${facts.system}; ${rounds} rounds in turn; a ratio is ours over containerd's\n`);
-  console.log("| ms, p50 / p99 | trimaran daemon | containerd | ratio |\n|---|---|---|---|");
+  const rows: string[] = [];
   for (const version of ["1.6", "2.x"] as const) {
     await using ours = await startContainerd({ version, daemon: "trimaran" });
     await using theirs = await startContainerd({ version, daemon: "containerd" });
-    await compare(version, ours, theirs);
+    rows.push(...(await compare(version, ours, theirs)));
+    process.stderr.write(`${version}: ${rounds} rounds\n`);
   }
+  const text = await render(rows);
+  console.log(text);
+  if (values.readme) await writeBetweenMarks(join(import.meta.dirname, "../../packages/manager/README.md"), text);
 } finally {
   await rm(directory, { recursive: true });
 }
 
-async function compare(version: string, ours: Engine, theirs: Engine): Promise<void> {
+async function render(rows: readonly string[]): Promise<string> {
+  const facts = await machine();
+  const engines = `${facts.containerd} and ${facts["containerd 2.x"]}`;
+  return `${facts.cpu}, ${facts.memory}, ${facts.system}; Node ${facts.node}; ${new Date().toISOString().slice(0, 10)}; ${engines}; ${rounds} rounds in turn.
+A ratio is ours over containerd's, median and quartiles of the rounds: below 1 ours is better. \`run\`, \`images\`, … are commands of that version's \`ctr\`, from its start to its end.
+
+| ms, p50 / p99 | trimaran daemon | containerd | ratio |
+|---|---|---|---|
+${rows.join("\n")}`;
+}
+
+async function compare(version: string, ours: Engine, theirs: Engine): Promise<string[]> {
   const [own, other]: [Samples, Samples] = [new Map(), new Map()];
   const sides = [
     { engine: ours, samples: own, runtime: TRIMARAN },
@@ -67,15 +86,13 @@ async function compare(version: string, ours: Engine, theirs: Engine): Promise<v
   await inTurn(sides, rounds, `containers ls -q, ${CONTAINERS}`, ({ engine }) =>
     engine.ctrOk("containers", "ls", "-q"),
   );
-  for (const { engine, samples } of sides)
-    await addMemory(engine, samples, `after all this, with ${CONTAINERS} containers`);
-  for (const side of sides) {
-    await side.engine.restart();
-    await side.engine.ctrOk("version");
+  await addIdleMemory(sides, `idle after all this, with ${CONTAINERS} containers`);
+  for (const { engine } of sides) {
+    await engine.restart();
+    await engine.ctrOk("version");
   }
-  for (const { engine, samples } of sides)
-    await addMemory(engine, samples, `started anew, with ${CONTAINERS} containers`);
-  for (const [step, mine] of own) console.log(row(`${version}: ${step}`, mine, other.get(step) ?? []));
+  await addIdleMemory(sides, `idle after its start, with ${CONTAINERS} containers`);
+  return [...own].map(([step, mine]) => row(`${version}: ${step}`, mine, other.get(step) ?? []));
 }
 
 interface Side {
@@ -128,6 +145,12 @@ async function fill(engine: Engine): Promise<void> {
     const copy = { ...container, id: `${id}-${count}`, snapshotter: "", snapshotKey: "" };
     await client.services.containers.create({ container: copy });
   }
+}
+
+/** When nothing has happened for a while: both give memory back then. */
+async function addIdleMemory(sides: readonly Side[], step: string): Promise<void> {
+  await delay(IDLE_MS);
+  for (const { engine, samples } of sides) await addMemory(engine, samples, step);
 }
 
 async function addMemory(engine: Engine, samples: Samples, step: string): Promise<void> {
