@@ -62,4 +62,6 @@ export interface Container {
   stats?(): CgroupStats | Promise<CgroupStats>;
   /** OOM kills since the container was made. */
   oomKills?(): number;
+  /** Called once. `tell` is to be called when `oomKills` has grown, where no watch slot of init tells it. */
+  watchOom?(tell: () => void): void;
 }
