@@ -70,10 +70,16 @@ export function agentService(parts: AgentParts): Implementation<typeof agentV1, 
       };
     },
     async waitProcess(name, { signal }) {
-      containers.process(name);
+      const { stdout, stderr } = containers.process(name);
       const { exitStatus, exitedAt } = await tasks.wait({ ...name }, { signal });
       const exitedAtNs = exitedAt ? fromTimestamp(exitedAt) : GO_ZERO_TIME;
-      return { exitStatus, exitedAtNs: exitedAtNs < 0n ? 0n : exitedAtNs, oomKills: oomKills(parts, name.id) };
+      return {
+        exitStatus,
+        exitedAtNs: exitedAtNs < 0n ? 0n : exitedAtNs,
+        oomKills: oomKills(parts, name.id),
+        stdoutOffset: stdout?.reached ?? 0,
+        stderrOffset: stderr?.reached ?? 0,
+      };
     },
     async deleteProcess(name) {
       await containers.remove(name);

@@ -56,8 +56,10 @@ export class Port implements Conversations {
       const stream = new PortStream(this.#fd, this.#buffer);
       this.#current = stream;
       const gone = new Promise<void>((resolve) => stream.once("close", resolve));
-      if (await answerGreeting(stream)) this.onConversation(channelFromStream(stream));
-      else stream.destroy();
+      if (await answerGreeting(stream)) {
+        this.onConversation(channelFromStream(stream));
+        stream.resume(); // it was paused until somebody listens
+      } else stream.destroy();
       await gone;
     }
   }

@@ -28,6 +28,7 @@ export async function listenForHost(path: string): Promise<Conversations> {
       current?.close();
       current = channelFromStream(greeted);
       conversations.onConversation(current);
+      greeted.resume(); // it was paused until somebody listens
     });
   });
   server.listen(path);

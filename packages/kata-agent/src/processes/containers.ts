@@ -50,6 +50,7 @@ export class Containers {
   async addExec(request: ExecRequest): Promise<void> {
     const { id } = request;
     const name = { id, execId: parseIdentifier("exec_id", request.execId) };
+    if (request.fresh) await this.remove(name);
     await this.#make(name, request, async (made) => {
       await this.#tasks.exec({ ...name, ...made.paths, spec: packAny(ANY.ociProcess, request.process) });
     });

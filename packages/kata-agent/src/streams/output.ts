@@ -32,6 +32,11 @@ export class OutputStream {
     return this.#begin;
   }
 
+  /** Offset after the last byte that has come. */
+  get reached(): number {
+    return this.#begin + this.#keptBytes;
+  }
+
   /** There is a writer now. */
   begin(): void {
     const socket = new Socket({ fd: this.#fd, readable: true, writable: false });
@@ -59,11 +64,8 @@ export class OutputStream {
   }
 
   #acknowledge(offset: number): void {
-    if (offset < this.#begin || offset > this.#begin + this.#keptBytes)
-      throw new StatusError(
-        Code.OutOfRange,
-        `offset ${offset}: ${this.#begin} to ${this.#begin + this.#keptBytes} are kept`,
-      );
+    if (offset < this.#begin || offset > this.reached)
+      throw new StatusError(Code.OutOfRange, `offset ${offset}: ${this.#begin} to ${this.reached} are kept`);
     let dropBytes = offset - this.#begin;
     this.#begin = offset;
     this.#keptBytes -= dropBytes;

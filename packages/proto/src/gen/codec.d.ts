@@ -2332,6 +2332,8 @@ stdin: boolean;
 stdout: boolean;
 stderr: boolean;
 terminal: boolean;
+/** One of that name that is there is an earlier one: it is taken away first. */
+fresh: boolean;
 }
 const AddExecRequest: MessageCodec<AddExecRequest>;
 interface ProcessRequest {
@@ -2373,6 +2375,9 @@ exitStatus: number;
 exitedAtNs: bigint;
 /** OOM kills of the container up to now. */
 oomKills: number;
+/** Output offsets that were reached by then: what was written before the exit comes before them, unless nobody has read for a while. */
+stdoutOffset: bigint;
+stderrOffset: bigint;
 }
 const ExitResponse: MessageCodec<ExitResponse>;
 interface ReadOutputRequest {

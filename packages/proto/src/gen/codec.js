@@ -5437,8 +5437,9 @@ function read_runtimeoptions_v1_Options(r, m) {
   return m;
 }
 
-const empty_trimaran_agent_v1_AddExecRequest = () => ({ id: "", execId: "", process: NO_BYTES, stdin: false, stdout: false, stderr: false, terminal: false });
+const empty_trimaran_agent_v1_AddExecRequest = () => ({ id: "", execId: "", process: NO_BYTES, stdin: false, stdout: false, stderr: false, terminal: false, fresh: false });
 function write_trimaran_agent_v1_AddExecRequest(w, m) {
+  if (m.fresh) w.bool(64, m.fresh);
   if (m.terminal) w.bool(56, m.terminal);
   if (m.stderr) w.bool(48, m.stderr);
   if (m.stdout) w.bool(40, m.stdout);
@@ -5458,6 +5459,7 @@ function read_trimaran_agent_v1_AddExecRequest(r, m) {
       case 40: m.stdout = r.bool(); break;
       case 48: m.stderr = r.bool(); break;
       case 56: m.terminal = r.bool(); break;
+      case 64: m.fresh = r.bool(); break;
       default: r.skip(tag);
     }
   }
@@ -5527,8 +5529,10 @@ function read_trimaran_agent_v1_CreateContainerRequest(r, m) {
   return m;
 }
 
-const empty_trimaran_agent_v1_ExitResponse = () => ({ exitStatus: 0, exitedAtNs: 0n, oomKills: 0 });
+const empty_trimaran_agent_v1_ExitResponse = () => ({ exitStatus: 0, exitedAtNs: 0n, oomKills: 0, stdoutOffset: 0n, stderrOffset: 0n });
 function write_trimaran_agent_v1_ExitResponse(w, m) {
+  if (m.stderrOffset) w.uint64(40, m.stderrOffset);
+  if (m.stdoutOffset) w.uint64(32, m.stdoutOffset);
   if (m.oomKills) w.uint32(24, m.oomKills);
   if (m.exitedAtNs) w.uint64(16, m.exitedAtNs);
   if (m.exitStatus) w.uint32(8, m.exitStatus);
@@ -5540,6 +5544,8 @@ function read_trimaran_agent_v1_ExitResponse(r, m) {
       case 8: m.exitStatus = r.uint32(); break;
       case 16: m.exitedAtNs = r.uint64(); break;
       case 24: m.oomKills = r.uint32(); break;
+      case 32: m.stdoutOffset = r.uint64(); break;
+      case 40: m.stderrOffset = r.uint64(); break;
       default: r.skip(tag);
     }
   }
