@@ -3,7 +3,7 @@ import { agentV1, taskV3 } from "@trimaran/proto";
 import { LocalPod, Logger } from "@trimaran/shim-core";
 import { RuncRuntime } from "@trimaran/shim-runc";
 import { Client, memoryChannels } from "ttrpc-ts";
-import type { Conversations } from "./channel/socket.ts";
+import type { Conversations } from "./channel/conversations.ts";
 import type { Guest } from "./guest/guest.ts";
 import { LogBuffer } from "./log-buffer.ts";
 import { OomNews } from "./oom.ts";
@@ -54,7 +54,7 @@ export async function serveHost(options: AgentOptions): Promise<LocalPod> {
   const containers = new Containers(tasks, directory);
   pod.server.register(agentV1, agentService({ version, pod, tasks, containers, oom, log: lines, guest }));
   pod.serve(theirs);
-  conversations.onConversation = (channel) => pod.serve(channel);
   log.info("agent ready", { version });
+  await conversations.begin((channel) => pod.serve(channel));
   return pod;
 }

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { serveHost } from "./agent.ts";
 import { findPort, Port } from "./channel/port.ts";
-import { listenForHost } from "./channel/socket.ts";
+import { ListeningSocket } from "./channel/socket.ts";
 import { NoGuest } from "./guest/guest.ts";
 import { Machine } from "./guest/machine.ts";
 
@@ -21,7 +21,7 @@ const { values } = parseArgs({
 const end = (): never => process.exit(0);
 const isInit = values.socket === undefined;
 const guest = isInit ? new Machine(import.meta.dirname, end) : new NoGuest(end);
-const conversations = values.socket === undefined ? new Port(findPort("agent.0")) : await listenForHost(values.socket);
+const conversations = values.socket === undefined ? new Port(findPort("agent.0")) : new ListeningSocket(values.socket);
 const pod = await serveHost({
   version: VERSION,
   guest,

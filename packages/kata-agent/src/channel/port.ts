@@ -3,7 +3,7 @@ import { Duplex } from "node:stream";
 import { lazyNative } from "@trimaran/linux";
 import { channelFromStream, type FrameChannel } from "ttrpc-ts";
 import { answerGreeting } from "./conversation.ts";
-import type { Conversations } from "./socket.ts";
+import type { Conversations } from "./conversations.ts";
 
 // asm-generic/fcntl.h
 const F_SETFL = 4;
@@ -27,14 +27,13 @@ export function findPort(name: string): string {
  * drivers/char/virtio_console.c.
  */
 export class Port implements Conversations {
-  onConversation: (channel: FrameChannel) => void = () => undefined;
   readonly #fd: number;
   readonly #buffer = Buffer.allocUnsafe(READ_BYTES);
   readonly #signalled = (): void => this.#current?.look();
   #current: PortStream | undefined;
   #isClosed = false;
 
-  /** Open a device such as `/dev/vport0p1`, and listen. */
+  /** Open a device such as `/dev/vport0p1`. */
   constructor(device: string) {
     const flags = constants.O_RDWR | constants.O_NONBLOCK;
     this.#fd = openSync(device, flags);
@@ -42,7 +41,10 @@ export class Port implements Conversations {
     const native = lazyNative();
     native.check("fcntl", [this.#fd, F_SETOWN, process.pid], device);
     native.check("fcntl", [this.#fd, F_SETFL, flags | O_ASYNC], device);
-    setImmediate(() => void this.#converse());
+  }
+
+  async begin(onConversation: (channel: FrameChannel) => void): Promise<void> {
+    void this.#converse(onConversation);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -51,13 +53,13 @@ export class Port implements Conversations {
     this.#current?.destroy();
   }
 
-  async #converse(): Promise<void> {
+  async #converse(onConversation: (channel: FrameChannel) => void): Promise<void> {
     while (!this.#isClosed) {
       const stream = new PortStream(this.#fd, this.#buffer);
       this.#current = stream;
       const gone = new Promise<void>((resolve) => stream.once("close", resolve));
       if (await answerGreeting(stream)) {
-        this.onConversation(channelFromStream(stream));
+        onConversation(channelFromStream(stream));
         stream.resume(); // it was paused until somebody listens
       } else stream.destroy();
       await gone;

@@ -1,37 +1,39 @@
 import { once } from "node:events";
-import { createServer, type Socket } from "node:net";
+import { createServer, type Server, type Socket } from "node:net";
 import { channelFromStream, type FrameChannel } from "ttrpc-ts";
 import { answerGreeting } from "./conversation.ts";
+import type { Conversations } from "./conversations.ts";
 
-/** Where conversations with the host come from. Each new one ends the one before: there is one host. */
-export interface Conversations extends AsyncDisposable {
-  onConversation: (channel: FrameChannel) => void;
-}
+/** A unix socket instead of a port, for an agent that is a plain process. */
+export class ListeningSocket implements Conversations {
+  readonly #path: string;
+  readonly #open = new Set<Socket>();
+  #server: Server | undefined;
+  #current: FrameChannel | undefined;
 
-/** A unix socket instead of a port, for an agent that is a plain process. Resolves once it listens. */
-export async function listenForHost(path: string): Promise<Conversations> {
-  const open = new Set<Socket>();
-  let current: FrameChannel | undefined;
-  const conversations: Conversations = {
-    onConversation: () => undefined,
-    async [Symbol.asyncDispose]() {
-      for (const socket of open) socket.destroy();
-      await new Promise<void>((resolve) => server.close(() => resolve()));
-    },
-  };
-  const server = createServer((socket) => {
-    open.add(socket);
-    socket.once("close", () => open.delete(socket));
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  async begin(onConversation: (channel: FrameChannel) => void): Promise<void> {
+    this.#server = createServer((socket) => void this.#converse(socket, onConversation));
+    this.#server.listen(this.#path);
+    await once(this.#server, "listening");
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const socket of this.#open) socket.destroy();
+    await new Promise<void>((resolve) => (this.#server ? this.#server.close(() => resolve()) : resolve()));
+  }
+
+  async #converse(socket: Socket, onConversation: (channel: FrameChannel) => void): Promise<void> {
+    this.#open.add(socket);
+    socket.once("close", () => this.#open.delete(socket));
     socket.on("error", () => undefined); // "close" follows
-    void answerGreeting(socket).then((greeted) => {
-      if (!greeted) return;
-      current?.close();
-      current = channelFromStream(greeted);
-      conversations.onConversation(current);
-      greeted.resume(); // it was paused until somebody listens
-    });
-  });
-  server.listen(path);
-  await once(server, "listening");
-  return conversations;
+    if (!(await answerGreeting(socket))) return;
+    this.#current?.close();
+    this.#current = channelFromStream(socket);
+    onConversation(this.#current);
+    socket.resume(); // it was paused until somebody listens
+  }
 }

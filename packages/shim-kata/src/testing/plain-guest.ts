@@ -110,6 +110,6 @@ class PlainGuest implements Guest {
   async remove(): Promise<void> {
     await this.kill();
     this.#host.forget(this.vmm.key);
-    rmSync(this.#directory, { recursive: true, force: true });
+    rmSync(this.#directory, { recursive: true, force: true, maxRetries: 20, retryDelay: 20 }); // its own monitor may still be ending
   }
 }

@@ -8,6 +8,6 @@ const libraryDirectory = import.meta.dirname;
 const guests = new PlainGuests({
   node: execPath,
   library: join(libraryDirectory, "guest"),
-  run: join(env.TRIMARAN_STATE ?? "/run/trimaran", "g"),
+  run: join(env.TRIMARAN_STATE ?? "/run/trimaran", "../g"),
 });
 runShim(new KataRuntime(guests), { argv, env, pid, exit: (code) => exit(code), libraryDirectory });
