@@ -6,7 +6,6 @@
  *     build/lib/trimaran/*.js                             one bundle per program
  *     build/lib/trimaran/containerd-shim-….cmd            the task server's argv, one argument a line
  *     build/lib/trimaran/node_modules/                    koffi's native module
- *     build/guest/                                        what goes into the guest's image: agent.js, monitor, koffi
  */
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -23,11 +22,11 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { build as bundle } from "esbuild";
+import { launcherText } from "../packages/cli/src/installation/launcher.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 const OUT = join(ROOT, "build");
 const LIBRARY = join(OUT, "lib/trimaran");
-const GUEST = join(OUT, "guest");
 const NODE = join(ROOT, `node_modules/node-linux-${process.arch}/bin/node`);
 
 /**
@@ -38,9 +37,6 @@ const NODE_FLAGS = ["--no-flush-bytecode", "--max-semi-space-size=1"];
 
 /** How the names of chunks begin. */
 const CHUNK = "chunk-";
-
-/** The command is quick or waits: 2 MB for what is young instead of 32 make an idle daemon 10 MB smaller and cost nothing measurable. */
-const COMMAND_FLAGS = "--max-semi-space-size=2";
 
 /** Programs that containerd starts: shim name and the entry of its task server. */
 const SHIMS = {
@@ -63,33 +59,20 @@ export async function build(): Promise<void> {
     await bundleProgram(entry, `${name}.js`);
     writeWhole(join(LIBRARY, `${name}.cmd`), `${[NODE, ...NODE_FLAGS, join(LIBRARY, `${name}.js`)].join("\n")}\n`);
   }
-  await buildGuest();
   removeChunks();
   await bundleProgram("packages/cli/src/main.ts", "trimaran.js", true);
   await bundleProgram("packages/manager/src/layers/thread/layer-worker.ts", "layer-worker.js"); // trimaran.js starts it
-  writeWhole(
-    join(OUT, "bin/trimaran"),
-    `#!/bin/sh\nexec '${NODE}' ${COMMAND_FLAGS} '${join(LIBRARY, "trimaran.js")}' "$@"\n`,
-    0o755,
-  );
+  writeWhole(join(OUT, "bin/trimaran"), launcherText(NODE, join(LIBRARY, "trimaran.js")), 0o755);
   copyNativeModules();
   writeWhole(stamp, inputs);
 }
 
-/** What goes into the guest's image: the agent, its monitor, and koffi. */
-async function buildGuest(): Promise<void> {
-  mkdirSync(GUEST, { recursive: true });
-  await bundleProgram("packages/kata-agent/src/main.ts", "agent.js", false, GUEST);
-  install(join(OUT, "monitor/monitor"), join(GUEST, "monitor"));
-  copyNativeModules(GUEST);
-}
-
 /** With `splitting` what a program imports lazily goes into chunks of its own: `trimaran ps` does not read the daemon. */
-async function bundleProgram(entry: string, name: string, splitting = false, outdir = LIBRARY): Promise<void> {
+async function bundleProgram(entry: string, name: string, splitting = false): Promise<void> {
   const [program = name] = name.split(/\.js$/);
   await bundle({
     entryPoints: { [program]: join(ROOT, entry) },
-    outdir,
+    outdir: LIBRARY,
     chunkNames: `${CHUNK}[hash]`,
     bundle: true,
     splitting,
@@ -105,7 +88,7 @@ async function bundleProgram(entry: string, name: string, splitting = false, out
     },
     logLevel: "warning",
   });
-  writeWhole(join(outdir, "package.json"), '{ "type": "module" }\n');
+  writeWhole(join(LIBRARY, "package.json"), '{ "type": "module" }\n');
 }
 
 function removeChunks(): void {
@@ -113,13 +96,13 @@ function removeChunks(): void {
 }
 
 /** koffi is a native module: it can't be bundled, so it lies beside the bundles. Only this machine's architecture is copied. */
-function copyNativeModules(library = LIBRARY): void {
-  const modules = join(library, "node_modules");
+function copyNativeModules(): void {
+  const modules = join(LIBRARY, "node_modules");
   rmSync(modules, { recursive: true, force: true });
   const wanted = [`node_modules/koffi`, `node_modules/@koromix/koffi-linux-${process.arch}`];
   for (const path of wanted) {
     if (read(join(ROOT, path, "package.json")) === undefined) continue;
-    cpSync(join(ROOT, path), join(library, path), {
+    cpSync(join(ROOT, path), join(LIBRARY, path), {
       recursive: true,
       filter: (source) => !source.includes(".") || /\.(c?js|json|node)$/.test(source) || statSync(source).isDirectory(),
     });
