@@ -11,7 +11,12 @@ export interface GuestSources {
   readonly directory: string;
   /** A static busybox. */
   readonly busybox: string;
+  /** Shared libraries that the agent loads by name. Default: libseccomp. */
+  readonly loaded?: readonly string[];
 }
+
+/** The engine compiles seccomp profiles with it. The path is where the loader looks. */
+const LIBSECCOMP = "/lib/x86_64-linux-gnu/libseccomp.so.2";
 
 /** A file of the guest's read-only root, and why it is there. */
 export interface GuestFile {
@@ -60,12 +65,15 @@ export async function listContents(sources: GuestSources): Promise<GuestFile[]> 
   const files: GuestFile[] = [
     { target: GUEST_NODE, source: sources.node, mode: 0o755, reason: "runs the agent", strip: true },
     { target: "/bin/busybox", source: sources.busybox, mode: 0o755, reason: "the shell of trimaran kata debug" },
+    ...(sources.loaded ?? [LIBSECCOMP]).map((path) => {
+      return { target: path, source: path, mode: 0o755, reason: "the agent loads it by name" };
+    }),
     ...built,
   ];
   for (const { source } of files)
     if (!statSync(source, { throwIfNoEntry: false })?.isFile())
       throw imageFailure(source, "there is no such file", hint(source));
-  const dynamic = files.filter(({ source }) => source === sources.node || source.endsWith(".node"));
+  const dynamic = files.filter(({ source }) => source === sources.node || /\.(node|so\.\d+)$/.test(source));
   files.push(...(await libraries(dynamic.map(({ source }) => source))));
   return files.sort((a, b) => (a.target < b.target ? -1 : 1));
 }
@@ -112,5 +120,6 @@ function readdirOrEmpty(directory: string): string[] {
 }
 
 function hint(source: string): string {
+  if (source.endsWith("libseccomp.so.2")) return "apt-get install libseccomp2";
   return source.endsWith("busybox") ? "apt-get install busybox-static" : "npm run build";
 }

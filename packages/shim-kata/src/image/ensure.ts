@@ -16,20 +16,21 @@ export const DEFAULT_IMAGE_CACHE = "/var/cache/trimaran/kata";
 export interface GuestImage {
   /** Digest of all inputs: equal keys are equal images. */
   readonly key: string;
-  readonly directory: string;
+  /** What was built has its manifest there; undefined: files of the operator's own. */
+  readonly directory: string | undefined;
   /** An ELF file with a PVH entry. */
   readonly kernel: string;
   readonly initrd: string;
   /** erofs, read-only. */
   readonly disk: string;
-  /** The guest's `uname -r`. */
-  readonly release: string;
 }
 
 /** How an image may be had. */
 export interface ImageOptions {
   /** Default: `DEFAULT_IMAGE_CACHE`. */
   readonly cacheDirectory?: string;
+  /** Where unpacked kernels are kept. Default: below the cache. */
+  readonly kernelDirectory?: string;
   /**
    * `never`: a kernel that is not there is an error; `missing`: it is downloaded (26 MB); `newer`: what the mirror has now is used. A shim
    * takes `never`: a pod's start must not depend on a mirror.
@@ -54,8 +55,9 @@ export async function ensureImage(sources: GuestSources, options: ImageOptions):
   });
 }
 
-/** Read the image whole and compare digests. Throws FailedPrecondition naming the file that is not what was built; the image is then gone. */
+/** Read a built image whole and compare digests. Throws FailedPrecondition naming the file that is not what was built; the image is then gone. */
 export async function verifyImage({ directory }: GuestImage): Promise<void> {
+  if (directory === undefined) return; // nothing tells what it must be
   for (const [name, { sha256 }] of Object.entries(readManifest(directory)?.outputs ?? { "": { sha256: "" } })) {
     const path = join(directory, name);
     if (name !== "" && (await fileDigest(path)) === sha256) continue;
@@ -76,11 +78,11 @@ async function makeImage(
   cache: string,
   images: string,
   sources: GuestSources,
-  { download }: ImageOptions,
+  { download, kernelDirectory }: ImageOptions,
 ): Promise<ImageManifest> {
   if (process.arch !== "x64") throw imageFailure(process.arch, "images are for x86-64 machines only, so far", "none");
   mkdirSync(images, { recursive: true, mode: 0o755 });
-  const kernels = join(cache, "kernels");
+  const kernels = kernelDirectory ?? join(cache, "kernels");
   const present = download === "newer" ? undefined : findKernel(kernels);
   if (!present && download === "never") throw imageFailure(kernels, "no kernel was downloaded yet");
   const built = listBuilt(sources.directory);
@@ -123,9 +125,9 @@ function findFresh(images: string, { node, busybox, directory }: GuestSources): 
   );
 }
 
-function toImage(images: string, { key, release }: ImageManifest): GuestImage {
+function toImage(images: string, { key }: ImageManifest): GuestImage {
   const directory = join(images, key);
   const path = (name: string) => join(directory, name);
   const { kernel, initrd, disk } = IMAGE_FILES;
-  return { key, directory, kernel: path(kernel), initrd: path(initrd), disk: path(disk), release };
+  return { key, directory, kernel: path(kernel), initrd: path(initrd), disk: path(disk) };
 }

@@ -24,7 +24,7 @@ export interface AcceleratorChoice {
 export interface ProbeOptions {
   readonly qemu: QemuBinary;
   readonly image: GuestImage;
-  /** The choice is remembered in `accelerator.json` there, for this boot of the host, this QEMU and this image. */
+  /** The choice is remembered in `accelerator.json` there, for this boot of the host and this QEMU. */
   readonly stateDirectory: string;
   readonly start: StartVm;
   readonly signal: AbortSignal;
@@ -39,9 +39,9 @@ export interface ProbeOptions {
 export async function chooseAccelerator(options: ProbeOptions): Promise<AcceleratorChoice> {
   const device = options.device ?? "/dev/kvm";
   if (!isUsable(device)) return { accelerator: "tcg", why: `${device} can't be opened` };
-  const { qemu, image, stateDirectory } = options;
+  const { qemu, stateDirectory } = options;
   const file = join(stateDirectory, "accelerator.json");
-  const key = [bootId(), qemu.identity, image.key, device].join(" ");
+  const key = [bootId(), qemu.identity, device].join(" ");
   const known = recall(file, key);
   if (known) return known;
   return await withMachineLock(file, options.signal, async () => {

@@ -23,6 +23,8 @@ export interface TemplateOptions extends TemplateSubject {
   readonly start: StartVm;
   /** Resolves when the agent is ready, and nobody is connected to it any more. */
   readonly ready: (paths: VmPaths, signal: AbortSignal) => Promise<unknown>;
+  /** Milliseconds that a cold boot may take until then. Default: `COLD_LIMIT_MS`. */
+  readonly coldLimitMs?: number;
   readonly signal: AbortSignal;
 }
 
@@ -41,7 +43,7 @@ export async function ensureTemplate(options: TemplateOptions): Promise<Template
 }
 
 async function buildTemplate(key: string, options: TemplateOptions): Promise<Template> {
-  const { root, image, shape, qemu, start, signal } = options;
+  const { root, image, shape, qemu, start, signal, coldLimitMs = COLD_LIMIT_MS } = options;
   const { directory, memory } = newTemplatePaths(root, key);
   rmSync(directory, { recursive: true, force: true });
   mkdirSync(directory, { recursive: true, mode: 0o700 });
@@ -54,7 +56,7 @@ async function buildTemplate(key: string, options: TemplateOptions): Promise<Tem
     });
     const vm = await start(plan);
     try {
-      const limits = { limitMs: COLD_LIMIT_MS, signal, what: "template" };
+      const limits = { limitMs: coldLimitMs, signal, what: "template" };
       const state = await whileAlive(plan, vm, limits, (alive) => bootAndSave(plan.paths, options, alive));
       await Promise.race([vm.exited, new Promise((resolve) => setTimeout(resolve, QUIT_LIMIT_MS).unref())]);
       return publishTemplate(root, key, directory, state);

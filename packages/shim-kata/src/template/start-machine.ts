@@ -29,6 +29,8 @@ export interface StartOptions<T> extends TemplateSubject {
   readonly ready: (paths: VmPaths, signal: AbortSignal) => Promise<T>;
   /** Told when no clone could be had, with the reason; a cold boot follows. */
   readonly onFallback: (why: Error) => void;
+  /** Milliseconds that a cold boot may take until the agent answers. Default: `COLD_LIMIT_MS`. */
+  readonly coldLimitMs?: number;
   readonly signal: AbortSignal;
 }
 
@@ -56,7 +58,9 @@ export async function startMachine<T>(options: StartOptions<T>): Promise<Started
     }
   }
   await verifyImage(options.image);
-  return await run(options, { kind: "own" }, COLD_LIMIT_MS, (plan, alive) => Qmp.open(plan.paths.qmp, alive));
+  return await run(options, { kind: "own" }, options.coldLimitMs ?? COLD_LIMIT_MS, (plan, alive) =>
+    Qmp.open(plan.paths.qmp, alive),
+  );
 }
 
 async function startClone<T>(root: string, options: StartOptions<T>): Promise<StartedMachine<T>> {
