@@ -114,7 +114,7 @@ for (const [what, annotations, message] of [
 }
 
 test("a file that is missing, and an option of another shim", () => {
-  const check = (option: ReturnType<typeof options>, message: RegExp) =>
+  const check = (option: Parameters<typeof parseConfig>[0], message: RegExp) =>
     assert.throws(() => parseConfig(option, {}, []), { code: Code.InvalidArgument, message });
   check(options({ configPath: "/none.toml" }), /ConfigPath \/none\.toml: can't be read/);
   check(options({ typeUrl: "x.y", configPath: "/z" }), /TypeUrl: "x\.y" is not one/);
