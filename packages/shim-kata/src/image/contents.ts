@@ -1,5 +1,5 @@
 import { globSync, readdirSync, statSync } from "node:fs";
-import { basename, join } from "node:path";
+import { basename, extname, join } from "node:path";
 import { runProgram } from "../run-program.ts";
 import { imageFailure } from "./failure.ts";
 
@@ -94,7 +94,7 @@ function readBuilt(directory: string): GuestFile[] {
     const [top = ""] = path.split("/");
     if (top === "init") return [];
     const source = join(directory, path);
-    const mode = (statSync(source).mode & 0o111) === 0 ? 0o644 : 0o755;
+    const mode = extname(path) === "" ? 0o755 : 0o644; // not the file's own: an installation does not keep it
     return [
       { target: `${GUEST_LIBRARY}/${path}`, source, mode, reason: REASONS[top] ?? "a part of the agent's build" },
     ];
