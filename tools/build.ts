@@ -6,12 +6,14 @@
  *     build/lib/trimaran/*.js                             one bundle per program
  *     build/lib/trimaran/containerd-shim-….cmd            the task server's argv, one argument a line
  *     build/lib/trimaran/node_modules/                    koffi's native module
+ *     build/lib/trimaran/guest/                           what virtual machines have inside: init, agent, monitor, koffi
  */
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import {
   chmodSync,
   cpSync,
+  existsSync,
   globSync,
   mkdirSync,
   readFileSync,
@@ -22,7 +24,6 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { build as bundle } from "esbuild";
-import { launcherText } from "../packages/cli/src/installation/launcher.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 const OUT = join(ROOT, "build");
@@ -35,8 +36,14 @@ const NODE = join(ROOT, `node_modules/node-linux-${process.arch}/bin/node`);
  */
 const NODE_FLAGS = ["--no-flush-bytecode", "--max-semi-space-size=1"];
 
+/** The program of the guest's agent. */
+const AGENT = "packages/kata-agent/src/main.ts";
+
 /** How the names of chunks begin. */
 const CHUNK = "chunk-";
+
+/** The command is quick or waits: 2 MB for what is young instead of 32 make an idle daemon 10 MB smaller and cost nothing measurable. */
+const COMMAND_FLAGS = "--max-semi-space-size=2";
 
 /** Programs that containerd starts: shim name and the entry of its task server. */
 const SHIMS = {
@@ -62,17 +69,36 @@ export async function build(): Promise<void> {
   removeChunks();
   await bundleProgram("packages/cli/src/main.ts", "trimaran.js", true);
   await bundleProgram("packages/manager/src/layers/thread/layer-worker.ts", "layer-worker.js"); // trimaran.js starts it
-  writeWhole(join(OUT, "bin/trimaran"), launcherText(NODE, join(LIBRARY, "trimaran.js")), 0o755);
-  copyNativeModules();
+  writeWhole(
+    join(OUT, "bin/trimaran"),
+    `#!/bin/sh\nexec '${NODE}' ${COMMAND_FLAGS} '${join(LIBRARY, "trimaran.js")}' "$@"\n`,
+    0o755,
+  );
+  await bundleProgram("packages/shim-kata/src/command/main.ts", "trimaran-kata.js");
+  copyNativeModules(LIBRARY);
+  await buildGuest();
   writeWhole(stamp, inputs);
 }
 
+/** The guest's own programs; the image is made of them when it is needed. Whatever was there before is gone. */
+async function buildGuest(): Promise<void> {
+  const guest = join(LIBRARY, "guest");
+  rmSync(guest, { recursive: true, force: true });
+  mkdirSync(guest);
+  execFileSync("make", ["-s", "-C", join(ROOT, "packages/shim-kata/c"), `OUT=${guest}`], {
+    stdio: ["ignore", "inherit", "inherit"],
+  });
+  install(join(OUT, "monitor/monitor"), join(guest, "monitor"));
+  if (existsSync(join(ROOT, AGENT))) await bundleProgram(AGENT, "agent.js", false, guest); // without it no image can be built
+  copyNativeModules(guest);
+}
+
 /** With `splitting` what a program imports lazily goes into chunks of its own: `trimaran ps` does not read the daemon. */
-async function bundleProgram(entry: string, name: string, splitting = false): Promise<void> {
+async function bundleProgram(entry: string, name: string, splitting = false, outdir = LIBRARY): Promise<void> {
   const [program = name] = name.split(/\.js$/);
   await bundle({
     entryPoints: { [program]: join(ROOT, entry) },
-    outdir: LIBRARY,
+    outdir,
     chunkNames: `${CHUNK}[hash]`,
     bundle: true,
     splitting,
@@ -88,30 +114,32 @@ async function bundleProgram(entry: string, name: string, splitting = false): Pr
     },
     logLevel: "warning",
   });
-  writeWhole(join(LIBRARY, "package.json"), '{ "type": "module" }\n');
+  writeWhole(join(outdir, "package.json"), '{ "type": "module" }\n');
 }
 
 function removeChunks(): void {
   for (const name of globSync(`${CHUNK}*.js`, { cwd: LIBRARY })) rmSync(join(LIBRARY, name));
 }
 
-/** koffi is a native module: it can't be bundled, so it lies beside the bundles. Only this machine's architecture is copied. */
-function copyNativeModules(): void {
-  const modules = join(LIBRARY, "node_modules");
+/** koffi is a native module: it can't be bundled, so it lies beside the bundles. Only what this machine's Node loads is copied. */
+function copyNativeModules(library: string): void {
+  const modules = join(library, "node_modules");
   rmSync(modules, { recursive: true, force: true });
   const wanted = [`node_modules/koffi`, `node_modules/@koromix/koffi-linux-${process.arch}`];
   for (const path of wanted) {
     if (read(join(ROOT, path, "package.json")) === undefined) continue;
-    cpSync(join(ROOT, path), join(LIBRARY, path), {
+    cpSync(join(ROOT, path), join(library, path), {
       recursive: true,
-      filter: (source) => !source.includes(".") || /\.(c?js|json|node)$/.test(source) || statSync(source).isDirectory(),
+      filter: (source) =>
+        !source.includes("/musl_") &&
+        (!source.includes(".") || /\.(c?js|json|node)$/.test(source) || statSync(source).isDirectory()),
     });
   }
 }
 
 /** Names, sizes and times of everything that goes in. */
 function fingerprint(): string {
-  const patterns = ["packages/*/src/**", "packages/monitor/c/**", "proto/**", "package-lock.json", "tools/build.ts"];
+  const patterns = ["packages/*/src/**", "packages/*/c/**", "proto/**", "package-lock.json", "tools/build.ts"];
   const hash = createHash("sha256");
   for (const path of globSync(patterns, { cwd: ROOT }).sort()) {
     const stat = statSync(join(ROOT, path));
