@@ -1,0 +1,230 @@
+import { randomBytes } from "node:crypto";
+import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Cgroup } from "@trimaran/linux";
+import { ContainerCgroups, type CreateRequest, type Host, type MonitoredProcess } from "@trimaran/shim-core";
+import { AgentConnection } from "../agent/connection.ts";
+import { type KataConfig, parseConfig } from "../config/config.ts";
+import { machineShape } from "../config/machine-shape.ts";
+import { readConfig } from "../container/guest-spec.ts";
+import { ensureImage, type GuestImage } from "../image/ensure.ts";
+import { installedSources } from "../image/installed-sources.ts";
+import { openOwnImage } from "../image/own-image.ts";
+import type { Guest, GuestProvider, GuestRequest, SharedFiles } from "../pod/guest.ts";
+import { chooseAccelerator } from "../qemu/accelerator.ts";
+import { findQemu, inspectQemu } from "../qemu/binary.ts";
+import { readLastWords } from "../qemu/console.ts";
+import { type VmPaths, type VmPlan, vmPaths } from "../qemu/plan.ts";
+import { startMachine } from "../template/start-machine.ts";
+import { templateDirectory } from "../template/store.ts";
+import { machineIdOf, type PodPlaces, podPlaces } from "./places.ts";
+import { describeExit, endQemu, findQemuProcess, launchQemu } from "./qemu-process.ts";
+import { podLimits } from "./resources.ts";
+import { warmUp } from "./warm-up.ts";
+
+/** Entropy for a clone, of the host's. */
+const ENTROPY_BYTES = 64;
+/** A pod's machine is there in this time, or not at all. */
+const START_LIMIT_MS = 200_000;
+
+/** What machines are made with. */
+export interface MachineOptions {
+  /** PREFIX/lib/trimaran: the guest's programs are in its `guest`. */
+  readonly libraryDirectory: string;
+  /** The Node that goes into the image. */
+  readonly node: string;
+  /** Where QEMU is looked for. */
+  readonly searchPath: string;
+  /** TRIMARAN_STATE: pods' folders, templates and what was found out about this host are below. */
+  readonly stateDirectory: string;
+}
+
+/** QEMU machines: clones of a template, or booted. */
+export class MachineGuests implements GuestProvider {
+  readonly #options: MachineOptions;
+  readonly #cgroups = new ContainerCgroups();
+
+  constructor(options: MachineOptions) {
+    this.#options = options;
+  }
+
+  checkOptions(options: CreateRequest["options"]): void {
+    const { qemuPath } = parseConfig(options);
+    findQemu(qemuPath, this.#options.searchPath);
+  }
+
+  async open({ owner, podId }: GuestRequest, host: Host): Promise<Guest> {
+    const places = podPlaces(this.#options.stateDirectory, owner.namespace, podId);
+    const { spec } = readConfig(owner.bundle);
+    const known = host.has(places.key) ? findQemuProcess(host, places.key) : undefined;
+    if (known && !known.hasExited && existsSync(places.readyMark)) return this.#guest(owner.namespace, podId, host);
+    await endQemu(host, places.key); // an attempt that was cut short
+    await endQemu(host, places.templateKey);
+    const config = parseConfig(owner.options, Object.fromEntries(spec.annotations));
+    // the machine's own limits are its size: a limit on QEMU itself would only kill it
+    const cgroup = this.#cgroups.make(owner, { ...spec, linux: { ...spec.linux, resources: undefined } }, host);
+    host.recordUndo(owner.bundle, [...host.recordedUndo(owner.bundle), ...undoSteps(places)]);
+    mkdirSync(places.directory, { recursive: true, mode: 0o700 });
+    const network = spec.linux.namespaces.get("network")?.path;
+    const vmm = await this.#start({ config, places, host, cgroup, network, limits: podLimits(spec) });
+    host.recordProcess(owner.bundle, vmm);
+    writeFileSync(places.readyMark, "");
+    return this.#guest(owner.namespace, podId, host, cgroup);
+  }
+
+  find(podId: string, namespace: string, host: Host): Guest {
+    return this.#guest(namespace, podId, host);
+  }
+
+  #guest(namespace: string, podId: string, host: Host, cgroup?: Cgroup): Guest {
+    const places = podPlaces(this.#options.stateDirectory, namespace, podId);
+    return new MachineGuest({ places, host, namespace, podId, cgroup });
+  }
+
+  async #start(start: {
+    config: KataConfig;
+    places: PodPlaces;
+    host: Host;
+    cgroup: Cgroup;
+    network: string | undefined;
+    limits: ReturnType<typeof podLimits>;
+  }): Promise<MonitoredProcess> {
+    const { config, places, host, cgroup, network, limits } = start;
+    const signal = AbortSignal.timeout(START_LIMIT_MS);
+    const qemu = await inspectQemu(findQemu(config.qemuPath, this.#options.searchPath));
+    const image = await this.#image(config, signal);
+    const launch = (key: string, networkNamespace: string | undefined) => async (plan: VmPlan) => {
+      await endQemu(host, key);
+      return await launchQemu({ host, key, cgroup, networkNamespace }, plan);
+    };
+    const startTemplate = launch(places.templateKey, undefined);
+    const stateDirectory = join(this.#options.stateDirectory, "kata-host");
+    const accelerator = await this.#accelerator(config, { qemu, image, stateDirectory, start: startTemplate, signal });
+    const answers = (paths: VmPaths) => this.#answers(paths, host);
+    const machine = await startMachine({
+      image,
+      qemu,
+      shape: machineShape(config, limits, accelerator),
+      directory: places.machine,
+      network: { kind: "none" },
+      templates: config.template.enabled ? this.#templates(config) : undefined,
+      start: launch(places.key, network),
+      startTemplate,
+      ready: answers,
+      readyTemplate: (paths) => this.#warm(paths, host),
+      onFallback: (error) => host.log.warning("no clone of a template could be had; the guest boots", { error }),
+      signal,
+    });
+    machine.qmp[Symbol.dispose]();
+    await endQemu(host, places.templateKey);
+    host.log.info("guest ready", { origin: machine.origin, pid: machine.vm.pid });
+    return findQemuProcess(host, places.key);
+  }
+
+  async #image(config: KataConfig, signal: AbortSignal): Promise<GuestImage> {
+    if (config.ownImage) return openOwnImage(config.ownImage);
+    const sources = installedSources(this.#options.libraryDirectory, this.#options.node);
+    return await ensureImage(sources, { download: "never", signal });
+  }
+
+  async #accelerator(config: KataConfig, probe: Parameters<typeof chooseAccelerator>[0]): Promise<"kvm" | "tcg"> {
+    if (config.accelerator !== "auto") return config.accelerator;
+    return (await chooseAccelerator(probe)).accelerator;
+  }
+
+  #templates(config: KataConfig): string {
+    const below = ["/run/trimaran/kata-templates", "/dev/shm/trimaran-kata-templates"] as const;
+    const path = config.template.path === "" ? templateDirectory(below) : config.template.path;
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+    return path;
+  }
+
+  /** Resolves when the agent answers. */
+  async #answers(paths: VmPaths, host: Host): Promise<void> {
+    const agent = connect(paths, host);
+    await agent.call((services, options) => services.agent.guestDetails({}, options), { limitMs: START_LIMIT_MS });
+    agent.close("done");
+  }
+
+  async #warm(paths: VmPaths, host: Host): Promise<void> {
+    const agent = connect(paths, host);
+    try {
+      await warmUp(agent);
+    } finally {
+      agent.close("done");
+    }
+  }
+}
+
+function connect(paths: VmPaths, { log }: Host): AgentConnection {
+  return new AgentConnection({ path: paths.agent, log, onLie: () => undefined });
+}
+
+function undoSteps({ directory, machine, readyMark }: PodPlaces) {
+  const sockets = Object.values(vmPaths(machine)).map((path) => ({ verb: "unlink", path }) as const);
+  const log = { verb: "unlink", path: join(machine, "qemu.log") } as const;
+  return [...sockets, log, { verb: "unlink", path: readyMark } as const, { verb: "rmdir", path: directory } as const];
+}
+
+/** One pod's machine. */
+class MachineGuest implements Guest {
+  readonly vmm: MonitoredProcess;
+  readonly agentSocket: string;
+  readonly #parts: MachineParts;
+  #how = "";
+
+  constructor(parts: MachineParts) {
+    this.#parts = parts;
+    this.vmm = findQemuProcess(parts.host, parts.places.key);
+    this.agentSocket = vmPaths(parts.places.machine).agent;
+    void this.vmm.exited().then((exit) => {
+      this.#how = describeExit(exit);
+    });
+  }
+
+  explainEnd(): string {
+    const { reason, lines } = readLastWords(vmPaths(this.#parts.places.machine).console);
+    const words = reason ?? lines.at(-1);
+    return `qemu: ${this.#how || "has ended"}${words === undefined ? "" : `; the guest's console: ${words}`}`;
+  }
+
+  async prepare(agent: AgentConnection): Promise<void> {
+    const { host, namespace, podId } = this.#parts;
+    const refresh = {
+      entropy: randomBytes(ENTROPY_BYTES),
+      wallClockNs: host.nowNs(),
+      hostname: podId.slice(0, 63),
+      machineId: machineIdOf(namespace, podId),
+    };
+    await agent.call((services, options) => services.agent.refresh(refresh, options));
+  }
+
+  async share(): Promise<SharedFiles> {
+    throw new Error("storage comes with kata-fs");
+  }
+
+  async unshare(): Promise<void> {}
+
+  async kill(): Promise<void> {
+    const SIGKILL = 9;
+    await this.#parts.host.signal(this.vmm, SIGKILL).catch(() => undefined); // it has ended
+    await this.vmm.exited();
+  }
+
+  async remove(): Promise<void> {
+    const { host, places, cgroup } = this.#parts;
+    await endQemu(host, places.key);
+    await endQemu(host, places.templateKey);
+    await cgroup?.kill();
+    await cgroup?.remove();
+    rmSync(places.directory, { recursive: true, force: true });
+  }
+}
+
+interface MachineParts {
+  readonly places: PodPlaces;
+  readonly host: Host;
+  readonly namespace: string;
+  readonly podId: string;
+  readonly cgroup: Cgroup | undefined;
+}
