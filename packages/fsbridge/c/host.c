@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -124,12 +123,7 @@ static int host_run(struct host *h)
 
 int host_main(const char *guest, const char *daemon, struct verdict *v)
 {
-	struct host *h = calloc(1, sizeof *h);
-	int result;
+	struct host h = { 0 };
 
-	if (!h)
-		return refuse(v, FAILED, "memory", errno);
-	result = host_open(h, guest, daemon, v) < 0 || confine(v) < 0 ? -1 : host_run(h);
-	free(h);
-	return result;
+	return host_open(&h, guest, daemon, v) < 0 || confine(v) < 0 ? -1 : host_run(&h);
 }

@@ -23,12 +23,12 @@ static uint32_t number_at(const uint8_t *request, size_t at)
 }
 
 /*
- * How much room the answer needs. The kernel says how much it would take for what can be long; all else is an inode's attributes, a
- * few numbers, or a link's target of at most a page. Too little is no danger: the daemon answers E2BIG or nothing.
+ * How much room the answer needs. Where the kernel says how much it takes, exactly that: virtiofsd's READ fills all the room there is. All
+ * else is an inode's attributes, a few numbers, or a link's target of at most a page. Too little is no danger: the answer is an error then.
  */
 static uint32_t answer_room(const struct fuse_in_header *in, const uint8_t *request)
 {
-	uint32_t size = 0;
+	uint32_t size = DEFAULT_ANSWER;
 
 	switch (in->opcode) {
 	case FUSE_FORGET:
@@ -41,14 +41,15 @@ static uint32_t answer_room(const struct fuse_in_header *in, const uint8_t *requ
 			size = number_at(request, sizeof *in + 16);
 		break;
 	case FUSE_GETXATTR:
-	case FUSE_LISTXATTR: /* size */
+	case FUSE_LISTXATTR: /* size; 0 asks how much there is */
 		if (in->len >= sizeof *in + 4)
 			size = number_at(request, sizeof *in);
+		if (size < DEFAULT_ANSWER)
+			size = DEFAULT_ANSWER;
 	}
 	if (size > FUSE_DATA_MAX)
 		size = FUSE_DATA_MAX;
-	size += (uint32_t)sizeof(struct fuse_out_header);
-	return size < DEFAULT_ANSWER ? DEFAULT_ANSWER : size;
+	return size + (uint32_t)sizeof(struct fuse_out_header);
 }
 
 /* A request has begun in the stage. 1: it has a slot; 0: more bytes, or a free slot, are needed first; -1 with the verdict. */
@@ -159,8 +160,10 @@ int host_receive(struct host *h)
 {
 	ssize_t n;
 
-	if (h->starved && (host_parse(h) < 0 || h->starved))
-		return h->verdict->text ? -1 : 0;
+	if (h->starved && host_parse(h) < 0)
+		return -1;
+	if (h->starved)
+		return 0;
 	n = read_guest(h);
 	if (n == -EAGAIN)
 		return 0;
