@@ -28,7 +28,7 @@ int guest_main(const char *port, const char *directory, struct verdict *v);
 /* -1, with the verdict set: `return refuse(v, …)`. */
 int refuse(struct verdict *v, enum ending code, const char *text, int error);
 
-/* "fd:3", "connect:/path", "listen:/path" (one client is accepted), or the path of a device. An fd, or -1 with the verdict. */
+/* "fd:3", "connect:/path", "listen:/path" or "accept:3", a socket that listens already (one client is accepted), or a device. An fd, or -1. */
 int endpoint_open(const char *name, struct verdict *v);
 
 /* The host half keeps what it has open, and may do nothing else from now on. 0, or -1 with the verdict. */

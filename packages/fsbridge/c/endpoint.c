@@ -60,6 +60,10 @@ int endpoint_open(const char *name, struct verdict *v)
 
 	if ((rest = after(name, "fd:")))
 		return inherited(rest, v);
+	if ((rest = after(name, "accept:"))) {
+		fd = inherited(rest, v);
+		return fd < 0 ? -1 : accept_one(fd, v);
+	}
 	if ((rest = after(name, "connect:")))
 		return unix_socket(rest, false, v);
 	if ((rest = after(name, "listen:")))

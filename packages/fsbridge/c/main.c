@@ -26,7 +26,7 @@ static void report(const struct verdict *v)
 
 static const char USAGE[] = "usage: trimaran-fsbridge host GUEST DAEMON\n"
 			    "       trimaran-fsbridge guest PORT DIRECTORY\n"
-			    "GUEST, DAEMON, PORT: fd:N, connect:SOCKET, listen:SOCKET, or the path of a device\n";
+			    "GUEST, DAEMON, PORT: fd:N, accept:N, connect:SOCKET, listen:SOCKET, or the path of a device\n";
 
 int main(int argc, char **argv)
 {

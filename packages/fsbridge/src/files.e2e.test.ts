@@ -103,11 +103,7 @@ check(
   "same",
 );
 
-check(
-  "shared memory maps",
-  '"$PROBE" mmap map; dd if="$S/map" bs=1 skip=5000 count=5 status=none',
-  "hello",
-);
+check("shared memory maps", '"$PROBE" mmap map; dd if="$S/map" bs=1 skip=5000 count=5 status=none', "hello");
 
 check(
   "names and link targets at their limits",

@@ -2,8 +2,10 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
+import { readdirSync, readFileSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 
 export const ROOT = join(import.meta.dirname, "../../../..");
 export const OUT = process.env.FSBRIDGE_OUT ?? join(ROOT, "build/fsbridge");
@@ -61,6 +63,23 @@ export class Running implements AsyncDisposable {
     for (const wake of this.#waiting) wake();
     this.#waiting.clear();
   }
+}
+
+/** A process and its children: virtiofsd works in one. */
+export function family({ pid }: Running): number[] {
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ");
+  return [pid, ...children.filter((each) => each !== "").map(Number)];
+}
+
+/** SIGSTOP a process and its children; resolves once every thread stands still. The pids, for SIGCONT. */
+export async function standStill(running: Running): Promise<readonly number[]> {
+  const pids = family(running);
+  for (const pid of pids) process.kill(pid, "SIGSTOP");
+  const threads = pids.flatMap((pid) =>
+    readdirSync(`/proc/${pid}/task`).map((thread) => `/proc/${pid}/task/${thread}/stat`),
+  );
+  while (!threads.every((path) => / [Tt] /.test(readFileSync(path, "utf8")))) await setTimeout(1);
+  return pids;
 }
 
 /** Start virtiofsd for a directory, as a pod does. Resolves once it listens. */

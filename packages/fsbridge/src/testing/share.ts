@@ -49,7 +49,7 @@ export class Share implements AsyncDisposable {
   /** Run a shell script with `$S` the shared and `$M` the mounted directory, and `$PROBE`; its stdout. Rejects with what it said on failure. */
   async sh(script: string, limitMs = LIMIT_MS): Promise<string> {
     const env = { ...process.env, S: this.shared, M: this.mounted, PROBE: join(OUT, "probe") };
-    const command = promisify(execFile)("bash", ["-euc", script], { env, timeout: limitMs, killSignal: "SIGKILL" });
+    const command = promisify(execFile)("sh", ["-euc", script], { env, timeout: limitMs, killSignal: "SIGKILL" });
     try {
       return (await command).stdout;
     } catch (error) {
