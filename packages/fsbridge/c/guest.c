@@ -54,6 +54,13 @@ static int guest_open(struct guest *g, const char *port, const char *directory)
 	return mount_at(directory, g->fuse, g->verdict);
 }
 
+static int lost(const struct guest *g, ssize_t n, const char *what)
+{
+	bool closed = n == 0 || n == -EPIPE || n == -ECONNRESET;
+
+	return refuse(g->verdict, BAD_HOST, closed ? "host: closed" : what, closed ? 0 : (int)-n);
+}
+
 /* Send what there is of the request. */
 static int send_request(struct guest *g)
 {
@@ -63,8 +70,8 @@ static int send_request(struct guest *g)
 
 		if (n == -EAGAIN)
 			return 0;
-		if (n <= 0)
-			return refuse(g->verdict, BAD_HOST, "host: write", (int)-n);
+		if (n < 0)
+			return lost(g, n, "host: write");
 		g->sent += (size_t)n;
 	}
 	g->request_len = g->sent = 0;
@@ -132,7 +139,7 @@ static int take_answers(struct guest *g)
 	if (n == -EAGAIN)
 		return 0;
 	if (n <= 0)
-		return refuse(g->verdict, BAD_HOST, n ? "host: read" : "host: closed", (int)-n);
+		return lost(g, n, "host: read");
 	g->inbox.end += (size_t)n;
 	while ((got = inbox_next(&g->inbox, &message, g->verdict)) > 0)
 		if (deliver(g, &message) < 0)

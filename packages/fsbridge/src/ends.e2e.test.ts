@@ -24,7 +24,10 @@ async function hangingRead(share: Share): Promise<{ readonly said: Promise<strin
   const before = requests();
   const said = share.sh('cat "$M/file" 2>&1 >/dev/null || true', SOON_MS);
   while (requests() === before) await setTimeout(1); // until the guest half has its request
-  return { said, release: () => daemon.forEach((pid) => process.kill(pid, "SIGCONT")) };
+  const release = () => {
+    for (const pid of daemon) process.kill(pid, "SIGCONT");
+  };
+  return { said, release };
 }
 
 function ending({ code, signal, stderr }: End): string {
@@ -106,7 +109,7 @@ for (const build of BUILDS) {
       const [near, far] = await socketPair();
       await using guest = startHalf(build, ["guest", "fd:3", folder], [far]);
       far.destroy();
-      near.once("data", (request) => {
+      near.once("data", (request: Buffer) => {
         answer.writeBigUInt64LE(request.readBigUInt64LE(8), 8);
         near.write(answer);
       });
@@ -138,7 +141,7 @@ function header(length: number, error: number): Buffer {
 /** vhost-user's answer to GET_FEATURES. */
 function features(bits: bigint): Buffer {
   const bytes = Buffer.alloc(20);
-  [1, 5, 8].forEach((value, i) => bytes.writeUInt32LE(value, i * 4));
+  for (const [i, value] of [1, 5, 8].entries()) bytes.writeUInt32LE(value, i * 4);
   bytes.writeBigUInt64LE(bits, 12);
   return bytes;
 }

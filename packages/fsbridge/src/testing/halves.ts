@@ -54,7 +54,9 @@ export class Running implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.child.kill("SIGKILL");
+    // virtiofsd's child would only be asked to end, which one that stands still does not hear
+    if (this.child.exitCode === null && this.child.signalCode === null)
+      for (const pid of family(this).reverse()) process.kill(pid, "SIGKILL");
     await this.ended;
   }
 
