@@ -15,6 +15,14 @@ export { SLOT as PROGRAM_SLOT, SYNC_CODE } from "./launch/opcodes.ts";
 export type { CgroupView, ExecPlan, InitPlan, SeccompPlan, StdioPlan } from "./launch/plan.ts";
 export { type Data, type Label, type Operand, type Program, ProgramBuilder, type Register } from "./launch/program.ts";
 export { mountPrivately, type RootfsPlan } from "./launch/rootfs.ts";
+export {
+  makeShare,
+  mountInShare,
+  type SharedBind,
+  type SharedMounts,
+  type SharePlace,
+  unmountInShare,
+} from "./launch/share.ts";
 export type { Mount } from "./mount/mount.ts";
 export { SeccompCompiler } from "./seccomp/compiler.ts";
 export { AUDIT_ARCH, alwaysPasses } from "./seccomp/filter.ts";
