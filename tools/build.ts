@@ -49,6 +49,7 @@ const COMMAND_FLAGS = "--max-semi-space-size=2";
 const SHIMS = {
   "containerd-shim-trimaran-runc-v2": "packages/shim-runc/src/main.ts",
   "containerd-shim-trimaran-gvisor-v2": "packages/shim-gvisor/src/main.ts",
+  "containerd-shim-trimaran-kata-v2": "packages/shim-kata/src/main.ts",
 };
 
 /** Build everything that is out of date. Takes a few milliseconds when nothing is. */
@@ -89,6 +90,11 @@ async function buildGuest(): Promise<void> {
     stdio: ["ignore", "inherit", "inherit"],
   });
   install(join(OUT, "monitor/monitor"), join(guest, "monitor"));
+  const bridge = join(OUT, "fsbridge/trimaran-fsbridge");
+  execFileSync("make", ["-s", "-C", join(ROOT, "packages/fsbridge/c"), `OUT=${join(OUT, "fsbridge")}`, bridge], {
+    stdio: ["ignore", "inherit", "inherit"],
+  });
+  for (const folder of [guest, LIBRARY]) install(bridge, join(folder, "trimaran-fsbridge"));
   if (existsSync(join(ROOT, AGENT))) await bundleProgram(AGENT, "agent.js", false, guest); // without it no image can be built
   copyNativeModules(guest);
 }

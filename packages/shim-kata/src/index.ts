@@ -1,5 +1,5 @@
 export { AgentConnection } from "./agent/connection.ts";
-export type { Guest, GuestProvider, GuestRequest, SharedFiles } from "./pod/guest.ts";
+export type { Guest, GuestContainer, GuestProvider, GuestRequest } from "./pod/guest.ts";
 export { KataRuntime } from "./runtime.ts";
 export { type KataConfig, parseConfig } from "./config/config.ts";
 export { machineShape, type PodLimits } from "./config/machine-shape.ts";

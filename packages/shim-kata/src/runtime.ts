@@ -7,11 +7,13 @@ import {
   type Runtime,
 } from "@trimaran/shim-core";
 import { KataContainer, wantedStreams } from "./container/container.ts";
-import { type BundleConfig, bindSources, readConfig, toGuestSpec } from "./container/guest-spec.ts";
+import { type BundleConfig, readConfig } from "./container/bundle-config.ts";
 import { findHolder, openHolder } from "./container/holder.ts";
 import type { GuestProvider } from "./pod/guest.ts";
 import { type Membership, membershipOf } from "./pod/membership.ts";
 import { type Sandbox, Sandboxes } from "./pod/sandbox.ts";
+import { toGuestSpec } from "./storage/guest-spec.ts";
+import { planVolumes } from "./storage/volumes.ts";
 
 /** A machine boots, or is cloned; under emulation, on a busy host, that takes its time. */
 const BOOT_LIMIT_MS = 120_000;
@@ -45,20 +47,21 @@ export class KataRuntime implements Runtime {
       const holder = await openHolder(host, initKey(request.id), request.stdio, request);
       await sandbox.prepare();
       await this.#createInside(request, config, membership, sandbox);
-      const container = this.#container(request, host, sandbox, holder, ownsGuest);
+      const container = this.#container(request, config, host, sandbox, holder, ownsGuest);
       await container.attach();
       return container;
     } catch (error) {
-      await this.#unmake(request, host, sandbox, ownsGuest);
+      await this.#unmake(request, config, host, sandbox, ownsGuest);
       throw error;
     }
   }
 
   async recover(request: CreateRequest, host: Host): Promise<Container> {
-    const membership = membershipOf(readConfig(request.bundle).spec.annotations);
+    const config = readConfig(request.bundle);
+    const membership = membershipOf(config.spec.annotations);
     const sandbox = this.#sandboxes.find(podIdOf(membership, request.id), request.namespace, host);
     const holder = findHolder(host, initKey(request.id));
-    const container = this.#container(request, host, sandbox, holder, membership.kind !== "member");
+    const container = this.#container(request, config, host, sandbox, holder, membership.kind !== "member");
     try {
       await container.attach();
     } catch (error) {
@@ -69,13 +72,14 @@ export class KataRuntime implements Runtime {
 
   #container(
     request: CreateRequest,
+    config: BundleConfig,
     host: Host,
     sandbox: Sandbox,
     holder: MonitoredProcess,
     ownsGuest: boolean,
   ): KataContainer {
     const removeGuest = () => this.#sandboxes.remove(request.id, host);
-    return new KataContainer({ request, host, sandbox, holder, ownsGuest, removeGuest });
+    return new KataContainer({ request, config, host, sandbox, holder, ownsGuest, removeGuest });
   }
 
   async #createInside(
@@ -85,9 +89,10 @@ export class KataRuntime implements Runtime {
     { guest, agent }: Sandbox,
   ): Promise<void> {
     const { id } = request;
-    const { rootfs, sources } = await guest.share(request, bindSources(config));
+    const rootfs = await guest.share({ request, spec: config.spec });
     const podPid = membership.kind === "member" ? await podPidOf(agent, membership.podId) : undefined;
-    const spec = toGuestSpec(config, { id, sources, ...(podPid !== undefined && { podPid }) });
+    const guestSpec = toGuestSpec(config.json, { id, volumes: planVolumes(config.spec.mounts), ...(podPid !== undefined && { podPid }) });
+    const spec = Buffer.from(JSON.stringify(guestSpec));
     const files = rootfs.map((mount) => ({ ...mount, options: [...mount.options] }));
     const wanted = { id, spec, rootfs: files, ...wantedStreams(request.stdio) };
     await agent.call((services, options) => services.agent.createContainer(wanted, options), {
@@ -95,7 +100,13 @@ export class KataRuntime implements Runtime {
     });
   }
 
-  async #unmake(request: CreateRequest, host: Host, sandbox: Sandbox | undefined, ownsGuest: boolean): Promise<void> {
+  async #unmake(
+    request: CreateRequest,
+    config: BundleConfig,
+    host: Host,
+    sandbox: Sandbox | undefined,
+    ownsGuest: boolean,
+  ): Promise<void> {
     const { id, bundle } = request;
     if (ownsGuest) await this.#sandboxes.remove(id, host);
     else if (sandbox) {
@@ -103,7 +114,7 @@ export class KataRuntime implements Runtime {
       await sandbox.agent
         .call(({ agent }, options) => agent.deleteProcess(gone, options), { limitMs: 5000 })
         .catch(() => undefined); // it was not made, or goes with its machine
-      await sandbox.guest.unshare(id);
+      await sandbox.guest.unshare({ request, spec: config.spec });
     }
     host.forget(initKey(id));
     host.clearUndo(bundle);

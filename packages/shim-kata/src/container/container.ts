@@ -12,8 +12,9 @@ import {
 } from "@trimaran/shim-core";
 import { Code, StatusError } from "ttrpc-ts";
 import type { Sandbox } from "../pod/sandbox.ts";
+import { toGuestProcess, toGuestResources } from "../storage/guest-spec.ts";
 import { GuestProcess } from "./guest-process.ts";
-import { toGuestProcess, toGuestResources } from "./guest-spec.ts";
+import type { BundleConfig } from "./bundle-config.ts";
 import { findHolder, openHolder } from "./holder.ts";
 import { checkStats } from "./stats.ts";
 
@@ -28,6 +29,7 @@ const TASK_PAUSED = 4;
 /** What a container is made of. */
 export interface ContainerParts {
   readonly request: CreateRequest;
+  readonly config: BundleConfig;
   readonly host: Host;
   readonly sandbox: Sandbox;
   /** The entry with init's stdio. */
@@ -132,10 +134,10 @@ export class KataContainer implements Container {
   }
 
   async remove(): Promise<void> {
-    const { sandbox, ownsGuest, removeGuest } = this.#parts;
+    const { request, config, sandbox, ownsGuest, removeGuest } = this.#parts;
     if (!ownsGuest) {
       await this.#delete("");
-      await sandbox.guest.unshare(this.#id);
+      await sandbox.guest.unshare({ request, spec: config.spec });
     } else await removeGuest();
   }
 

@@ -1,29 +1,29 @@
-import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Cgroup } from "@trimaran/linux";
-import { ContainerCgroups, type CreateRequest, type Host, type MonitoredProcess } from "@trimaran/shim-core";
+import { type Cgroup, readHostFeatures } from "@trimaran/linux";
+import { ContainerCgroups, type CreateRequest, type Host, type MonitoredProcess, type UndoStep } from "@trimaran/shim-core";
 import { AgentConnection } from "../agent/connection.ts";
 import { type KataConfig, parseConfig } from "../config/config.ts";
 import { machineShape } from "../config/machine-shape.ts";
-import { readConfig } from "../container/guest-spec.ts";
+import { readConfig } from "../container/bundle-config.ts";
 import { ensureImage, type GuestImage } from "../image/ensure.ts";
 import { installedSources } from "../image/installed-sources.ts";
 import { openOwnImage } from "../image/own-image.ts";
-import type { Guest, GuestProvider, GuestRequest, SharedFiles } from "../pod/guest.ts";
+import type { Guest, GuestProvider, GuestRequest } from "../pod/guest.ts";
 import { chooseAccelerator } from "../qemu/accelerator.ts";
 import { findQemu, inspectQemu } from "../qemu/binary.ts";
-import { readLastWords } from "../qemu/console.ts";
 import { type VmPaths, type VmPlan, vmPaths } from "../qemu/plan.ts";
 import { startMachine } from "../template/start-machine.ts";
 import { templateDirectory } from "../template/store.ts";
-import { machineIdOf, type PodPlaces, podPlaces } from "./places.ts";
-import { describeExit, endQemu, findQemuProcess, launchQemu } from "./qemu-process.ts";
+import { shareLayout } from "../storage/layout.ts";
+import type { SharePlan } from "../storage/programs.ts";
+import { openShare, type Share, shareUndo } from "../storage/share.ts";
+import { endShare, MachineGuest } from "./machine-guest.ts";
+import { type PodPlaces, podPlaces } from "./places.ts";
+import { endQemu, findQemuProcess, launchQemu } from "./qemu-process.ts";
 import { podLimits } from "./resources.ts";
 import { warmUp } from "./warm-up.ts";
 
-/** Entropy for a clone, of the host's. */
-const ENTROPY_BYTES = 64;
 /** A pod's machine is there in this time, or not at all. */
 const START_LIMIT_MS = 200_000;
 
@@ -57,9 +57,10 @@ export class MachineGuests implements GuestProvider {
     const places = podPlaces(this.#options.stateDirectory, owner.namespace, podId);
     const { spec } = readConfig(owner.bundle);
     const known = host.has(places.key) ? findQemuProcess(host, places.key) : undefined;
-    if (known && !known.hasExited && existsSync(places.readyMark)) return this.#guest(owner.namespace, podId, host);
+    if (known && !known.hasExited && existsSync(places.readyMark)) return this.find(podId, owner.namespace, host);
     await endQemu(host, places.key); // an attempt that was cut short
     await endQemu(host, places.templateKey);
+    await endShare(host, places);
     const config = parseConfig(owner.options, Object.fromEntries(spec.annotations));
     // the machine's own limits are its size: a limit on QEMU itself would only kill it
     const cgroup = this.#cgroups.make(owner, { ...spec, linux: { ...spec.linux, resources: undefined } }, host);
@@ -68,17 +69,21 @@ export class MachineGuests implements GuestProvider {
     const network = spec.linux.namespaces.get("network")?.path;
     const vmm = await this.#start({ config, places, host, cgroup, network, limits: podLimits(spec) });
     host.recordProcess(owner.bundle, vmm);
-    writeFileSync(places.readyMark, "");
-    return this.#guest(owner.namespace, podId, host, cgroup);
+    writeFileSync(places.readyMark, JSON.stringify({ bundle: owner.bundle }));
+    return this.find(podId, owner.namespace, host);
   }
 
   find(podId: string, namespace: string, host: Host): Guest {
-    return this.#guest(namespace, podId, host);
+    const places = podPlaces(this.#options.stateDirectory, namespace, podId);
+    return new MachineGuest({ places, host, namespace, podId, cgroups: this.#cgroups, plan: this.#sharePlan(places) });
   }
 
-  #guest(namespace: string, podId: string, host: Host, cgroup?: Cgroup): Guest {
-    const places = podPlaces(this.#options.stateDirectory, namespace, podId);
-    return new MachineGuest({ places, host, namespace, podId, cgroup });
+  /** The helpers' cgroup is the pod's. */
+  #sharePlan({ directory }: PodPlaces, virtiofsd = "", cgroup?: Cgroup): SharePlan {
+    const into = cgroup?.unifiedDirectory();
+    const attachFiles = cgroup?.attachFiles({ clonedIntoUnified: true }) ?? [];
+    const binaries = { bridge: join(this.#options.libraryDirectory, "trimaran-fsbridge"), virtiofsd };
+    return { layout: shareLayout(directory), binaries, cgroup: { attachFiles, ...(into === undefined ? {} : { into }) } };
   }
 
   async #start(start: {
@@ -99,6 +104,13 @@ export class MachineGuests implements GuestProvider {
     };
     const startTemplate = launch(places.templateKey, undefined);
     const stateDirectory = join(this.#options.stateDirectory, "kata-host");
+    const plan = this.#sharePlan(places, config.virtiofsd.path, cgroup);
+    let share: Share | undefined;
+    const startPod = async (vm: VmPlan) => {
+      await share?.close(); // it ended with the attempt before
+      share = await openShare(host, plan, readHostFeatures());
+      return await launch(places.key, network)(vm);
+    };
     const accelerator = await this.#accelerator(config, { qemu, image, stateDirectory, start: startTemplate, signal });
     const answers = (paths: VmPaths) => this.#answers(paths, host);
     const machine = await startMachine({
@@ -108,7 +120,8 @@ export class MachineGuests implements GuestProvider {
       directory: places.machine,
       network: { kind: "none" },
       templates: config.template.enabled ? this.#templates(config) : undefined,
-      start: launch(places.key, network),
+      fsSocket: plan.layout.guestSocket,
+      start: startPod,
       startTemplate,
       ready: answers,
       readyTemplate: (paths) => this.#warm(paths, host),
@@ -133,8 +146,8 @@ export class MachineGuests implements GuestProvider {
   }
 
   #templates(config: KataConfig): string {
-    const below = ["/run/trimaran/kata-templates", "/dev/shm/trimaran-kata-templates"] as const;
-    const path = config.template.path === "" ? templateDirectory(below) : config.template.path;
+    const below = join(this.#options.stateDirectory, "kata-host/templates");
+    const path = config.template.path || templateDirectory([below, "/dev/shm/trimaran-kata-templates"]);
     mkdirSync(path, { recursive: true, mode: 0o700 });
     return path;
   }
@@ -160,71 +173,9 @@ function connect(paths: VmPaths, { log }: Host): AgentConnection {
   return new AgentConnection({ path: paths.agent, log, onLie: () => undefined });
 }
 
-function undoSteps({ directory, machine, readyMark }: PodPlaces) {
+function undoSteps({ directory, machine, readyMark }: PodPlaces): UndoStep[] {
   const sockets = Object.values(vmPaths(machine)).map((path) => ({ verb: "unlink", path }) as const);
   const log = { verb: "unlink", path: join(machine, "qemu.log") } as const;
-  return [...sockets, log, { verb: "unlink", path: readyMark } as const, { verb: "rmdir", path: directory } as const];
-}
-
-/** One pod's machine. */
-class MachineGuest implements Guest {
-  readonly vmm: MonitoredProcess;
-  readonly agentSocket: string;
-  readonly #parts: MachineParts;
-  #how = "";
-
-  constructor(parts: MachineParts) {
-    this.#parts = parts;
-    this.vmm = findQemuProcess(parts.host, parts.places.key);
-    this.agentSocket = vmPaths(parts.places.machine).agent;
-    void this.vmm.exited().then((exit) => {
-      this.#how = describeExit(exit);
-    });
-  }
-
-  explainEnd(): string {
-    const { reason, lines } = readLastWords(vmPaths(this.#parts.places.machine).console);
-    const words = reason ?? lines.at(-1);
-    return `qemu: ${this.#how || "has ended"}${words === undefined ? "" : `; the guest's console: ${words}`}`;
-  }
-
-  async prepare(agent: AgentConnection): Promise<void> {
-    const { host, namespace, podId } = this.#parts;
-    const refresh = {
-      entropy: randomBytes(ENTROPY_BYTES),
-      wallClockNs: host.nowNs(),
-      hostname: podId.slice(0, 63),
-      machineId: machineIdOf(namespace, podId),
-    };
-    await agent.call((services, options) => services.agent.refresh(refresh, options));
-  }
-
-  async share(): Promise<SharedFiles> {
-    throw new Error("storage comes with kata-fs");
-  }
-
-  async unshare(): Promise<void> {}
-
-  async kill(): Promise<void> {
-    const SIGKILL = 9;
-    await this.#parts.host.signal(this.vmm, SIGKILL).catch(() => undefined); // it has ended
-    await this.vmm.exited();
-  }
-
-  async remove(): Promise<void> {
-    const { host, places, cgroup } = this.#parts;
-    await endQemu(host, places.key);
-    await endQemu(host, places.templateKey);
-    await cgroup?.kill();
-    await cgroup?.remove();
-    rmSync(places.directory, { recursive: true, force: true });
-  }
-}
-
-interface MachineParts {
-  readonly places: PodPlaces;
-  readonly host: Host;
-  readonly namespace: string;
-  readonly podId: string;
-  readonly cgroup: Cgroup | undefined;
+  const mark = { verb: "unlink", path: readyMark } as const;
+  return [...sockets, log, mark, ...shareUndo(shareLayout(directory)), { verb: "rmdir", path: directory }];
 }

@@ -13,7 +13,7 @@ export function podLimits({ annotations, linux }: Spec): PodLimits {
   const own = parseResources(linux.resources);
   const quota = told(CPU_QUOTA) || Number(own?.cpu?.quota ?? 0);
   const period = told(CPU_PERIOD) || Number(own?.cpu?.period ?? 0) || 100_000;
-  const memoryBytes = BigInt(told(MEMORY) || 0) || own?.memory?.limit || 0n;
+  const memoryBytes = BigInt(told(MEMORY) || 0) || BigInt(own?.memory?.limit ?? 0);
   return {
     ...(quota > 0 && { cpus: quota / period }),
     ...(memoryBytes > 0n && { memoryBytes }),

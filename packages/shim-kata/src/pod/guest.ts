@@ -1,12 +1,11 @@
+import type { Spec } from "@trimaran/linux";
 import type { ContainerProcess, CreateRequest, Host, RootfsMount } from "@trimaran/shim-core";
 import type { AgentConnection } from "../agent/connection.ts";
 
-/** Where a container's files are in the guest. */
-export interface SharedFiles {
-  /** What the agent mounts as its root. */
-  readonly rootfs: readonly RootfsMount[];
-  /** For the sources of its bind mounts: path of the host to path of the guest. */
-  readonly sources: ReadonlyMap<string, string>;
+/** A container whose files the guest needs. */
+export interface GuestContainer {
+  readonly request: CreateRequest;
+  readonly spec: Spec;
 }
 
 /** A pod's virtual machine, as its containers see it. */
@@ -19,10 +18,13 @@ export interface Guest {
   explainEnd(): string;
   /** Once the agent answers: what a clone needs, the share, the network. Again it does nothing. */
   prepare?(agent: AgentConnection): Promise<void>;
-  /** Make a container's rootfs and the sources of its bind mounts reachable from inside. Again it gives the same. */
-  share(request: CreateRequest, sources: readonly string[]): Promise<SharedFiles>;
+  /**
+   * Make a container's rootfs and the sources of its bind mounts reachable from inside, at the paths that `toGuestSpec` writes. Resolves with what the agent is to mount as
+   * its root. Again it gives the same.
+   */
+  share(container: GuestContainer): Promise<readonly RootfsMount[]>;
   /** Take that away. Harmless if it is gone. */
-  unshare(id: string): Promise<void>;
+  unshare(container: GuestContainer): Promise<void>;
   /** End the machine at once, and resolve when it has ended. */
   kill(): Promise<void>;
   /** End it, and take away everything that was made for it. Called after its last container; again after a crash. */

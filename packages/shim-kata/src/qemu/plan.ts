@@ -45,6 +45,8 @@ export interface VmRequest {
   readonly directory: string;
   readonly memory: GuestMemory;
   readonly network: NetworkBackend;
+  /** A listening socket that the port fs.0 is connected to. Undefined: QEMU itself listens at `VmPaths.fs`, and nobody need come. */
+  readonly fsSocket?: string;
 }
 
 /** Where a machine is reached. All of them are QEMU's own listening sockets, but for the console, which is a file. */
@@ -97,7 +99,7 @@ export function planVm(request: VmRequest): VmPlan {
     ...["-device", "virtio-rng-device"],
     ...networkDevice(network),
     ...["-device", "virtio-serial-device,id=ports"],
-    ...PORTS.flatMap((name) => port(name, paths[name])),
+    ...PORTS.flatMap((name) => port(name, paths[name], name === "fs" ? request.fsSocket : undefined)),
     ...["-qmp", `unix:${escapeCommas(paths.qmp)},server=on,wait=off`],
     ...["-sandbox", SANDBOX],
     ...(memory.kind === "clone" ? ["-incoming", "defer", "-S"] : []),
@@ -150,8 +152,10 @@ function networkDevice(network: NetworkBackend): string[] {
   return ["-netdev", netdev, "-device", "virtio-net-device,netdev=net"];
 }
 
-function port(name: string, path: string): string[] {
-  const backend = `socket,id=${name},path=${escapeCommas(path)},server=on,wait=off`;
+function port(name: string, path: string, connectTo: string | undefined): string[] {
+  const where =
+    connectTo === undefined ? `path=${escapeCommas(path)},server=on,wait=off` : `path=${escapeCommas(connectTo)}`;
+  const backend = `socket,id=${name},${where}`;
   return ["-chardev", backend, "-device", `virtserialport,bus=ports.0,chardev=${name},name=${name}.0`];
 }
 

@@ -17,6 +17,8 @@ export interface StartOptions<T> extends TemplateSubject {
   /** The machine's own folder. It is made; what was in it is removed. */
   readonly directory: string;
   readonly network: NetworkBackend;
+  /** See `VmRequest.fsSocket`. */
+  readonly fsSocket?: string;
   /** Where templates are; undefined: none is used. */
   readonly templates: string | undefined;
   /** Starts the pod's QEMU. Called again for the cold boot when a clone came to nothing: `plan.isClone` tells which. */
@@ -98,10 +100,13 @@ async function run<T>(
   limitMs: number,
   wake: (plan: VmPlan, signal: AbortSignal) => Promise<Qmp>,
 ): Promise<StartedMachine<T>> {
-  const { qemu, image, shape, directory, network, start, ready, signal } = options;
+  const { qemu, image, shape, directory, network, fsSocket, start, ready, signal } = options;
   rmSync(directory, { recursive: true, force: true });
   mkdirSync(directory, { recursive: true, mode: 0o700 });
-  const plan = planVm({ qemu: qemu.path, image, shape, directory, network, memory });
+  const plan = planVm({
+    ...{ qemu: qemu.path, image, shape, directory, network, memory },
+    ...(fsSocket !== undefined && { fsSocket }),
+  });
   const vm = await start(plan);
   const origin = plan.isClone ? "clone" : "cold";
   let qmp: Qmp | undefined;

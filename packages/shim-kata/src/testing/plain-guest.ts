@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, rmSync } from "node:fs";
+import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { describeFailure } from "@trimaran/linux";
 import {
@@ -10,7 +10,7 @@ import {
   parseStdio,
 } from "@trimaran/shim-core";
 import { Code, StatusError } from "ttrpc-ts";
-import type { Guest, GuestProvider, GuestRequest, SharedFiles } from "../pod/guest.ts";
+import type { Guest, GuestContainer, GuestProvider, GuestRequest } from "../pod/guest.ts";
 
 const SIGKILL = 9;
 /** Names of cgroups that a test's containers are in, on this host: the guest's root is the host's here. */
@@ -94,10 +94,9 @@ class PlainGuest implements Guest {
     return "the guest has ended";
   }
 
-  async share(request: CreateRequest, sources: readonly string[]): Promise<SharedFiles> {
-    const missing = sources.find((path) => !existsSync(path));
-    if (missing !== undefined) throw new StatusError(Code.InvalidArgument, `mounts: ${missing}: does not exist`);
-    return { rootfs: request.rootfs, sources: new Map(sources.map((path) => [path, path])) };
+  /** It sees the host's files. */
+  async share({ request }: GuestContainer): Promise<CreateRequest["rootfs"]> {
+    return request.rootfs;
   }
 
   async unshare(): Promise<void> {}
