@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { GreetingFinder, greeting, greetingReply } from "./agent-greeting.ts";
+import { GreetingFinder, greeting, greetingReply, harmlessLength } from "./agent-greeting.ts";
 
 const nonce = Buffer.from("0123456789abcdef");
 
@@ -34,4 +34,17 @@ test("a megabyte of the beginning of a mark is not kept", () => {
   finder.push(Buffer.alloc(1 << 20));
   const result = finder.push(greeting(nonce));
   assert.equal(result?.rest.length, 0);
+});
+
+test("bytes with a mark inside are cut within it", () => {
+  const bytes = Buffer.concat([Buffer.from("abc"), greeting(nonce), Buffer.from("def")]);
+  const parts: Buffer[] = [];
+  for (let rest = bytes; rest.length > 0; ) {
+    const length = harmlessLength(rest);
+    parts.push(rest.subarray(0, length));
+    rest = rest.subarray(length);
+  }
+  assert.equal(parts.length, 2);
+  assert.deepEqual(Buffer.concat(parts), bytes);
+  for (const part of parts) assert.equal(new GreetingFinder("host").push(part), undefined);
 });

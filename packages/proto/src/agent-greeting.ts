@@ -8,6 +8,15 @@ const AGENT_MARK = Buffer.from("\0trimaran-agnt\x01\0\xff", "latin1");
 /** Bytes of a nonce. */
 export const NONCE_BYTES = 16;
 
+/**
+ * The length of a beginning of `bytes` that has no greeting of the host inside, nor the whole of its mark: the agent takes that for a new conversation wherever it comes. All
+ * else that the host sends is text, numbers and small byte strings, in which the mark can't be.
+ */
+export function harmlessLength(bytes: Uint8Array): number {
+  const at = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).indexOf(HOST_MARK);
+  return at < 0 ? bytes.length : at + 1;
+}
+
 /** What the host sends first. */
 export function greeting(nonce: Uint8Array): Uint8Array {
   return Buffer.concat([HOST_MARK, nonce]);

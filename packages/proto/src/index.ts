@@ -1,4 +1,4 @@
-export { type Found, GreetingFinder, greeting, greetingReply, NONCE_BYTES } from "./agent-greeting.ts";
+export { type Found, GreetingFinder, greeting, greetingReply, harmlessLength, NONCE_BYTES } from "./agent-greeting.ts";
 export { ANY, anyTypeName, isAnyOf, packAny } from "./any.ts";
 export { type Codec, type Init, MessageCodec, type MethodDescriptor, type ServiceDescriptor } from "./codec.ts";
 export { containerd, google, grpc, io, runtimeoptions, trimaran, ttrpc } from "./gen/codec.js";

@@ -1,8 +1,8 @@
 import { constants, openSync, readdirSync, readFileSync, readSync, writeSync } from "node:fs";
 import { Duplex } from "node:stream";
 import { lazyNative } from "@trimaran/linux";
+import { GreetingFinder, greetingReply } from "@trimaran/proto";
 import { channelFromStream, type FrameChannel } from "ttrpc-ts";
-import { answerGreeting } from "./conversation.ts";
 import type { Conversations } from "./conversations.ts";
 
 // asm-generic/fcntl.h
@@ -25,78 +25,102 @@ export function findPort(name: string): string {
  * A port of the guest. libuv does not poll such a device, and a blocking read would sit in its thread pool for ever: so the kernel sends
  * SIGIO when there is something to read and when the host comes and goes, and all reads and writes are non-blocking. Source: Linux's
  * drivers/char/virtio_console.c.
+ *
+ * The host's going and coming again may be one signal, and a template is saved with a conversation that the clone's host knows nothing of: so a
+ * greeting begins a new conversation wherever it comes, and the host sees to it that no conversation has its mark inside.
  */
 export class Port implements Conversations {
   readonly #fd: number;
   readonly #buffer = Buffer.allocUnsafe(READ_BYTES);
-  readonly #signalled = (): void => this.#current?.look();
+  readonly #signalled = (): void => this.#look();
+  #finder = new GreetingFinder("host");
   #current: PortStream | undefined;
-  #isClosed = false;
+  #onConversation: ((channel: FrameChannel) => void) | undefined;
 
   /** Open a device such as `/dev/vport0p1`. */
   constructor(device: string) {
     const flags = constants.O_RDWR | constants.O_NONBLOCK;
     this.#fd = openSync(device, flags);
-    process.on("SIGIO", this.#signalled);
     const native = lazyNative();
+    process.on("SIGIO", this.#signalled);
     native.check("fcntl", [this.#fd, F_SETOWN, process.pid], device);
     native.check("fcntl", [this.#fd, F_SETFL, flags | O_ASYNC], device);
   }
 
   async begin(onConversation: (channel: FrameChannel) => void): Promise<void> {
-    void this.#converse(onConversation);
+    this.#onConversation = onConversation;
+    this.#look();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#isClosed = true;
     process.off("SIGIO", this.#signalled);
     this.#current?.destroy();
   }
 
-  async #converse(onConversation: (channel: FrameChannel) => void): Promise<void> {
-    while (!this.#isClosed) {
-      const stream = new PortStream(this.#fd, this.#buffer);
-      this.#current = stream;
-      const gone = new Promise<void>((resolve) => stream.once("close", resolve));
-      if (await answerGreeting(stream)) {
-        onConversation(channelFromStream(stream));
-        stream.resume(); // it was paused until somebody listens
-      } else stream.destroy();
-      await gone;
+  /** Read what there is, as long as somebody wants it. */
+  #look(): void {
+    while (this.#onConversation && (!this.#current || this.#current.isWanted)) {
+      const count = this.#readSome();
+      if (count === undefined) return; // SIGIO tells when there is more
+      if (count === 0) return this.#hostIsGone();
+      this.#take(Buffer.from(this.#buffer.subarray(0, count)));
+    }
+  }
+
+  #take(chunk: Buffer): void {
+    const found = this.#finder.push(chunk);
+    if (!found) return this.#current?.deliver(chunk);
+    this.#finder = new GreetingFinder("host");
+    this.#converse(found.nonce);
+    if (found.rest.length > 0) this.#take(Buffer.from(found.rest));
+  }
+
+  #converse(nonce: Uint8Array): void {
+    this.#current?.destroy();
+    const stream = new PortStream(this.#fd, () => this.#look());
+    this.#current = stream;
+    stream.write(greetingReply(nonce));
+    this.#onConversation?.(channelFromStream(stream));
+  }
+
+  #hostIsGone(): void {
+    this.#current?.destroy();
+    this.#current = undefined;
+  }
+
+  /** Undefined: nothing now. 0: the host is not there. */
+  #readSome(): number | undefined {
+    try {
+      return readSync(this.#fd, this.#buffer);
+    } catch (error) {
+      if (isAgain(error)) return undefined;
+      throw error;
     }
   }
 }
 
-/** One conversation: from the host's coming to its going. */
+/** One conversation: from its greeting to the next one, or to the host's going. */
 class PortStream extends Duplex {
+  /** Whether more may be delivered. */
+  isWanted = true;
   readonly #fd: number;
-  readonly #buffer: Buffer;
-  #isWanted = false;
-  #hasHost = false;
+  readonly #onWanted: () => void;
   #retry: NodeJS.Timeout | undefined;
 
-  constructor(fd: number, buffer: Buffer) {
+  constructor(fd: number, onWanted: () => void) {
     super({ allowHalfOpen: false });
     this.#fd = fd;
-    this.#buffer = buffer;
+    this.#onWanted = onWanted;
   }
 
-  /** There may be something to read. */
-  look(): void {
-    while (this.#isWanted && !this.destroyed) {
-      const count = this.#readSome();
-      if (count === undefined) return;
-      if (count === 0) {
-        if (this.#hasHost) this.push(null);
-        return; // without a host: SIGIO tells of its coming
-      }
-      this.#isWanted = this.push(Buffer.from(this.#buffer.subarray(0, count)));
-    }
+  deliver(chunk: Buffer): void {
+    if (!this.destroyed) this.isWanted = this.push(chunk);
   }
 
   override _read(): void {
-    this.#isWanted = true;
-    this.look();
+    if (this.isWanted) return;
+    this.isWanted = true;
+    this.#onWanted();
   }
 
   override _write(chunk: Buffer, _encoding: string, done: (error?: Error) => void): void {
@@ -115,20 +139,8 @@ class PortStream extends Duplex {
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
     clearTimeout(this.#retry);
+    this.isWanted = true; // what comes now is for nobody
     done(error);
-  }
-
-  /** Undefined: nothing now. 0: the host is not there. */
-  #readSome(): number | undefined {
-    try {
-      const count = readSync(this.#fd, this.#buffer);
-      this.#hasHost ||= count > 0;
-      return count;
-    } catch (error) {
-      if (!isAgain(error)) throw error;
-      this.#hasHost = true;
-      return undefined;
-    }
   }
 }
 

@@ -1,5 +1,6 @@
 import { constants, openSync } from "node:fs";
 import { Socket } from "node:net";
+import { harmlessLength } from "@trimaran/proto";
 import type { AgentConnection } from "../agent/connection.ts";
 
 /** One process's input. */
@@ -36,7 +37,12 @@ export class InputPump {
   }
 
   async #copy(): Promise<void> {
-    for await (const chunk of this.#pipe as AsyncIterable<Buffer>) if (!(await this.#write(chunk, false))) return;
+    for await (const chunk of this.#pipe as AsyncIterable<Buffer>)
+      for (let rest = chunk; rest.length > 0; ) {
+        const length = harmlessLength(rest);
+        if (!(await this.#write(rest.subarray(0, length), false))) return;
+        rest = rest.subarray(length);
+      }
     await this.#write(Buffer.alloc(0), true);
   }
 
