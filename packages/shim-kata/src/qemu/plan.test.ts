@@ -26,7 +26,7 @@ test("a machine of its own: image read-only, ports, no defaults, sandbox", () =>
   assert.equal(argument(argv, "-object"), "memory-backend-ram,id=ram,size=512M");
   assert.equal(argument(argv, "-chardev", "socket,id=fs"), "socket,id=fs,path=/run/vm/fs.sock,server=on,wait=off");
   assert.equal(argument(argv, "-device", "virtserialport,bus=ports.0,chardev=debug").split(",").at(-1), "name=debug.0");
-  assert.match(argument(argv, "-append"), /rdinit=\/init quiet loglevel=4 tsc_early_khz=2600000 x=1$/);
+  assert.match(argument(argv, "-append"), /rdinit=\/init quiet loglevel=4 tsc_early_khz=2600000 tsc=reliable x=1$/);
   assert.match(argument(argv, "-sandbox"), /^on,.*spawn=deny/);
   assert.ok(argv.includes("-nodefaults") && argv.includes("-no-user-config"));
   assert.deepEqual([paths.qmp, isClone], ["/run/vm/qmp.sock", false]);

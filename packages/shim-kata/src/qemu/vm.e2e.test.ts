@@ -57,6 +57,11 @@ test("a machine boots, answers, shows what it was given, and ends when it is tol
     await machine.ask("eval (() => { try { fs.writeFileSync('/x', ''); } catch (e) { return e.code; } })()"),
     /EROFS/,
   );
+  const clocksource = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
+  assert.match(
+    await machine.ask(`eval fs.readFileSync('${clocksource}', 'utf8').trim()`),
+    /"(tsc|tsc-early|kvm-clock)"/,
+  );
   using qmp = await Qmp.open(machine.plan.paths.qmp, signal);
   assert.deepEqual(await qmp.execute("query-status"), { status: "running", singlestep: false, running: true });
   await qmp.execute("quit");
