@@ -20,7 +20,7 @@ const { image, qemu, shape, signal } = guest;
 
 function plan(name: string, changes: Partial<VmRequest> = {}) {
   return planVm({
-    ...{ qemu: qemu.path, image, shape, directory: join(guest.directory, name) },
+    ...{ qemu, image, shape, directory: join(guest.directory, name) },
     ...{ memory: { kind: "own" }, network: { kind: "none" }, ...changes },
   });
 }
@@ -63,7 +63,8 @@ test("a machine boots, answers, shows what it was given, and ends when it is tol
     /"(tsc|tsc-early|kvm-clock)"/,
   );
   using qmp = await Qmp.open(machine.plan.paths.qmp, signal);
-  assert.deepEqual(await qmp.execute("query-status"), { status: "running", singlestep: false, running: true });
+  const status = await qmp.execute("query-status");
+  assert.ok(typeof status === "object" && status !== null && "status" in status && status.status === "running");
   await qmp.execute("quit");
   assert.equal(await machine.vm.exited, "exit status 0");
 });

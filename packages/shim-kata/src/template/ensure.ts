@@ -51,7 +51,7 @@ async function buildTemplate(key: string, options: TemplateOptions): Promise<Tem
     checkSpace(root, shape.memoryMiB);
     await verifyImage(image);
     const plan = planVm({
-      ...{ qemu: qemu.path, image, shape, directory },
+      ...{ qemu, image, shape, directory },
       ...{ memory: { kind: "template", path: memory }, network: { kind: "none" } },
     });
     const vm = await start(plan);

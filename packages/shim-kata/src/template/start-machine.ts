@@ -101,7 +101,7 @@ async function run<T>(
   const { qemu, image, shape, directory, network, start, ready, signal } = options;
   rmSync(directory, { recursive: true, force: true });
   mkdirSync(directory, { recursive: true, mode: 0o700 });
-  const plan = planVm({ qemu: qemu.path, image, shape, directory, network, memory });
+  const plan = planVm({ qemu, image, shape, directory, network, memory });
   const vm = await start(plan);
   const origin = plan.isClone ? "clone" : "cold";
   let qmp: Qmp | undefined;

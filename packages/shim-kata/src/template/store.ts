@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { readdirSync, readFileSync, renameSync, rmSync, statfsSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, readdirSync, readFileSync, renameSync, rmSync, statfsSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 /** A machine that has booted and been saved; clones start from it. Paths on the host. */
@@ -42,6 +42,7 @@ export function publishTemplate(root: string, key: string, directory: string, st
     memoryBytes: statSync(join(directory, FILES.memory)).size,
     stateSha256: digest(state),
   };
+  chmodSync(join(directory, FILES.memory), 0o600); // QEMU made it for all to read
   writeFileSync(join(directory, FILES.state), state, { mode: 0o600 });
   writeFileSync(join(directory, FILES.record), `${JSON.stringify(record)}\n`, { mode: 0o600 });
   for (const name of readdirSync(directory))
