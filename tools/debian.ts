@@ -8,11 +8,13 @@ import { RECENT_RUNSC, unpackRunsc } from "./debian/runsc.ts";
 /** Debian packages that the build and the demo use. */
 export const BUILD_PACKAGES = [
   "busybox-static",
+  "erofs-utils",
   "gcc",
   "libc6-dev",
   "libseccomp2",
   "make",
   "musl-tools",
+  "qemu-system-x86",
   "runsc",
 ] as const;
 

@@ -65,7 +65,7 @@ async function probe({ qemu, image, stateDirectory, start }: ProbeOptions): Prom
     debug: false,
     clockKhz: undefined,
   } as const;
-  const request = { qemu: qemu.path, image, directory, memory: { kind: "own" }, network: { kind: "none" } } as const;
+  const request = { qemu, image, directory, memory: { kind: "own" }, network: { kind: "none" } } as const;
   const plan = planVm({ ...request, shape: { ...shape, kernelParams: "-- probe" } });
   try {
     const vm = await start(plan);

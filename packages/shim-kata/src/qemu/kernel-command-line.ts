@@ -15,6 +15,8 @@ const ALWAYS = [
 /** The kernel's command line, with what the operator added at the end: there it wins. */
 export function kernelCommandLine({ debug, clockKhz, kernelParams, accelerator }: MachineShape): string {
   const loud = debug ? ["loglevel=7"] : ["quiet", "loglevel=4"];
-  const clock = accelerator === "tcg" && clockKhz !== undefined ? [`tsc_early_khz=${clockKhz}`] : [];
+  // The counter is the host's own. The kernel would compare it with an emulated timer that loses ticks on a busy host, and give it up: the
+  // guest's clock would then be late, and its shortest sleep 4 ms.
+  const clock = accelerator === "tcg" && clockKhz !== undefined ? [`tsc_early_khz=${clockKhz}`, "tsc=reliable"] : [];
   return [...ALWAYS, ...loud, ...clock, ...(kernelParams === "" ? [] : [kernelParams])].join(" ");
 }

@@ -13,7 +13,7 @@ const shape = {
   clockKhz: 2600000,
 } as const;
 const request: VmRequest = {
-  ...{ qemu: "/q", image, shape, directory: "/run/vm" },
+  ...{ qemu: { path: "/q", version: "7.2.22" }, image, shape, directory: "/run/vm" },
   ...{ memory: { kind: "own" }, network: { kind: "none" } },
 };
 const plan = (changes: Partial<VmRequest> = {}) => planVm({ ...request, ...changes });
@@ -26,7 +26,7 @@ test("a machine of its own: image read-only, ports, no defaults, sandbox", () =>
   assert.equal(argument(argv, "-object"), "memory-backend-ram,id=ram,size=512M");
   assert.equal(argument(argv, "-chardev", "socket,id=fs"), "socket,id=fs,path=/run/vm/fs.sock,server=on,wait=off");
   assert.equal(argument(argv, "-device", "virtserialport,bus=ports.0,chardev=debug").split(",").at(-1), "name=debug.0");
-  assert.match(argument(argv, "-append"), /rdinit=\/init quiet loglevel=4 tsc_early_khz=2600000 x=1$/);
+  assert.match(argument(argv, "-append"), /rdinit=\/init quiet loglevel=4 tsc_early_khz=2600000 tsc=reliable x=1$/);
   assert.match(argument(argv, "-sandbox"), /^on,.*spawn=deny/);
   assert.ok(argv.includes("-nodefaults") && argv.includes("-no-user-config"));
   assert.deepEqual([paths.qmp, isClone], ["/run/vm/qmp.sock", false]);
@@ -40,6 +40,8 @@ test("a template writes its memory file, a clone keeps its changes and waits for
   assert.match(argument(clone.argv, "-object"), /mem-path=\/t\/memory,share=off$/);
   assert.deepEqual(clone.argv.slice(-3), ["-incoming", "defer", "-S"]);
   assert.ok(clone.isClone && clone.fileLimitBytes < 2 ** 23);
+  const newer = plan({ memory: { kind: "clone", path: "/t/memory" }, qemu: { path: "/q", version: "10.0.2" } });
+  assert.match(argument(newer.argv, "-object"), /share=off,readonly=on,rom=off$/);
 });
 
 test("kvm takes the host's processor and measures no clock", () => {

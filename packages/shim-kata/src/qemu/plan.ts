@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { Code, StatusError } from "ttrpc-ts";
 import type { GuestImage } from "../image/ensure.ts";
+import type { QemuBinary } from "./binary.ts";
 import { kernelCommandLine } from "./kernel-command-line.ts";
 
 /** What runs the guest's instructions: the processor, or QEMU's translator. */
@@ -37,8 +38,7 @@ export interface MachineShape {
 
 /** One machine to start. */
 export interface VmRequest {
-  /** Path of QEMU. */
-  readonly qemu: string;
+  readonly qemu: Pick<QemuBinary, "path" | "version">;
   readonly image: GuestImage;
   readonly shape: MachineShape;
   /** A folder of the machine's own: sockets and the console's log go there. At most 90 bytes long, or sockets have no room. */
@@ -88,10 +88,10 @@ export function planVm(request: VmRequest): VmPlan {
   check(request);
   const paths = vmPaths(directory);
   const argv = [
-    qemu,
+    qemu.path,
     ...["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
     ...machine(shape),
-    ...memoryBackend(memory, shape.memoryMiB),
+    ...memoryBackend(memory, shape.memoryMiB, qemu.version),
     ...["-kernel", image.kernel, "-initrd", image.initrd, "-append", kernelCommandLine(shape)],
     ...["-serial", `file:${escapeCommas(paths.console)}`],
     ...["-drive", `if=none,id=image,format=raw,readonly=on,file=${escapeCommas(image.disk)}`],
@@ -128,13 +128,18 @@ function machine({ accelerator, vcpus }: MachineShape): string[] {
   return ["-M", type, "-accel", engine, "-cpu", cpu, "-smp", `${vcpus}`, "-global", "virtio-mmio.force-legacy=false"];
 }
 
-function memoryBackend(memory: GuestMemory, sizeMiB: number): string[] {
+function memoryBackend(memory: GuestMemory, sizeMiB: number, version: string): string[] {
   const common = `id=ram,size=${sizeMiB}M`;
-  const object =
-    memory.kind === "own"
-      ? `memory-backend-ram,${common}`
-      : `memory-backend-file,${common},mem-path=${escapeCommas(memory.path)},share=${memory.kind === "template" ? "on" : "off"}`;
-  return ["-object", object, "-m", `${sizeMiB}M`];
+  const size = ["-m", `${sizeMiB}M`];
+  if (memory.kind === "own") return ["-object", `memory-backend-ram,${common}`, ...size];
+  const share = memory.kind === "template" ? "share=on" : cloneSharing(version);
+  return ["-object", `memory-backend-file,${common},mem-path=${escapeCommas(memory.path)},${share}`, ...size];
+}
+
+/** Since 8.2 QEMU can open the template's file for reading only: who breaks out of a guest then has no descriptor to change it for others. */
+function cloneSharing(version: string): string {
+  const [major = 0, minor = 0] = version.split(".").map(Number);
+  return major > 8 || (major === 8 && minor >= 2) ? "share=off,readonly=on,rom=off" : "share=off";
 }
 
 function networkDevice(network: NetworkBackend): string[] {

@@ -20,7 +20,7 @@ const { image, qemu, shape, signal } = guest;
 
 function plan(name: string, changes: Partial<VmRequest> = {}) {
   return planVm({
-    ...{ qemu: qemu.path, image, shape, directory: join(guest.directory, name) },
+    ...{ qemu, image, shape, directory: join(guest.directory, name) },
     ...{ memory: { kind: "own" }, network: { kind: "none" }, ...changes },
   });
 }
@@ -57,8 +57,14 @@ test("a machine boots, answers, shows what it was given, and ends when it is tol
     await machine.ask("eval (() => { try { fs.writeFileSync('/x', ''); } catch (e) { return e.code; } })()"),
     /EROFS/,
   );
+  const clocksource = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
+  assert.match(
+    await machine.ask(`eval fs.readFileSync('${clocksource}', 'utf8').trim()`),
+    /"(tsc|tsc-early|kvm-clock)"/,
+  );
   using qmp = await Qmp.open(machine.plan.paths.qmp, signal);
-  assert.deepEqual(await qmp.execute("query-status"), { status: "running", singlestep: false, running: true });
+  const status = await qmp.execute("query-status");
+  assert.ok(typeof status === "object" && status !== null && "status" in status && status.status === "running");
   await qmp.execute("quit");
   assert.equal(await machine.vm.exited, "exit status 0");
 });

@@ -8,7 +8,7 @@ import { Qmp } from "../qemu/qmp.ts";
 import { type StartVm, whileAlive } from "../qemu/vm.ts";
 import { type TemplateSubject, templateKey } from "./key.ts";
 import { saveState } from "./state-transfer.ts";
-import { findTemplate, newTemplatePaths, publishTemplate, type Template } from "./store.ts";
+import { findTemplate, newTemplatePaths, publishTemplate, removeUnfinished, type Template } from "./store.ts";
 
 /** How long a cold boot may take until the agent is ready: 3 s on an emulator with nothing else to do. */
 export const COLD_LIMIT_MS = 90_000;
@@ -29,7 +29,7 @@ export interface TemplateOptions extends TemplateSubject {
 }
 
 /**
- * The template for these machines: one that is whole, else a new one (a cold boot). One process at a time builds it, others wait. Throws what
+ * The template for these machines: one that is whole, else a new one (a cold boot). One process at a time builds, whichever template; others wait. Throws what
  * says why it can't be had; nothing is left then.
  */
 export async function ensureTemplate(options: TemplateOptions): Promise<Template> {
@@ -37,7 +37,8 @@ export async function ensureTemplate(options: TemplateOptions): Promise<Template
   const key = templateKey(options);
   const present = findTemplate(root, key);
   if (present) return present;
-  return await withMachineLock(`template ${root} ${key}`, signal, async () => {
+  return await withMachineLock(`template ${root}`, signal, async () => {
+    removeUnfinished(root);
     return findTemplate(root, key) ?? (await buildTemplate(key, options));
   });
 }
@@ -51,7 +52,7 @@ async function buildTemplate(key: string, options: TemplateOptions): Promise<Tem
     checkSpace(root, shape.memoryMiB);
     await verifyImage(image);
     const plan = planVm({
-      ...{ qemu: qemu.path, image, shape, directory },
+      ...{ qemu, image, shape, directory },
       ...{ memory: { kind: "template", path: memory }, network: { kind: "none" } },
     });
     const vm = await start(plan);

@@ -20,7 +20,7 @@ export function templateKey({ qemu, image, shape }: TemplateSubject): string {
     memory: { kind: "clone", path: "/memory" },
     network: { kind: "none" },
   } as const;
-  const { argv } = planVm({ qemu: qemu.path, image, shape, ...place });
+  const { argv } = planVm({ qemu, image, shape, ...place });
   const facts = [TEMPLATE_FORMAT, qemu.identity, qemu.version, image.key, argv];
   return createHash("sha256").update(JSON.stringify(facts)).digest("hex").slice(0, 16);
 }

@@ -104,7 +104,7 @@ async function run<T>(
   rmSync(directory, { recursive: true, force: true });
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const plan = planVm({
-    ...{ qemu: qemu.path, image, shape, directory, network, memory },
+    ...{ qemu, image, shape, directory, network, memory },
     ...(fsSocket !== undefined && { fsSocket }),
   });
   const vm = await start(plan);

@@ -3,7 +3,14 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, truncateSync, 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { findTemplate, newTemplatePaths, publishTemplate, removeTemplate, templateDirectory } from "./store.ts";
+import {
+  findTemplate,
+  newTemplatePaths,
+  publishTemplate,
+  removeTemplate,
+  removeUnfinished,
+  templateDirectory,
+} from "./store.ts";
 
 const root = mkdtempSync(join(tmpdir(), "kata-store-"));
 after(() => rmSync(root, { recursive: true }));
@@ -41,6 +48,15 @@ for (const [what, damage] of [
     assert.ok(findTemplate(root, publish("b").key), "a new one takes its place");
   });
 }
+
+test("what a killed build has left goes with the next one", () => {
+  const { directory } = newTemplatePaths(root, "half");
+  mkdirSync(directory, { recursive: true });
+  publish("whole");
+  removeUnfinished(root);
+  assert.ok(!existsSync(directory) && findTemplate(root, "whole"));
+  removeUnfinished(join(root, "none"));
+});
 
 test("no more than four are kept: each holds memory", () => {
   for (const key of ["1", "2", "3", "4", "5", "6"]) publish(key);

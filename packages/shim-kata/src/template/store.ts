@@ -1,5 +1,15 @@
 import { createHash } from "node:crypto";
-import { readdirSync, readFileSync, renameSync, rmSync, statfsSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statfsSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 
 /** A machine that has booted and been saved; clones start from it. Paths on the host. */
@@ -15,6 +25,7 @@ export interface Template {
 /** What is kept in memory at most, on one host: each template holds as much as a guest has touched, 100 to 200 MB. */
 const KEPT = 4;
 const FILES = { memory: "memory", state: "state", record: "template.json" } as const;
+const UNFINISHED = ".new-";
 /** Numbers of file systems in memory: tmpfs, ramfs. Source: linux/magic.h. */
 const IN_MEMORY = new Set([0x01021994, 0x858458f6]);
 
@@ -31,8 +42,15 @@ export function templateDirectory(candidates: readonly [string, ...string[]]): s
 
 /** Where to write a template that is not there yet. */
 export function newTemplatePaths(root: string, key: string): { directory: string; memory: string } {
-  const directory = join(root, `.new-${key}`);
+  const directory = join(root, `${UNFINISHED}${key}`);
   return { directory, memory: join(directory, FILES.memory) };
+}
+
+/** Remove what builds have left that were killed. The caller holds the lock that every build is under. */
+export function removeUnfinished(root: string): void {
+  if (!existsSync(root)) return;
+  for (const name of readdirSync(root))
+    if (name.startsWith(UNFINISHED)) rmSync(join(root, name), { recursive: true, force: true });
 }
 
 /** Make what is in `directory` the template: whole or not at all. An older one of that key goes, and so do those beyond a handful. */
@@ -42,6 +60,7 @@ export function publishTemplate(root: string, key: string, directory: string, st
     memoryBytes: statSync(join(directory, FILES.memory)).size,
     stateSha256: digest(state),
   };
+  chmodSync(join(directory, FILES.memory), 0o600); // QEMU made it for all to read
   writeFileSync(join(directory, FILES.state), state, { mode: 0o600 });
   writeFileSync(join(directory, FILES.record), `${JSON.stringify(record)}\n`, { mode: 0o600 });
   for (const name of readdirSync(directory))
