@@ -4,6 +4,7 @@
  *     build/bin/containerd-shim-trimaran-NAME-v2          the monitor (C, static), under each shim's name
  *     build/bin/trimaran                                  the command
  *     build/lib/trimaran/*.js                             one bundle per program
+ *     build/lib/trimaran/trimaran-fsbridge                moves a VM's file system (C, static): the host's and the guest's half
  *     build/lib/trimaran/containerd-shim-….cmd            the task server's argv, one argument a line
  *     build/lib/trimaran/node_modules/                    koffi's native module
  */
@@ -53,9 +54,9 @@ export async function build(): Promise<void> {
   if (read(stamp) === inputs) return;
   mkdirSync(join(OUT, "bin"), { recursive: true });
   mkdirSync(LIBRARY, { recursive: true });
-  execFileSync("make", ["-s", "-C", join(ROOT, "packages/monitor/c"), `OUT=${OUT}/monitor`, `${OUT}/monitor/monitor`], {
-    stdio: ["ignore", "inherit", "inherit"],
-  });
+  make("monitor", "monitor");
+  make("fsbridge", "trimaran-fsbridge");
+  install(join(OUT, "fsbridge/trimaran-fsbridge"), join(LIBRARY, "trimaran-fsbridge"));
   for (const [name, entry] of Object.entries(SHIMS)) {
     install(join(OUT, "monitor/monitor"), join(OUT, "bin", name));
     await bundleProgram(entry, `${name}.js`);
@@ -71,6 +72,14 @@ export async function build(): Promise<void> {
   );
   copyNativeModules();
   writeWhole(stamp, inputs);
+}
+
+/** A program of a package in C, into a folder of the package's name. */
+function make(name: string, program: string): void {
+  const into = join(OUT, name);
+  execFileSync("make", ["-s", "-C", join(ROOT, "packages", name, "c"), `OUT=${into}`, join(into, program)], {
+    stdio: ["ignore", "inherit", "inherit"],
+  });
 }
 
 /** With `splitting` what a program imports lazily goes into chunks of its own: `trimaran ps` does not read the daemon. */
@@ -117,7 +126,7 @@ function copyNativeModules(): void {
 
 /** Names, sizes and times of everything that goes in. */
 function fingerprint(): string {
-  const patterns = ["packages/*/src/**", "packages/monitor/c/**", "proto/**", "package-lock.json", "tools/build.ts"];
+  const patterns = ["packages/*/src/**", "packages/*/c/**", "proto/**", "package-lock.json", "tools/build.ts"];
   const hash = createHash("sha256");
   for (const path of globSync(patterns, { cwd: ROOT }).sort()) {
     const stat = statSync(join(ROOT, path));

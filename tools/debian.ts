@@ -13,6 +13,7 @@ export const BUILD_PACKAGES = [
   "libseccomp2",
   "make",
   "musl-tools",
+  "qemu-system-common", // virtiofsd
   "runsc",
 ] as const;
 
@@ -27,6 +28,7 @@ export const TEST_PACKAGES = [
   "golang-go",
   "iproute2",
   "iptables",
+  "libcap2-bin",
   "runc",
   "util-linux",
 ] as const;
