@@ -6,6 +6,7 @@
  *     build/lib/trimaran/*.js                             one bundle per program
  *     build/lib/trimaran/containerd-shim-….cmd            the task server's argv, one argument a line
  *     build/lib/trimaran/node_modules/                    koffi's native module
+ *     build/lib/trimaran/trimaran-fsbridge                moves a VM's file system (C, static): the host's and the guest's half
  *     build/lib/trimaran/guest/                           what virtual machines have inside: init, agent, monitor, koffi
  */
 import { execFileSync } from "node:child_process";
@@ -59,9 +60,8 @@ export async function build(): Promise<void> {
   if (read(stamp) === inputs) return;
   mkdirSync(join(OUT, "bin"), { recursive: true });
   mkdirSync(LIBRARY, { recursive: true });
-  execFileSync("make", ["-s", "-C", join(ROOT, "packages/monitor/c"), `OUT=${OUT}/monitor`, `${OUT}/monitor/monitor`], {
-    stdio: ["ignore", "inherit", "inherit"],
-  });
+  make("monitor", "monitor");
+  make("fsbridge", "trimaran-fsbridge");
   for (const [name, entry] of Object.entries(SHIMS)) {
     install(join(OUT, "monitor/monitor"), join(OUT, "bin", name));
     await bundleProgram(entry, `${name}.js`);
@@ -81,6 +81,14 @@ export async function build(): Promise<void> {
   writeWhole(stamp, inputs);
 }
 
+/** A program of a package in C, into a folder of the package's name. */
+function make(name: string, program: string): void {
+  const into = join(OUT, name);
+  execFileSync("make", ["-s", "-C", join(ROOT, "packages", name, "c"), `OUT=${into}`, join(into, program)], {
+    stdio: ["ignore", "inherit", "inherit"],
+  });
+}
+
 /** The guest's own programs; the image is made of them when it is needed. Whatever was there before is gone. */
 async function buildGuest(): Promise<void> {
   const guest = join(LIBRARY, "guest");
@@ -90,11 +98,7 @@ async function buildGuest(): Promise<void> {
     stdio: ["ignore", "inherit", "inherit"],
   });
   install(join(OUT, "monitor/monitor"), join(guest, "monitor"));
-  const bridge = join(OUT, "fsbridge/trimaran-fsbridge");
-  execFileSync("make", ["-s", "-C", join(ROOT, "packages/fsbridge/c"), `OUT=${join(OUT, "fsbridge")}`, bridge], {
-    stdio: ["ignore", "inherit", "inherit"],
-  });
-  for (const folder of [guest, LIBRARY]) install(bridge, join(folder, "trimaran-fsbridge"));
+  for (const folder of [guest, LIBRARY]) install(join(OUT, "fsbridge/trimaran-fsbridge"), join(folder, "trimaran-fsbridge"));
   if (existsSync(join(ROOT, AGENT))) await bundleProgram(AGENT, "agent.js", false, guest); // without it no image can be built
   copyNativeModules(guest);
 }
