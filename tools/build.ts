@@ -98,7 +98,8 @@ async function buildGuest(): Promise<void> {
     stdio: ["ignore", "inherit", "inherit"],
   });
   install(join(OUT, "monitor/monitor"), join(guest, "monitor"));
-  for (const folder of [guest, LIBRARY]) install(join(OUT, "fsbridge/trimaran-fsbridge"), join(folder, "trimaran-fsbridge"));
+  for (const folder of [guest, LIBRARY])
+    install(join(OUT, "fsbridge/trimaran-fsbridge"), join(folder, "trimaran-fsbridge"));
   if (existsSync(join(ROOT, AGENT))) await bundleProgram(AGENT, "agent.js", false, guest); // without it no image can be built
   copyNativeModules(guest);
 }

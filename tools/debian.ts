@@ -15,6 +15,8 @@ export const BUILD_PACKAGES = [
   "make",
   "musl-tools",
   "qemu-system-x86",
+  "qemu-system-common", // virtiofsd
+  "libcap2-bin",
   "runsc",
 ] as const;
 

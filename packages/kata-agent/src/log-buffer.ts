@@ -20,7 +20,10 @@ export class LogBuffer {
   }
 
   /** The lines after that number, once there are some; those before are forgotten. */
-  async read(after: number, signal: AbortSignal): Promise<{ readonly last: number; readonly lines: readonly string[] }> {
+  async read(
+    after: number,
+    signal: AbortSignal,
+  ): Promise<{ readonly last: number; readonly lines: readonly string[] }> {
     while (this.#lines.length > 0 && this.#last - this.#lines.length < after) this.#drop();
     while (this.#lines.length === 0) {
       signal.throwIfAborted();

@@ -67,7 +67,10 @@ for (const build of BUILDS) {
     assert.equal((await pod.link.run("c", moved(0))).value, 300_001n);
     assert.equal((await pod.link.run("c", moved(2))).errno, 9, "no stream begins there: EBADF");
     const fd = openSync(fifo(pod, "spliced"), O_RDWR_NONBLOCK);
-    pod.link.spawn("d", { program: piped("printf 12345", join(pod.at.root, "spliced"), flags), streams: [{ from: 0, to: 2 }] });
+    pod.link.spawn("d", {
+      program: piped("printf 12345", join(pod.at.root, "spliced"), flags),
+      streams: [{ from: 0, to: 2 }],
+    });
     await pod.process("d", (r) => exited(r) && r.drained);
     assert.equal((await pod.link.run("d", moved(0))).value, 5n);
     closeSync(fd);

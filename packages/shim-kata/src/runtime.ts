@@ -6,8 +6,8 @@ import {
   type MonitoredProcess,
   type Runtime,
 } from "@trimaran/shim-core";
-import { KataContainer, wantedStreams } from "./container/container.ts";
 import { type BundleConfig, readConfig } from "./container/bundle-config.ts";
+import { KataContainer, wantedStreams } from "./container/container.ts";
 import { findHolder, openHolder } from "./container/holder.ts";
 import type { GuestProvider } from "./pod/guest.ts";
 import { type Membership, membershipOf } from "./pod/membership.ts";
@@ -91,7 +91,11 @@ export class KataRuntime implements Runtime {
     const { id } = request;
     const rootfs = await guest.share({ request, spec: config.spec });
     const podPid = membership.kind === "member" ? await podPidOf(agent, membership.podId) : undefined;
-    const guestSpec = toGuestSpec(config.json, { id, volumes: planVolumes(config.spec.mounts), ...(podPid !== undefined && { podPid }) });
+    const guestSpec = toGuestSpec(config.json, {
+      id,
+      volumes: planVolumes(config.spec.mounts),
+      ...(podPid !== undefined && { podPid }),
+    });
     const spec = Buffer.from(JSON.stringify(guestSpec));
     const files = rootfs.map((mount) => ({ ...mount, options: [...mount.options] }));
     const wanted = { id, spec, rootfs: files, ...wantedStreams(request.stdio) };
@@ -126,8 +130,6 @@ function podIdOf(membership: Membership, id: string): string {
 }
 
 async function podPidOf(agent: Sandbox["agent"], id: string): Promise<number> {
-  const { pid } = await agent.call((services, options) =>
-    services.agent.inspectProcess({ id, execId: "" }, options),
-  );
+  const { pid } = await agent.call((services, options) => services.agent.inspectProcess({ id, execId: "" }, options));
   return pid;
 }

@@ -62,14 +62,20 @@ export class Port implements Conversations {
     while (this.#onConversation && (!this.#current || this.#current.isWanted)) {
       const count = this.#readSome();
       if (count === undefined) return; // SIGIO tells when there is more
-      if (count === 0) return this.#hostIsGone();
-      this.#take(Buffer.from(this.#buffer.subarray(0, count)));
+      if (count > 0) this.#take(Buffer.from(this.#buffer.subarray(0, count)));
+      else {
+        this.#hostIsGone();
+        return;
+      }
     }
   }
 
   #take(chunk: Buffer): void {
     const found = this.#finder.push(chunk);
-    if (!found) return this.#current?.deliver(chunk);
+    if (!found) {
+      this.#current?.deliver(chunk);
+      return;
+    }
     this.#finder = new GreetingFinder("host");
     this.#converse(found.nonce);
     if (found.rest.length > 0) this.#take(Buffer.from(found.rest));
@@ -130,8 +136,8 @@ class PortStream extends Duplex {
         while (at < chunk.length) at += writeSync(this.#fd, chunk, at);
         done();
       } catch (error) {
-        if (!isAgain(error)) return done(error instanceof Error ? error : new Error(String(error)));
-        this.#retry = setTimeout(go, RETRY_MS);
+        if (isAgain(error)) this.#retry = setTimeout(go, RETRY_MS);
+        else done(error instanceof Error ? error : new Error(String(error)));
       }
     };
     go();

@@ -46,7 +46,10 @@ export async function configureNetwork({ interfaces, routes }: Request): Promise
   interfaces.forEach((wanted, at) => {
     const device = devices[at];
     if (device === undefined)
-      throw new StatusError(Code.InvalidArgument, `interfaces[${at}] ${wanted.name}: the guest has ${devices.length} devices`);
+      throw new StatusError(
+        Code.InvalidArgument,
+        `interfaces[${at}] ${wanted.name}: the guest has ${devices.length} devices`,
+      );
     configureLink(netlink, device, wanted);
     for (const address of wanted.addresses) addAddress(netlink, device, address, wanted.name);
   });
@@ -90,7 +93,16 @@ function linkBody(index: number, flags: number): Buffer {
 
 function addAddress(netlink: Netlink, index: number, { address, prefixLength }: Address, name: string): void {
   const family = familyOf(`interfaces ${name}: addresses`, address);
-  const body = Buffer.from([family, prefixLength, family === AF_INET6 ? IFA_F_NODAD : 0, RT_SCOPE_UNIVERSE, 0, 0, 0, 0]);
+  const body = Buffer.from([
+    family,
+    prefixLength,
+    family === AF_INET6 ? IFA_F_NODAD : 0,
+    RT_SCOPE_UNIVERSE,
+    0,
+    0,
+    0,
+    0,
+  ]);
   body.writeUInt32LE(index, 4); // struct ifaddrmsg
   const attributes: Attribute[] = [
     [IFA_LOCAL, address],

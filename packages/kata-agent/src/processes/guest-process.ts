@@ -1,6 +1,6 @@
 import { mkdirSync, rmSync } from "node:fs";
-import type { ServiceClient } from "ttrpc-ts";
 import type { taskV3 } from "@trimaran/proto";
+import type { ServiceClient } from "ttrpc-ts";
 import { makeFifo } from "../streams/fifo.ts";
 import { InputStream } from "../streams/input.ts";
 import { OutputStream } from "../streams/output.ts";

@@ -1,6 +1,6 @@
 import { agentV1, taskV3 } from "@trimaran/proto";
 import type { Logger } from "@trimaran/shim-core";
-import { channelFromStream, Client, Code, type ServiceClient, StatusError } from "ttrpc-ts";
+import { Client, Code, channelFromStream, type ServiceClient, StatusError } from "ttrpc-ts";
 import { greetAgent } from "./greet.ts";
 import { guestError, guestText } from "./guest-text.ts";
 

@@ -37,7 +37,8 @@ export function greetAgent(path: string): Promise<Socket> {
         settle();
         socket.pause();
         if (found.rest.length > 0) socket.unshift(found.rest);
-        return resolve(socket);
+        resolve(socket);
+        return;
       }
       dropped += chunk.length;
       if (dropped > OLD_BYTES_LIMIT) fail(Code.DataLoss, `sent ${dropped} bytes that are no answer`);

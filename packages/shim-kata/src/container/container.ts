@@ -13,8 +13,8 @@ import {
 import { Code, StatusError } from "ttrpc-ts";
 import type { Sandbox } from "../pod/sandbox.ts";
 import { toGuestProcess, toGuestResources } from "../storage/guest-spec.ts";
-import { GuestProcess } from "./guest-process.ts";
 import type { BundleConfig } from "./bundle-config.ts";
+import { GuestProcess } from "./guest-process.ts";
 import { findHolder, openHolder } from "./holder.ts";
 import { checkStats } from "./stats.ts";
 

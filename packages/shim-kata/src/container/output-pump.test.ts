@@ -35,6 +35,9 @@ test("output is asked for by offset, to its end", async () => {
 });
 
 test("more than was asked for is a lie, and so is an answer with nothing", async () => {
-  assert.match((await pump(() => ({ data: Buffer.alloc(300_000), end: false }))).lies[0] ?? "", /300000 bytes of output/);
+  assert.match(
+    (await pump(() => ({ data: Buffer.alloc(300_000), end: false }))).lies[0] ?? "",
+    /300000 bytes of output/,
+  );
   assert.match((await pump(() => ({ data: Buffer.alloc(0), end: false }))).lies[0] ?? "", /with nothing/);
 });

@@ -95,7 +95,11 @@ export class MachineGuest implements Guest {
 /** End a pod's share, if it has one. */
 export async function endShare(host: Host, { directory }: PodPlaces): Promise<void> {
   if (host.keys("share/").length === 0) return;
-  const nothing = { layout: shareLayout(directory), binaries: { bridge: "", virtiofsd: "" }, cgroup: { attachFiles: [] } };
+  const nothing = {
+    layout: shareLayout(directory),
+    binaries: { bridge: "", virtiofsd: "" },
+    cgroup: { attachFiles: [] },
+  };
   await findShare(host, nothing, readHostFeatures()).close();
 }
 

@@ -1,7 +1,13 @@
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Cgroup, readHostFeatures } from "@trimaran/linux";
-import { ContainerCgroups, type CreateRequest, type Host, type MonitoredProcess, type UndoStep } from "@trimaran/shim-core";
+import {
+  ContainerCgroups,
+  type CreateRequest,
+  type Host,
+  type MonitoredProcess,
+  type UndoStep,
+} from "@trimaran/shim-core";
 import { AgentConnection } from "../agent/connection.ts";
 import { type KataConfig, parseConfig } from "../config/config.ts";
 import { machineShape } from "../config/machine-shape.ts";
@@ -13,11 +19,11 @@ import type { Guest, GuestProvider, GuestRequest } from "../pod/guest.ts";
 import { chooseAccelerator } from "../qemu/accelerator.ts";
 import { findQemu, inspectQemu } from "../qemu/binary.ts";
 import { type VmPaths, type VmPlan, vmPaths } from "../qemu/plan.ts";
-import { startMachine } from "../template/start-machine.ts";
-import { templateDirectory } from "../template/store.ts";
 import { shareLayout } from "../storage/layout.ts";
 import type { SharePlan } from "../storage/programs.ts";
 import { openShare, type Share, shareUndo } from "../storage/share.ts";
+import { startMachine } from "../template/start-machine.ts";
+import { templateDirectory } from "../template/store.ts";
 import { endShare, MachineGuest } from "./machine-guest.ts";
 import { type PodPlaces, podPlaces } from "./places.ts";
 import { endQemu, findQemuProcess, launchQemu } from "./qemu-process.ts";
@@ -83,7 +89,11 @@ export class MachineGuests implements GuestProvider {
     const into = cgroup?.unifiedDirectory();
     const attachFiles = cgroup?.attachFiles({ clonedIntoUnified: true }) ?? [];
     const binaries = { bridge: join(this.#options.libraryDirectory, "trimaran-fsbridge"), virtiofsd };
-    return { layout: shareLayout(directory), binaries, cgroup: { attachFiles, ...(into === undefined ? {} : { into }) } };
+    return {
+      layout: shareLayout(directory),
+      binaries,
+      cgroup: { attachFiles, ...(into === undefined ? {} : { into }) },
+    };
   }
 
   async #start(start: {

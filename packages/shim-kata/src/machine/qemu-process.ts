@@ -47,7 +47,9 @@ export async function launchQemu(place: QemuPlace, { argv, directory, fileLimitB
       env: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
       cwd: directory,
       user: { uid: 0, gid: 0, umask: 0o077, additionalGids: [] },
-      rlimits: [{ name: "RLIMIT_FSIZE", resource: RLIMIT_FSIZE, soft: BigInt(fileLimitBytes), hard: BigInt(fileLimitBytes) }],
+      rlimits: [
+        { name: "RLIMIT_FSIZE", resource: RLIMIT_FSIZE, soft: BigInt(fileLimitBytes), hard: BigInt(fileLimitBytes) },
+      ],
       noNewPrivileges: true,
     },
     stdio: planStdio(parseStdio({ stdin: "", stdout: "", stderr: "", terminal: false }), { uid: 0, gid: 0 }).plan,

@@ -1,6 +1,6 @@
 import { createServer, type Server, type Socket } from "node:net";
 import { agentV1, GreetingFinder, greetingReply, taskV3 } from "@trimaran/proto";
-import { channelFromStream, Code, type Implementation, Server as TtrpcServer, StatusError } from "ttrpc-ts";
+import { Code, channelFromStream, type Implementation, StatusError, Server as TtrpcServer } from "ttrpc-ts";
 
 type AgentService = Implementation<typeof agentV1, undefined>;
 

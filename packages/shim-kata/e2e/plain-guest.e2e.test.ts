@@ -9,8 +9,8 @@ import { Code } from "ttrpc-ts";
 import { filesOf, mountsOf, processesOf } from "../../../e2e/harness/belongings.ts";
 import { runDelete } from "../../../e2e/harness/shim-client.ts";
 import { type ShimKind, ShimYard, type StartedShim } from "../../../e2e/harness/shims.ts";
-import { installPlainShim } from "./testing/plain-shim.ts";
-import { execWith, killTaskServers, openClient, serverLog, startWith } from "./testing/session.ts";
+import { installPlainShim } from "./plain-shim.ts";
+import { execWith, killTaskServers, openClient, serverLog, startWith } from "./session.ts";
 
 const TYPE = "io.kubernetes.cri.container-type";
 const SANDBOX = "io.kubernetes.cri.sandbox-id";
@@ -157,7 +157,10 @@ describe("kata, with the agent as a plain process", { timeout: 300_000 }, () => 
     const { id } = started;
     const { task } = started.shim;
     await task.start({ id });
-    assert.deepEqual((await task.pids({ id })).processes.map((process) => process.pid), [pid]);
+    assert.deepEqual(
+      (await task.pids({ id })).processes.map((process) => process.pid),
+      [pid],
+    );
     await task.pause({ id });
     assert.equal((await task.state({ id })).status, 4);
     await task.resume({ id });
@@ -220,7 +223,11 @@ describe("kata, with the agent as a plain process", { timeout: 300_000 }, () => 
   });
 
   test("a task server that is killed between all verbs loses nothing", async () => {
-    const started = await yard.start(["sh", "-c", "read x; echo got $x; trap 'exit 23' TERM; while :; do sleep 0.05; done"]);
+    const started = await yard.start([
+      "sh",
+      "-c",
+      "read x; echo got $x; trap 'exit 23' TERM; while :; do sleep 0.05; done",
+    ]);
     const { id, bundle } = started;
     const { task } = started.shim;
     const client = await openClient(yard, { stdin: true });
@@ -255,7 +262,8 @@ describe("kata, with the agent as a plain process", { timeout: 300_000 }, () => 
   });
 
   test("a task server that is killed again and again while output flows: not a byte is lost or repeated", async () => {
-    const script = "i=0; while [ $i -lt 60 ]; do head -c 100000 /dev/zero | tr '\\0' x; echo \" $i\"; i=$((i+1)); sleep 0.05; done";
+    const script =
+      "i=0; while [ $i -lt 60 ]; do head -c 100000 /dev/zero | tr '\\0' x; echo \" $i\"; i=$((i+1)); sleep 0.05; done";
     const started = await yard.start(["sh", "-c", script]);
     const client = await openClient(yard);
     await startWith(started, client);

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { runShim } from "@trimaran/shim-core";
-import { KataRuntime } from "../runtime.ts";
+import { KataRuntime } from "../src/runtime.ts";
 import { PlainGuests } from "./plain-guest.ts";
 
 const { argv, env, pid, exit, execPath } = process;

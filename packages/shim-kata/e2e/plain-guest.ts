@@ -5,12 +5,12 @@ import {
   type CreateRequest,
   type Host,
   type MonitoredProcess,
-  processProgram,
-  planStdio,
   parseStdio,
+  planStdio,
+  processProgram,
 } from "@trimaran/shim-core";
 import { Code, StatusError } from "ttrpc-ts";
-import type { Guest, GuestContainer, GuestProvider, GuestRequest } from "../pod/guest.ts";
+import type { Guest, GuestContainer, GuestProvider, GuestRequest } from "../src/pod/guest.ts";
 
 const SIGKILL = 9;
 /** Names of cgroups that a test's containers are in, on this host: the guest's root is the host's here. */
@@ -60,7 +60,8 @@ export class PlainGuests implements GuestProvider {
       cgroup: { attachFiles: [] },
       gate: false,
     });
-    const describe = (step: number, errno: number) => new StatusError(Code.Unknown, describeFailure(program, step, errno));
+    const describe = (step: number, errno: number) =>
+      new StatusError(Code.Unknown, describeFailure(program, step, errno));
     const vmm = host.launch(KEY + podId, { program: program.bytes, describe });
     await vmm.execed();
     host.recordProcess(owner.bundle, vmm);

@@ -2,9 +2,9 @@ import { createReadStream, createWriteStream, type WriteStream } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { buffer } from "node:stream/consumers";
-import { ociProcess } from "../../../../e2e/harness/bundle.ts";
-import { runOk } from "../../../../e2e/harness/process.ts";
-import type { ShimYard, StartedShim } from "../../../../e2e/harness/shims.ts";
+import { ociProcess } from "../../../e2e/harness/bundle.ts";
+import { runOk } from "../../../e2e/harness/process.ts";
+import type { ShimYard, StartedShim } from "../../../e2e/harness/shims.ts";
 
 const SPEC = "types.containerd.io/opencontainers/runtime-spec/1/Process";
 let made = 0;

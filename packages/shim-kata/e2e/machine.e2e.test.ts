@@ -8,9 +8,9 @@ import { setTimeout as delay } from "node:timers/promises";
 import { cgroupsOf, filesOf, mountsOf, processesOf } from "../../../e2e/harness/belongings.ts";
 import { runDelete } from "../../../e2e/harness/shim-client.ts";
 import { type ShimKind, ShimYard, type StartedShim } from "../../../e2e/harness/shims.ts";
-import { ensureImage } from "./image/ensure.ts";
-import { installedSources } from "./image/installed-sources.ts";
-import { execWith, killTaskServers, openClient, serverLog, startWith } from "./testing/session.ts";
+import { ensureImage } from "../src/image/ensure.ts";
+import { installedSources } from "../src/image/installed-sources.ts";
+import { execWith, killTaskServers, openClient, serverLog, startWith } from "./session.ts";
 
 const BUILD = join(import.meta.dirname, "../../../build");
 const KIND: ShimKind = {
@@ -44,8 +44,12 @@ describe("kata, in machines", { timeout: 900_000 }, () => {
   function consoles(): string {
     const folder = join(yard.trimaranState, "kata");
     const pods = existsSync(folder) ? readdirSync(folder) : [];
-    const logs = pods.flatMap((pod) => ["vm/console.log", "vm/qemu.log", "fs.log"].map((name) => join(folder, pod, name)));
-    return logs.map((path) => (existsSync(path) ? `${path}:\n${readFileSync(path, "latin1").slice(-2000)}` : "")).join("\n");
+    const logs = pods.flatMap((pod) =>
+      ["vm/console.log", "vm/qemu.log", "fs.log"].map((name) => join(folder, pod, name)),
+    );
+    return logs
+      .map((path) => (existsSync(path) ? `${path}:\n${readFileSync(path, "latin1").slice(-2000)}` : ""))
+      .join("\n");
   }
 
   async function leftBehind(): Promise<unknown[]> {

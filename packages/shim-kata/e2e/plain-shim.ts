@@ -2,9 +2,9 @@ import { execFileSync } from "node:child_process";
 import { cpSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { build } from "esbuild";
-import type { ShimKind } from "../../../../e2e/harness/shims.ts";
+import type { ShimKind } from "../../../e2e/harness/shims.ts";
 
-const ROOT = join(import.meta.dirname, "../../../..");
+const ROOT = join(import.meta.dirname, "../../..");
 const PACKAGES = join(ROOT, "packages");
 const NAME = "containerd-shim-kata-plain-v2";
 
