@@ -24,6 +24,14 @@ export {
   unmountInShare,
 } from "./launch/share.ts";
 export type { Mount } from "./mount/mount.ts";
+export { inNetworkNamespace } from "./net/namespace.ts";
+export {
+  decodeAttributes,
+  encodeAttribute,
+  Netlink,
+  type NetlinkAttribute,
+  type NetlinkObject,
+} from "./net/netlink.ts";
 export { SeccompCompiler } from "./seccomp/compiler.ts";
 export { AUDIT_ARCH, alwaysPasses } from "./seccomp/filter.ts";
 export { SeccompError } from "./seccomp/profile.ts";

@@ -1,11 +1,13 @@
 /** Pods in real machines. Emulated, on a machine that does other things too: each takes seconds. Needs `npm run build`. */
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { release } from "node:os";
 import { join } from "node:path";
 import { afterEach, before, beforeEach, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { cgroupsOf, filesOf, mountsOf, processesOf } from "../../../e2e/harness/belongings.ts";
+import { run, runOk } from "../../../e2e/harness/process.ts";
 import { runDelete } from "../../../e2e/harness/shim-client.ts";
 import { type ShimKind, ShimYard, type StartedShim } from "../../../e2e/harness/shims.ts";
 import { ensureImage } from "../src/image/ensure.ts";
@@ -137,6 +139,47 @@ describe("kata, in machines", { timeout: 900_000 }, () => {
     assert.equal((await two.shim.task.wait({ id: two.id })).exitStatus, 255);
     assert.equal((await pause.shim.task.wait({ id: pause.id })).exitStatus, 255);
     for (const { shim } of [two, pause]) await shim.remove();
+  });
+
+  test("a pod's network: two machines ping each other and move bytes", async () => {
+    const [a, b] = [`${yard.tag}a`, `${yard.tag}b`];
+    const ip = (...args: string[]) => runOk(["ip", ...args]);
+    try {
+      for (const name of [a, b]) await ip("netns", "add", name);
+      await ip("-n", a, "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", b);
+      for (const [name, address] of [
+        [a, "10.9.8.1"],
+        [b, "10.9.8.2"],
+      ] as const) {
+        await ip("-n", name, "addr", "add", `${address}/24`, "dev", "eth0");
+        await ip("-n", name, "link", "set", "eth0", "up", "mtu", "1400");
+      }
+      await ip("-n", a, "route", "add", "default", "via", "10.9.8.2");
+      const server = await yard.start(["sh", "-c", "nc -l -p 5000 | sha256sum"], {
+        networkNamespace: `/run/netns/${a}`,
+      });
+      const client = await yard.start(
+        [
+          "sh",
+          "-c",
+          "ping -c 1 -W 20 10.9.8.1 >&2; ip addr show eth0 >&2; sleep 1; head -c 1000000 /dev/zero | nc -w 30 10.9.8.1 5000",
+        ],
+        { networkNamespace: `/run/netns/${b}` },
+      );
+      const [serverClient, clientClient] = [await openClient(yard), await openClient(yard)];
+      await startWith(server, serverClient);
+      await startWith(client, clientClient);
+      assert.equal(await finish(client), 0);
+      const said = (await clientClient.stderr).toString();
+      assert.match(said, /1 packets received|1 received/);
+      assert.match(said, /mtu 1400[^]*10\.9\.8\.2\/24/);
+      assert.equal(await finish(server), 0);
+      const zeros = createHash("sha256").update(Buffer.alloc(1_000_000)).digest("hex");
+      assert.equal((await serverClient.stdout).toString(), `${zeros}  -\n`);
+      assert.doesNotMatch(await runOk(["ip", "-n", a, "link"]), /trimaran0/, "the tap is gone");
+    } finally {
+      for (const name of [a, b]) await run(["ip", "netns", "del", name]);
+    }
   });
 
   test("kill -9 of the task server while a machine starts; of the monitor when it runs", async () => {

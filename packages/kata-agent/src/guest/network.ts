@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
+import { Netlink, type NetlinkAttribute } from "@trimaran/linux";
 import type { trimaran } from "@trimaran/proto";
 import { Code, StatusError } from "ttrpc-ts";
-import { type Attribute, Netlink } from "./netlink.ts";
 
 type Request = trimaran.agent.v1.ConfigureNetworkRequest;
 type Interface = trimaran.agent.v1.Interface;
@@ -71,7 +71,7 @@ function configureLink(netlink: Netlink, index: number, { name, mac, mtu }: Inte
     throw new StatusError(Code.InvalidArgument, `interfaces: name ${JSON.stringify(name)}`);
   if (mac.length !== 0 && mac.length !== MAC_BYTES)
     throw new StatusError(Code.InvalidArgument, `interfaces ${name}: mac has ${mac.length} bytes`);
-  const attributes: Attribute[] = [[IFLA_IFNAME, Buffer.from(`${name}\0`)]];
+  const attributes: NetlinkAttribute[] = [[IFLA_IFNAME, Buffer.from(`${name}\0`)]];
   if (mac.length > 0) attributes.push([IFLA_ADDRESS, mac]);
   if (mtu > 0) attributes.push([IFLA_MTU, word(mtu)]);
   netlink.request(RTM_NEWLINK, 0, linkBody(index, 0), attributes, `interfaces ${name}`); // down: a name is changed only so
@@ -104,7 +104,7 @@ function addAddress(netlink: Netlink, index: number, { address, prefixLength }: 
     0,
   ]);
   body.writeUInt32LE(index, 4); // struct ifaddrmsg
-  const attributes: Attribute[] = [
+  const attributes: NetlinkAttribute[] = [
     [IFA_LOCAL, address],
     [IFA_ADDRESS, address],
   ];
@@ -118,7 +118,7 @@ function addRoute(netlink: Netlink, route: Route): void {
   const { destination, gateway, prefixLength } = route;
   // struct rtmsg
   const kind = [family, prefixLength, 0, 0, RT_TABLE_MAIN, RTPROT_STATIC, scope, RTN_UNICAST, 0, 0, 0, 0];
-  const attributes: Attribute[] = [[RTA_OIF, word(indexOf(route.interface))]];
+  const attributes: NetlinkAttribute[] = [[RTA_OIF, word(indexOf(route.interface))]];
   if (destination.length > 0) attributes.push([RTA_DST, destination]);
   if (gateway.length > 0) attributes.push([RTA_GATEWAY, gateway]);
   netlink.request(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, Buffer.from(kind), attributes, "routes");

@@ -4,6 +4,8 @@ import { readHostFeatures } from "@trimaran/linux";
 import type { ContainerCgroups, CreateRequest, Host, MonitoredProcess } from "@trimaran/shim-core";
 import type { AgentConnection } from "../agent/connection.ts";
 import { readConfig } from "../container/bundle-config.ts";
+import { readPodNetwork } from "../network/pod-network.ts";
+import { disconnectTap } from "../network/tap.ts";
 import type { Guest, GuestContainer } from "../pod/guest.ts";
 import { readLastWords } from "../qemu/console.ts";
 import { vmPaths } from "../qemu/plan.ts";
@@ -63,6 +65,15 @@ export class MachineGuest implements Guest {
     };
     await agent.call((services, options) => services.agent.refresh(refresh, options));
     await agent.call((services, options) => services.agent.mountShare({ target: GUEST_SHARE }, options));
+    const path = this.#networkNamespace();
+    const pod = path === undefined ? undefined : readPodNetwork(path);
+    const network = { interfaces: [...(pod?.interfaces ?? [])], routes: [...(pod?.routes ?? [])] };
+    await agent.call((services, options) => services.agent.configureNetwork(network, options));
+  }
+
+  #networkNamespace(): string | undefined {
+    const bundle = readMark(this.#parts.places);
+    return bundle === undefined ? undefined : readConfig(bundle).spec.linux.namespaces.get("network")?.path;
   }
 
   async share({ request, spec }: GuestContainer): Promise<CreateRequest["rootfs"]> {
@@ -84,6 +95,8 @@ export class MachineGuest implements Guest {
     await endQemu(host, places.key);
     await endQemu(host, places.templateKey);
     await endShare(host, places);
+    const network = this.#networkNamespace();
+    if (network !== undefined) disconnectTap(network);
     const bundle = readMark(places);
     const cgroup = bundle === undefined ? undefined : cgroups.find({ id: this.#parts.podId }, readConfig(bundle).spec);
     if (cgroup && cgroup.processes().length > 0) await cgroup.kill();

@@ -15,10 +15,12 @@ import { readConfig } from "../container/bundle-config.ts";
 import { ensureImage, type GuestImage } from "../image/ensure.ts";
 import { installedSources } from "../image/installed-sources.ts";
 import { openOwnImage } from "../image/own-image.ts";
+import { readPodNetwork, TAP_NAME } from "../network/pod-network.ts";
+import { connectTap } from "../network/tap.ts";
 import type { Guest, GuestProvider, GuestRequest } from "../pod/guest.ts";
 import { chooseAccelerator } from "../qemu/accelerator.ts";
 import { findQemu, inspectQemu } from "../qemu/binary.ts";
-import { type VmPaths, type VmPlan, vmPaths } from "../qemu/plan.ts";
+import { type NetworkBackend, type VmPaths, type VmPlan, vmPaths } from "../qemu/plan.ts";
 import { shareLayout } from "../storage/layout.ts";
 import type { SharePlan } from "../storage/programs.ts";
 import { openShare, type Share, shareUndo } from "../storage/share.ts";
@@ -128,7 +130,7 @@ export class MachineGuests implements GuestProvider {
       qemu,
       shape: machineShape(config, limits, accelerator),
       directory: places.machine,
-      network: { kind: "none" },
+      network: connectNetwork(network),
       templates: config.template.enabled ? this.#templates(config) : undefined,
       fsSocket: plan.layout.guestSocket,
       start: startPod,
@@ -181,6 +183,14 @@ export class MachineGuests implements GuestProvider {
 
 function connect(paths: VmPaths, { log }: Host): AgentConnection {
   return new AgentConnection({ path: paths.agent, log, onLie: () => undefined });
+}
+
+/** The machine takes over what the pod's network plugin has made. */
+function connectNetwork(namespace: string | undefined): NetworkBackend {
+  const pod = namespace === undefined ? undefined : readPodNetwork(namespace);
+  if (namespace === undefined || pod === undefined) return { kind: "none" };
+  connectTap(namespace, pod.link);
+  return { kind: "tap", name: TAP_NAME };
 }
 
 function undoSteps({ directory, machine, readyMark }: PodPlaces): UndoStep[] {
