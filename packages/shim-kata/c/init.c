@@ -7,6 +7,8 @@
  * -no-reboot.
  */
 #define _GNU_SOURCE
+#include "debug.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -200,6 +202,7 @@ int main(int argc, char **argv)
 	load_modules();
 	mount_root();
 	mount_filesystems();
+	start_debug_shell();
 	status = wait_for(start_agent());
 	if (WIFSIGNALED(status))
 		snprintf(why, sizeof why, "killed by signal %d", WTERMSIG(status));

@@ -36,6 +36,7 @@ export function machineShape(
     memoryMiB,
     kernelParams: config.kernelParams,
     debug: config.kernelDebug,
+    debugConsole: config.debugConsole,
     clockKhz: clockFrequencyKhz(),
   };
 }

@@ -63,6 +63,7 @@ async function probe({ qemu, image, stateDirectory, start }: ProbeOptions): Prom
     vcpus: 1,
     memoryMiB: PROBE_MEMORY_MIB,
     debug: false,
+    debugConsole: false,
     clockKhz: undefined,
   } as const;
   const request = { qemu, image, directory, memory: { kind: "own" }, network: { kind: "none" } } as const;

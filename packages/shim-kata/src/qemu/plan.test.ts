@@ -10,6 +10,7 @@ const shape = {
   memoryMiB: 512,
   kernelParams: "x=1",
   debug: false,
+  debugConsole: true,
   clockKhz: 2600000,
 } as const;
 const request: VmRequest = {
@@ -42,6 +43,11 @@ test("a template writes its memory file, a clone keeps its changes and waits for
   assert.ok(clone.isClone && clone.fileLimitBytes < 2 ** 23);
   const newer = plan({ memory: { kind: "clone", path: "/t/memory" }, qemu: { path: "/q", version: "10.0.2" } });
   assert.match(argument(newer.argv, "-object"), /share=off,readonly=on,rom=off$/);
+});
+
+test("without a debug console there is no port for one", () => {
+  const { argv } = plan({ shape: { ...shape, debugConsole: false } });
+  assert.ok(!argv.some((each) => each.includes("debug")) && argv.some((each) => each.includes("name=fs.0")));
 });
 
 test("kvm takes the host's processor and measures no clock", () => {

@@ -32,6 +32,8 @@ export interface MachineShape {
   readonly kernelParams: string;
   /** The kernel says more on its console. */
   readonly debug: boolean;
+  /** There is a port debug.0, and in the guest a shell behind it. */
+  readonly debugConsole: boolean;
   /** See `clockFrequencyKhz`. */
   readonly clockKhz: number | undefined;
 }
@@ -99,7 +101,9 @@ export function planVm(request: VmRequest): VmPlan {
     ...["-device", "virtio-rng-device"],
     ...networkDevice(network),
     ...["-device", "virtio-serial-device,id=ports"],
-    ...PORTS.flatMap((name) => port(name, paths[name], name === "fs" ? request.fsSocket : undefined)),
+    ...PORTS.filter((name) => name !== "debug" || shape.debugConsole).flatMap((name) =>
+      port(name, paths[name], name === "fs" ? request.fsSocket : undefined),
+    ),
     ...["-qmp", `unix:${escapeCommas(paths.qmp)},server=on,wait=off`],
     ...["-sandbox", SANDBOX],
     ...(memory.kind === "clone" ? ["-incoming", "defer", "-S"] : []),

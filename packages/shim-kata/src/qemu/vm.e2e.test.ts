@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { existsSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { addAbortSignal } from "node:stream";
 import { after, test } from "node:test";
+import { setTimeout } from "node:timers/promises";
 import { Code } from "ttrpc-ts";
 import { openOwnImage } from "../image/own-image.ts";
 import { askAgent } from "../testing/ask-agent.ts";
@@ -9,6 +11,7 @@ import { startVm } from "../testing/start-vm.ts";
 import { openTestGuest } from "../testing/test-guest.ts";
 import { chooseAccelerator } from "./accelerator.ts";
 import { findQemu, inspectQemu } from "./binary.ts";
+import { connectWhenThere } from "./connect.ts";
 import { readLastWords } from "./console.ts";
 import { planVm, type VmRequest } from "./plan.ts";
 import { Qmp } from "./qmp.ts";
@@ -68,6 +71,34 @@ test("a machine boots, answers, shows what it was given, and ends when it is tol
   await qmp.execute("quit");
   assert.equal(await machine.vm.exited, "exit status 0");
 });
+
+test("a shell with a terminal is behind debug.0, for one connection after the other; the host's going ends what runs in it", async () => {
+  await using machine = await boot("debug");
+  await machine.ask("ping up");
+  const within = AbortSignal.any([signal, AbortSignal.timeout(60_000)]);
+  const shell = async (command: string, until: RegExp) =>
+    await typeInto(machine.plan.paths.debug, command, until, within);
+  assert.match(await shell("tty; echo $((6 * 7))\n", /42\r\n/), /a shell in the guest.*\/dev\/pts\/\d+\r\n42/s);
+  await shell("sleep 4711\n", /sleep 4711\r\n/);
+  const sleeping =
+    "eval fs.readdirSync('/proc').some((p) => { try { return fs.readFileSync('/proc/' + p + '/cmdline', 'latin1').includes('4711'); } catch { return false; } })";
+  const gone = async () => (await machine.ask(sleeping)) === "eval false";
+  for (let tries = 0; tries < 100 && !(await gone()); tries++) await setTimeout(50);
+  assert.ok(await gone(), "the shell's children end with the connection");
+  assert.match(await shell("exit\n", /shell in the guest.*shell in the guest/s), /exit/); // another one, at once
+});
+
+/** Type what a terminal would send; the result is all that came until `until` matched. */
+async function typeInto(path: string, text: string, until: RegExp, within: AbortSignal): Promise<string> {
+  const socket = await connectWhenThere(path, within);
+  let received = "";
+  socket.write(text);
+  for await (const chunk of addAbortSignal(within, socket)) {
+    received += String(chunk);
+    if (until.test(received)) break; // ends the connection
+  }
+  return received;
+}
 
 test("a panic ends the machine at once, and is the reason", async () => {
   await using machine = await boot("panic");

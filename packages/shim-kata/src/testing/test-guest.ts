@@ -25,11 +25,18 @@ export interface TestGuest extends AsyncDisposable {
 /** Build the image, and see which QEMU there is. */
 export async function openTestGuest(): Promise<TestGuest> {
   const directory = mkdtempSync("/dev/shm/kata-test-");
-  const signal = AbortSignal.timeout(220_000);
+  const signal = AbortSignal.timeout(400_000);
   const sources = await standInSources(join(directory, "sources"));
   const cache = { cacheDirectory: join(directory, "cache"), kernelDirectory: KERNELS, download: "missing" } as const;
   const image = await ensureImage(sources, { ...cache, signal });
-  const common = { accelerator: "tcg", vcpus: 1, memoryMiB: 256, kernelParams: "", debug: false } as const;
+  const common = {
+    accelerator: "tcg",
+    vcpus: 1,
+    memoryMiB: 256,
+    kernelParams: "",
+    debug: false,
+    debugConsole: true,
+  } as const;
   return {
     directory,
     image,
