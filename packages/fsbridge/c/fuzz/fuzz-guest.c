@@ -17,6 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 	static uint8_t memory[FUSE_MESSAGE_MAX];
 	struct inbox box = { .bytes = memory };
 	struct verdict v = { 0 };
+	struct fuse_out_header out;
 	uint32_t random = len ? bytes[0] : 0;
 	const uint8_t *expected = bytes + 1;
 
@@ -38,6 +39,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 		}
 		if (got < 0)
 			return 0;
+		if (box.end - box.start >= sizeof out && (memcpy(&out, box.bytes + box.start, sizeof out), out.len > FUSE_MESSAGE_MAX))
+			abort(); /* would never be whole */
 	}
 	if (expected + (box.end - box.start) != bytes + len && len)
 		abort();
