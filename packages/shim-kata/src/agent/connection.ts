@@ -8,7 +8,7 @@ import { guestError, guestText } from "./guest-text.ts";
 const PROTOCOL_VERSION = 1;
 /** For a call that the agent should answer at once: a guest under emulation, on a busy machine, needs seconds. */
 const CALL_LIMIT_MS = 60_000;
-const HELLO_LIMIT_MS = 10_000;
+const HELLO_LIMIT_MS = 20_000;
 const FIRST_PAUSE_MS = 5;
 const LONGEST_PAUSE_MS = 250;
 /** A guest does not need more at once; what the host asks for is smaller. */

@@ -3,8 +3,8 @@ import { connect, type Socket } from "node:net";
 import { GreetingFinder, greeting, NONCE_BYTES } from "@trimaran/proto";
 import { Code, StatusError } from "ttrpc-ts";
 
-/** Until the guest has read the greeting and answered it, however busy it is. The guest may not be up yet: the caller tries again. */
-const ANSWER_LIMIT_MS = 3000;
+/** Until the guest has read the greeting and answered it, however busy it is. A shorter one is worse than none: each try begins anew for the guest, too. */
+const ANSWER_LIMIT_MS = 20_000;
 /** What an earlier conversation may have left in the port. An agent that sends more without an answer lies. */
 const OLD_BYTES_LIMIT = 64 << 20;
 
