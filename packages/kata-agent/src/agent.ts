@@ -1,8 +1,7 @@
 import { mkdirSync } from "node:fs";
-import { agentV1, taskV3 } from "@trimaran/proto";
+import { agentV1 } from "@trimaran/proto";
 import { LocalPod, Logger } from "@trimaran/shim-core";
 import { RuncRuntime } from "@trimaran/shim-runc";
-import { Client, memoryChannels } from "ttrpc-ts";
 import type { Conversations } from "./channel/conversations.ts";
 import type { Guest } from "./guest/guest.ts";
 import { LogBuffer } from "./log-buffer.ts";
@@ -49,11 +48,8 @@ export async function serveHost(options: AgentOptions): Promise<LocalPod> {
     onEvent: (envelope) => oom.take(envelope),
     onEnd: options.onEnd,
   });
-  const [ours, theirs] = memoryChannels();
-  const tasks = new Client(ours).service(taskV3);
-  const containers = new Containers(tasks, directory);
-  pod.server.register(agentV1, agentService({ version, pod, tasks, containers, oom, log: lines, guest }));
-  pod.serve(theirs);
+  const containers = new Containers(pod, directory);
+  pod.server.register(agentV1, agentService({ version, pod, containers, oom, log: lines, guest }));
   log.info("agent ready", { version });
   await conversations.begin((channel) => pod.serve(channel));
   return pod;

@@ -6,7 +6,6 @@ import type { Guest } from "./guest/guest.ts";
 import type { LogBuffer } from "./log-buffer.ts";
 import type { OomNews } from "./oom.ts";
 import type { Containers } from "./processes/containers.ts";
-import type { Tasks } from "./processes/guest-process.ts";
 
 /** Version of the protocol. */
 export const PROTOCOL_VERSION = 1;
@@ -17,7 +16,6 @@ const READ_LIMIT_BYTES = 256 * 1024;
 export interface AgentParts {
   readonly version: string;
   readonly pod: LocalPod;
-  readonly tasks: Tasks;
   readonly containers: Containers;
   readonly oom: OomNews;
   readonly log: LogBuffer;
@@ -26,7 +24,7 @@ export interface AgentParts {
 
 /** The agent's own methods. Source: proto/trimaran/agent.proto. */
 export function agentService(parts: AgentParts): Implementation<typeof agentV1, Connection> {
-  const { containers, tasks, guest, log } = parts;
+  const { containers, pod, guest, log } = parts;
   return {
     hello({ version }) {
       if (version !== PROTOCOL_VERSION)
@@ -71,7 +69,7 @@ export function agentService(parts: AgentParts): Implementation<typeof agentV1, 
     },
     async waitProcess(name, { signal }) {
       const { stdout, stderr } = containers.process(name);
-      const { exitStatus, exitedAt } = await tasks.wait({ ...name }, { signal });
+      const { exitStatus, exitedAt } = await pod.call((tasks) => tasks.wait({ ...name }, { signal }));
       const exitedAtNs = exitedAt ? fromTimestamp(exitedAt) : GO_ZERO_TIME;
       return {
         exitStatus,

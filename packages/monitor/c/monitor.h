@@ -114,7 +114,7 @@ struct link { /* to the task server */
 	int64_t owed_at; /* told something at this time, and heard nothing since */
 	int64_t looked_at; /* when it was last seen not to be stopped, since the last sign of life */
 	int64_t retry_at, replaced_at;
-	int64_t delay, patience;
+	int64_t delay, patience, calm_patience;
 	uint64_t token;
 };
 

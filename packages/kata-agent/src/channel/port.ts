@@ -133,7 +133,14 @@ class PortStream extends Duplex {
     let at = 0;
     const go = (): void => {
       try {
-        while (at < chunk.length) at += writeSync(this.#fd, chunk, at);
+        while (at < chunk.length) {
+          const count = writeSync(this.#fd, chunk, at);
+          if (count === 0) {
+            this.#retry = setTimeout(go, RETRY_MS); // its queue is full, as it seems only now
+            return;
+          }
+          at += count;
+        }
         done();
       } catch (error) {
         if (isAgain(error)) this.#retry = setTimeout(go, RETRY_MS);

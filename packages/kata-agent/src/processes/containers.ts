@@ -39,7 +39,9 @@ export class Containers {
       const bundle = this.#bundle(name.id);
       mkdirSync(bundle, { recursive: true, mode: 0o700 });
       writeFileSync(`${bundle}/config.json`, request.spec, { mode: 0o600 });
-      const { pid } = await this.#tasks.create({ id: name.id, bundle, rootfs: request.rootfs, ...made.paths });
+      const { pid } = await this.#tasks.call((tasks) =>
+        tasks.create({ id: name.id, bundle, rootfs: request.rootfs, ...made.paths }),
+      );
       made.pid = pid;
       made.begin();
     });
@@ -52,7 +54,9 @@ export class Containers {
     const name = { id, execId: parseIdentifier("exec_id", request.execId) };
     if (request.fresh) await this.remove(name);
     await this.#make(name, request, async (made) => {
-      await this.#tasks.exec({ ...name, ...made.paths, spec: packAny(ANY.ociProcess, request.process) });
+      await this.#tasks.call((tasks) =>
+        tasks.exec({ ...name, ...made.paths, spec: packAny(ANY.ociProcess, request.process) }),
+      );
     });
   }
 
@@ -60,7 +64,7 @@ export class Containers {
   async signal(name: ProcessName, signal: number, all: boolean, once: string): Promise<void> {
     const known = once === "" ? undefined : this.#signals.get(once);
     if (known) return void (await known);
-    const done = this.#tasks.kill({ ...name, signal, all });
+    const done = this.#tasks.call((tasks) => tasks.kill({ ...name, signal, all }));
     if (once === "") return void (await done);
     done.catch(() => undefined);
     this.#signals.set(once, done);
@@ -79,7 +83,7 @@ export class Containers {
     if (name.execId === "") for (const execId of this.#execsOf(name.id)) this.#close({ id: name.id, execId });
     const { process } = known;
     if (name.execId === "" || process.isStarted) await this.#end(name);
-    await this.#tasks.delete({ ...name }).catch(ignoreNotFound);
+    await this.#tasks.call((tasks) => tasks.delete({ ...name })).catch(ignoreNotFound);
     this.#close(name);
     if (name.execId === "") rmSync(this.#bundle(name.id), { recursive: true, force: true });
   }
@@ -110,8 +114,10 @@ export class Containers {
 
   /** A created or running one is killed. */
   async #end(name: ProcessName): Promise<void> {
-    const wait = this.#tasks.wait({ ...name }).catch(ignoreNotFound);
-    await this.#tasks.kill({ ...name, signal: SIGKILL, all: name.execId === "" }).catch(() => undefined); // it has ended
+    const wait = this.#tasks.call((tasks) => tasks.wait({ ...name })).catch(ignoreNotFound);
+    await this.#tasks
+      .call((tasks) => tasks.kill({ ...name, signal: SIGKILL, all: name.execId === "" }))
+      .catch(() => undefined); // it has ended
     await wait;
   }
 

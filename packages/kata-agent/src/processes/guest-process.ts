@@ -1,12 +1,11 @@
 import { mkdirSync, rmSync } from "node:fs";
-import type { taskV3 } from "@trimaran/proto";
-import type { ServiceClient } from "ttrpc-ts";
+import type { LocalPod } from "@trimaran/shim-core";
 import { makeFifo } from "../streams/fifo.ts";
 import { InputStream } from "../streams/input.ts";
 import { OutputStream } from "../streams/output.ts";
 
 /** The task service of this very process. */
-export type Tasks = ServiceClient<typeof taskV3>;
+export type Tasks = Pick<LocalPod, "call">;
 
 /** What a process is called: the container's id, and the exec's or nothing. */
 export interface ProcessName {
@@ -78,11 +77,13 @@ export class GuestProcess {
 
   /** Start it; again gives the same answer. */
   start(): Promise<number> {
-    this.#start ??= this.#tasks.start({ ...this.name }).then(({ pid }) => {
-      this.pid = pid;
-      if (this.name.execId !== "") this.begin(); // an exec's FIFOs are opened now
-      return pid;
-    });
+    this.#start ??= this.#tasks
+      .call((tasks) => tasks.start({ ...this.name }))
+      .then(({ pid }) => {
+        this.pid = pid;
+        if (this.name.execId !== "") this.begin(); // an exec's FIFOs are opened now
+        return pid;
+      });
     return this.#start;
   }
 
@@ -94,6 +95,6 @@ export class GuestProcess {
 
   /** It may have ended, which is as good. */
   async #closeInput(): Promise<void> {
-    await this.#tasks.closeIO({ ...this.name, stdin: true }).catch(() => undefined);
+    await this.#tasks.call((tasks) => tasks.closeIO({ ...this.name, stdin: true })).catch(() => undefined);
   }
 }

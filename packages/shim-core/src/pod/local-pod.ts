@@ -4,7 +4,7 @@ import { closeSync, unlinkSync } from "node:fs";
 import { lazyNative } from "@trimaran/linux";
 import { type MonitorLink, type MonitorServer, serveMonitors } from "@trimaran/monitor";
 import { taskV2, taskV3 } from "@trimaran/proto";
-import { type FrameChannel, Server } from "ttrpc-ts";
+import { Client, type FrameChannel, memoryChannels, Server, type ServiceClient } from "ttrpc-ts";
 import type { Logger } from "../log.ts";
 import type { Runtime } from "../runtime.ts";
 import { type Connection, type TaskService, taskService } from "../task/service.ts";
@@ -19,6 +19,8 @@ const SOCK_CLOEXEC = 0o2000000;
 const SOCK_NONBLOCK = 0o4000;
 /** The daemon's name in its environment and in the way that it finds its server. */
 const SHIM = "trimaran-local";
+/** There is no other server that the monitor could turn to, and under emulation this one may need long for a turn of its loop. */
+const PATIENCE_MS = 120_000;
 
 /** What a pod needs that is served by the program that made it. */
 export interface LocalPodOptions {
@@ -45,12 +47,14 @@ export class LocalPod implements AsyncDisposable {
   readonly server = new Server<Connection>({ toStatus });
   readonly #options: LocalPodOptions;
   readonly #identity: PodIdentity;
-  readonly #channels = new Set<FrameChannel>();
   readonly #monitors: MonitorServer;
   readonly #process: ChildProcess;
   readonly #arrived = Promise.withResolvers<void>();
   #pod: Pod | undefined;
   #connections = 0;
+  /** How often the monitor has connected. */
+  #generation = 0;
+  #inside: Client | undefined;
 
   private constructor(options: LocalPodOptions) {
     this.#options = options;
@@ -99,15 +103,34 @@ export class LocalPod implements AsyncDisposable {
         return local.pod;
       },
     };
-    this.#channels.add(channel);
-    const { closed } = this.server.serve(channel, data);
-    void closed.then(() => this.#channels.delete(channel));
+    this.server.serve(channel, data);
   }
 
-  /** Where this program was so slow that its monitor has connected anew, whoever waits has to ask again: nobody would answer. */
+  /** Call the task service from within. Where the monitor has connected anew meanwhile, the call is made again: the first one would wait for ever. */
+  async call<T>(make: (tasks: ServiceClient<typeof taskV3>) => Promise<T>): Promise<T> {
+    for (;;) {
+      const generation = this.#generation;
+      this.#inside ??= this.#connect();
+      try {
+        return await make(this.#inside.service(taskV3));
+      } catch (error) {
+        if (generation === this.#generation) throw error;
+      }
+    }
+  }
+
+  #connect(): Client {
+    const [ours, theirs] = memoryChannels();
+    this.serve(theirs);
+    return new Client(ours);
+  }
+
+  /** Again, where this program was so slow that its monitor has given its connection up. */
   #linked(link: MonitorLink): void {
     const { runtime, log, cacheDirectory, onEvent } = this.#options;
-    for (const channel of this.#channels) channel.close();
+    this.#generation++;
+    this.#inside?.close();
+    this.#inside = undefined;
     const forward = () => async (envelope: Uint8Array) => onEvent(envelope);
     const pod = new Pod(
       { runtime, server: this.server, log, cacheDirectory, forward, isOwned: true },
@@ -125,6 +148,7 @@ export class LocalPod implements AsyncDisposable {
     const ended = hasEnded ? undefined : once(this.#process, "exit");
     this.#process.kill();
     await ended;
+    this.#inside?.close();
     await this.#monitors.close();
   }
 }
@@ -146,6 +170,7 @@ function startMonitor(options: LocalPodOptions, identity: PodIdentity): ChildPro
     TRIMARAN_SHIM: SHIM,
     TRIMARAN_ADDRESS: "",
     TRIMARAN_NAMESPACE: options.namespace,
+    TRIMARAN_PATIENCE_MS: String(PATIENCE_MS),
   };
   try {
     return spawn(options.monitor, ["-namespace", options.namespace], {

@@ -8,6 +8,8 @@ import { guestError, guestText } from "./guest-text.ts";
 const PROTOCOL_VERSION = 1;
 /** For a call that the agent should answer at once: a guest under emulation, on a busy machine, needs seconds. */
 const CALL_LIMIT_MS = 60_000;
+/** After so long without an answer the call is made again, in a new conversation: a port does not tell that its other end has dropped one. */
+const ATTEMPT_LIMIT_MS = 20_000;
 const HELLO_LIMIT_MS = 20_000;
 const FIRST_PAUSE_MS = 5;
 const LONGEST_PAUSE_MS = 250;
@@ -27,6 +29,10 @@ export interface ConnectionOptions {
   readonly log: Logger;
   /** The agent has broken the protocol: nothing that it says counts any more. */
   readonly onLie: (why: string) => void;
+}
+
+function isLate(error: unknown): boolean {
+  return error instanceof StatusError && error.code === Code.DeadlineExceeded;
 }
 
 interface Link extends AgentServices {
@@ -65,11 +71,12 @@ export class AgentConnection {
       let link: Link | undefined;
       try {
         link = await Promise.race([this.#connect(), this.#ended.promise]);
-        const leftMs = Math.max(1, Math.min(until - performance.now(), 2 ** 31 - 1));
+        const leftMs = Math.max(1, Math.min(until - performance.now(), ATTEMPT_LIMIT_MS));
         const timeout = limitMs === 0 ? {} : { timeoutMs: leftMs };
         return await Promise.race([make(link, timeout), this.#ended.promise]);
       } catch (error) {
         if (this.#end) throw this.#end;
+        if (isLate(error)) link?.client.close();
         if (!(await this.#isLost(link, error)) || performance.now() + pauseMs > until) throw this.#readable(error);
       }
       await new Promise((resolve) => setTimeout(resolve, pauseMs));
@@ -126,6 +133,7 @@ export class AgentConnection {
   /** Whether the same call may succeed on another connection. */
   async #isLost(link: Link | undefined, error: unknown): Promise<boolean> {
     if (!link) return error instanceof StatusError && error.code !== Code.FailedPrecondition;
+    if (isLate(error)) return true;
     await new Promise(setImmediate); // `closed` is settled after the calls are
     return link.isGone;
   }
