@@ -23,6 +23,7 @@ const KIND: ShimKind = {
   path: "/usr/sbin:/usr/bin:/sbin:/bin",
 };
 const TYPE = "io.kubernetes.cri.container-type";
+const RESOURCES = "types.containerd.io/opencontainers/runtime-spec/1/LinuxResources";
 const SANDBOX = "io.kubernetes.cri.sandbox-id";
 
 describe("kata, in machines", { timeout: 900_000 }, () => {
@@ -112,6 +113,13 @@ describe("kata, in machines", { timeout: 900_000 }, () => {
     await killTaskServers(yard);
     await task.resume({ id });
     assert.ok(((await task.stats({ id })).stats?.value.length ?? 0) > 0);
+    const limit = Buffer.from(JSON.stringify({ memory: { limit: 20_000_000, swap: 20_000_000 } }));
+    await task.update({ id, resources: { typeUrl: RESOURCES, value: limit } });
+    await execWith(started, "hog", ["sh", "-c", "tail /dev/zero"], undefined);
+    assert.equal((await task.wait({ id, execId: "hog" })).exitStatus, 137, "killed in the guest");
+    await task.delete({ id, execId: "hog" });
+    const topics = yard.containerd.events.map(({ topic }) => topic);
+    assert.ok(topics.includes("/tasks/oom"), topics.join(" "));
     await task.kill({ id, signal: 15 });
     assert.equal(await finish(started), 23);
   });

@@ -64,6 +64,7 @@ export class KataRuntime implements Runtime {
     const container = this.#container(request, config, host, sandbox, holder, membership.kind !== "member");
     try {
       await container.attach();
+      sandbox.follow();
     } catch (error) {
       container.init.lost(error instanceof Error ? error.message : String(error)); // its guest has ended, or forgot it
     }

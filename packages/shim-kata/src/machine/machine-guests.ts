@@ -108,6 +108,7 @@ export class MachineGuests implements GuestProvider {
   }): Promise<MonitoredProcess> {
     const { config, places, host, cgroup, network, limits } = start;
     const signal = AbortSignal.timeout(START_LIMIT_MS);
+    const began = performance.now();
     const qemu = await inspectQemu(findQemu(config.qemuPath, this.#options.searchPath));
     const image = await this.#image(config, signal);
     const launch = (key: string, networkNamespace: string | undefined) => async (plan: VmPlan) => {
@@ -142,7 +143,8 @@ export class MachineGuests implements GuestProvider {
     });
     machine.qmp[Symbol.dispose]();
     await endQemu(host, places.templateKey);
-    host.log.info("guest ready", { origin: machine.origin, pid: machine.vm.pid });
+    const durationMs = Math.round(performance.now() - began);
+    host.log.info("guest ready", { origin: machine.origin, pid: machine.vm.pid, duration_ms: durationMs });
     return findQemuProcess(host, places.key);
   }
 

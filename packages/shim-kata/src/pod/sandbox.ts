@@ -1,15 +1,19 @@
-import type { Host } from "@trimaran/shim-core";
+import type { Host, Logger } from "@trimaran/shim-core";
 import { AgentConnection } from "../agent/connection.ts";
+import { followLog } from "../agent/follow-log.ts";
 import type { Guest, GuestProvider, GuestRequest } from "./guest.ts";
 
 /** A pod's machine and the way to its agent. */
 export class Sandbox {
   readonly guest: Guest;
   readonly agent: AgentConnection;
+  readonly #log: Logger;
   #prepared: Promise<void> | undefined;
+  #isFollowed = false;
 
   constructor(guest: Guest, host: Host) {
     this.guest = guest;
+    this.#log = host.log;
     this.agent = new AgentConnection({
       path: guest.agentSocket,
       log: host.log,
@@ -21,7 +25,14 @@ export class Sandbox {
   /** Resolves when the agent answers and the guest has all that its containers need. */
   prepare(): Promise<void> {
     this.#prepared ??= this.guest.prepare?.(this.agent) ?? Promise.resolve();
-    return this.#prepared;
+    return this.#prepared.then(() => this.follow());
+  }
+
+  /** The agent answers: what it logs is ours, too. */
+  follow(): void {
+    if (this.#isFollowed) return;
+    this.#isFollowed = true;
+    void followLog(this.agent, this.#log);
   }
 }
 
