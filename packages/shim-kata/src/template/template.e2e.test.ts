@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { connectWhenThere } from "../qemu/connect.ts";
 import type { VmPaths } from "../qemu/plan.ts";
 import { askAgent } from "../testing/ask-agent.ts";
 import { processMemoryKb } from "../testing/process-memory.ts";
@@ -88,6 +90,10 @@ test("three clones at once answer with their own nonces, and go on from one boot
     assert.equal(new Set(answers.map((words) => words.at(-1))).size, 1, "one boot id: they are clones");
     assert.notEqual(cold.agent.split(" ").at(-1), answers[0]?.at(-1));
     await checkIsolation(clones);
+    const debug = await connectWhenThere(clones[2]?.plan.paths.debug ?? "", signal);
+    const [banner] = await once(debug, "data", { signal });
+    debug.destroy();
+    assert.match(String(banner), /a shell in the guest/, "the shell came along from the template");
     for (const { vm } of clones)
       console.log(`# PSS ${processMemoryKb(vm.pid, "Pss")} kB, private ${processMemoryKb(vm.pid, "Private_Dirty")} kB`);
     for (const { vm } of clones)
