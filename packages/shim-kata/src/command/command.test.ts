@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { PassThrough } from "node:stream";
 import { test } from "node:test";
 import { Code } from "ttrpc-ts";
 import { KEYS } from "../config/keys.ts";
@@ -12,7 +13,9 @@ async function run(...args: string[]): Promise<string> {
   const write = (text: string) => {
     output += text;
   };
-  await runCommand(args, { sources, cacheDirectory: "/none", write, signal: AbortSignal.timeout(10_000) });
+  const terminal = { input: new PassThrough(), output: new PassThrough() };
+  const signal = AbortSignal.timeout(10_000);
+  await runCommand(args, { sources, cacheDirectory: "/none", write, terminal, signal });
   return output;
 }
 
@@ -28,6 +31,8 @@ test("help begins with an example; what is unknown is named", async () => {
   assert.match(await run("--help"), /^trimaran kata image build /);
   assert.match(await run(), /image show/);
   await assert.rejects(run("image", "eat"), { code: Code.InvalidArgument, message: /"image eat": no such command/ });
+  await assert.rejects(run("debug"), { code: Code.InvalidArgument, message: /"debug": no such command/ });
+  await assert.rejects(run("debug", "/none"), { code: Code.NotFound });
   await assert.rejects(run("image", "show", "--yaml"), { code: Code.InvalidArgument, message: /--yaml: no such flag/ });
 });
 

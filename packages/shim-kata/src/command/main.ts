@@ -15,6 +15,7 @@ try {
   await runCommand(process.argv.slice(2), {
     sources: installedSources(library, process.execPath),
     write,
+    terminal: { input: process.stdin, output: process.stdout },
     signal: stop.signal,
   });
 } catch (error) {

@@ -3,6 +3,7 @@ import { KEYS } from "../config/keys.ts";
 import type { GuestSources } from "../image/contents.ts";
 import { currentManifest, ensureImage } from "../image/ensure.ts";
 import { BUILD_HINT } from "../image/failure.ts";
+import { attachTerminal, type Terminal } from "./attach-terminal.ts";
 import { describeImage } from "./show-image.ts";
 
 /** What a command works with. */
@@ -11,38 +12,64 @@ export interface CommandContext {
   /** Of images. Default: the machine's own. */
   readonly cacheDirectory?: string;
   readonly write: (text: string) => void;
+  readonly terminal: Terminal;
   readonly signal: AbortSignal;
 }
 
 const HELP = `trimaran kata image build            # examples
 trimaran kata image build --newer    also look for a newer kernel
 trimaran kata image show [--json]    what is in the image, and why
+trimaran kata debug SOCKET           a shell in a machine, by the path of its debug.sock; Control-] leaves
 trimaran kata config                 the keys of /etc/trimaran/kata.toml, with defaults
 `;
 
+interface Verb {
+  readonly words: string;
+  readonly flags: readonly string[];
+  /** How many words follow. */
+  readonly operands: number;
+  readonly run: (
+    context: CommandContext,
+    flags: ReadonlySet<string>,
+    operands: readonly string[],
+  ) => Promise<void> | void;
+}
+
+const VERBS: readonly Verb[] = [
+  {
+    words: "image build",
+    flags: ["--newer"],
+    operands: 0,
+    run: (context, flags) => buildImage(context, flags.has("--newer")),
+  },
+  {
+    words: "image show",
+    flags: ["--json"],
+    operands: 0,
+    run: (context, flags) => showImage(context, flags.has("--json")),
+  },
+  {
+    words: "debug",
+    flags: [],
+    operands: 1,
+    run: ({ terminal, signal }, _flags, [path = ""]) => attachTerminal(path, terminal, signal),
+  },
+  { words: "config", flags: [], operands: 0, run: ({ write }) => write(describeConfig()) },
+];
+
 /** Run `trimaran kata …`. Throws what describes the failure: InvalidArgument for a command line that it does not know. */
 export async function runCommand(args: readonly string[], context: CommandContext): Promise<void> {
-  const words = args.filter((word) => !word.startsWith("-")).join(" ");
+  const words = args.filter((word) => !word.startsWith("-"));
   const flags = new Set(args.filter((word) => word.startsWith("-")));
-  const commands: Readonly<
-    Record<string, { readonly flags: readonly string[]; readonly run: () => Promise<void> | void }>
-  > = {
-    "image build": { flags: ["--newer"], run: () => buildImage(context, flags.has("--newer")) },
-    "image show": { flags: ["--json"], run: () => showImage(context, flags.has("--json")) },
-    config: { flags: [], run: () => context.write(describeConfig()) },
-    "": { flags: ["--help", "-h"], run: () => context.write(HELP) },
-  };
-  const command =
-    flags.has("--help") || flags.has("-h")
-      ? commands[""]
-      : Object.hasOwn(commands, words)
-        ? commands[words]
-        : undefined;
-  if (command === undefined) throw invalid(`${JSON.stringify(words)}: no such command; trimaran kata --help`);
-  const unknown = [...flags].find((flag) => !command.flags.includes(flag) && flag !== "--help" && flag !== "-h");
+  if (words.length === 0 || flags.has("--help") || flags.has("-h")) return context.write(HELP);
+  const verb = VERBS.find((each) => `${words.join(" ")} `.startsWith(`${each.words} `));
+  const operands = words.slice(verb?.words.split(" ").length);
+  if (verb === undefined || operands.length !== verb.operands)
+    throw invalid(`${JSON.stringify(words.join(" "))}: no such command; trimaran kata --help`);
+  const unknown = [...flags].find((flag) => !verb.flags.includes(flag));
   if (unknown !== undefined)
-    throw invalid(`${unknown}: no such flag of ${JSON.stringify(words)}; trimaran kata --help`);
-  await command.run();
+    throw invalid(`${unknown}: no such flag of ${JSON.stringify(verb.words)}; trimaran kata --help`);
+  await verb.run(context, flags, operands);
 }
 
 async function buildImage({ sources, cacheDirectory, write, signal }: CommandContext, newer: boolean): Promise<void> {

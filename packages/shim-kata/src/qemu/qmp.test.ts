@@ -8,7 +8,7 @@ import { Code } from "ttrpc-ts";
 import { Qmp } from "./qmp.ts";
 
 const GREETING = '{"QMP": {"version": {"qemu": {"major": 7}}, "capabilities": ["oob"]}}\n';
-type Answer = (command: { execute: string; id: number }, socket: Socket) => void;
+type Answer = (command: { execute: string; id: number }, socket: Socket) => void | Promise<void>;
 
 /** A QEMU that answers as `answer` does; the capabilities are negotiated for it. */
 async function fakeQemu(answer: Answer, greeting = GREETING): Promise<AsyncDisposable & { readonly path: string }> {
@@ -22,7 +22,7 @@ async function fakeQemu(answer: Answer, greeting = GREETING): Promise<AsyncDispo
       for (const line of text.split("\n").filter((each) => each !== "")) {
         const command = JSON.parse(line) as { execute: string; id: number };
         if (command.execute === "qmp_capabilities") socket.write(`{"return": {}, "id": ${command.id}}\r\n`);
-        else answer(command, socket);
+        else void answer(command, socket);
       }
     });
   });
@@ -51,6 +51,20 @@ test("answers find their commands, whatever their order, and events their listen
   const resumed = qmp.nextEvent(({ name }) => name === "RESUME", signal);
   assert.deepEqual(await Promise.all([qmp.execute("first"), qmp.execute("second")]), [1, 2]);
   assert.deepEqual(await resumed, { name: "RESUME", data: {} });
+});
+
+test("messages that are cut anywhere are the same messages", async () => {
+  const text = '{"event": "STOP", "data": {"é": "\\n"}}\r\n';
+  await using qemu = await fakeQemu(async ({ id }, socket) => {
+    for (const byte of Buffer.from(`${text}{"return": {"a": 1}, "id": ${id}}\r\n`)) {
+      socket.write(Uint8Array.of(byte));
+      await new Promise(setImmediate);
+    }
+  });
+  using qmp = await Qmp.open(qemu.path, signal);
+  const stopped = qmp.nextEvent(() => true, signal);
+  assert.deepEqual(await qmp.execute("x"), { a: 1 });
+  assert.deepEqual(await stopped, { name: "STOP", data: { é: "\n" } });
 });
 
 test("a refusal is a QmpError that names the command", async () => {

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { once } from "node:events";
+import { constants, existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { connectWhenThere } from "../qemu/connect.ts";
 import type { VmPaths } from "../qemu/plan.ts";
 import { askAgent } from "../testing/ask-agent.ts";
 import { processMemoryKb } from "../testing/process-memory.ts";
@@ -88,14 +90,29 @@ test("three clones at once answer with their own nonces, and go on from one boot
     assert.equal(new Set(answers.map((words) => words.at(-1))).size, 1, "one boot id: they are clones");
     assert.notEqual(cold.agent.split(" ").at(-1), answers[0]?.at(-1));
     await checkIsolation(clones);
+    for (const { vm } of clones) checkReadOnly(vm.pid);
+    const debug = await connectWhenThere(clones[2]?.plan.paths.debug ?? "", signal);
+    const [banner] = await once(debug, "data", { signal });
+    debug.destroy();
+    assert.match(String(banner), /a shell in the guest/, "the shell came along from the template");
     for (const { vm } of clones)
       console.log(`# PSS ${processMemoryKb(vm.pid, "Pss")} kB, private ${processMemoryKb(vm.pid, "Private_Dirty")} kB`);
-    for (const { vm } of clones)
-      assert.ok(processMemoryKb(vm.pid, "Pss") < 80_000, "a clone shares its template's memory");
+    for (const { vm } of clones) assert.ok(processMemoryKb(vm.pid, "Pss") < 110_000, "not shared it would be 190 MB");
   } finally {
     for (const clone of clones) await end(clone);
   }
 });
+
+/** No clone can change the template's file for others: it has it open for reading, where its QEMU can (since 8.2). */
+function checkReadOnly(pid: number): void {
+  const [major = 0, minor = 0] = qemu.version.split(".").map(Number);
+  const folder = `/proc/${pid}/fd`;
+  const fds = readdirSync(folder).filter((fd) => readlinkSync(join(folder, fd)).endsWith("/memory"));
+  const mode = (fd: string) =>
+    Number.parseInt(/flags:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/fdinfo/${fd}`, "utf8"))?.[1] ?? "", 8) & 3;
+  assert.equal(fds.length, 1);
+  assert.deepEqual(fds.map(mode), [major > 8 || (major === 8 && minor >= 2) ? constants.O_RDONLY : constants.O_RDWR]);
+}
 
 /** What one clone writes to its memory is not seen by another, nor by the template's next clone. */
 async function checkIsolation(clones: readonly StartedMachine<string>[]): Promise<void> {

@@ -22,27 +22,18 @@ export interface TestGuest extends AsyncDisposable {
   readonly signal: AbortSignal;
 }
 
-/** Build the image, and see which QEMU there is. */
+/** Build the image, and see which QEMU there is. What throws leaves nothing. */
 export async function openTestGuest(): Promise<TestGuest> {
+  await using undo = new AsyncDisposableStack();
   const directory = mkdtempSync("/dev/shm/kata-test-");
+  undo.defer(() => rmSync(directory, { recursive: true, force: true }));
   const signal = AbortSignal.timeout(400_000);
   const sources = await standInSources(join(directory, "sources"));
   const cache = { cacheDirectory: join(directory, "cache"), kernelDirectory: KERNELS, download: "missing" } as const;
   const image = await ensureImage(sources, { ...cache, signal });
-  const common = {
-    accelerator: "tcg",
-    vcpus: 1,
-    memoryMiB: 256,
-    kernelParams: "",
-    debug: false,
-    debugConsole: true,
-  } as const;
-  return {
-    directory,
-    image,
-    qemu: await inspectQemu(QEMU),
-    shape: { ...common, clockKhz: clockFrequencyKhz() },
-    signal,
-    [Symbol.asyncDispose]: async () => rmSync(directory, { recursive: true, force: true }),
-  };
+  const qemu = await inspectQemu(QEMU);
+  const common = { accelerator: "tcg", vcpus: 1, memoryMiB: 256, kernelParams: "" } as const;
+  const shape = { ...common, debug: false, debugConsole: true, clockKhz: clockFrequencyKhz() };
+  const owned = undo.move();
+  return { directory, image, qemu, shape, signal, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
