@@ -28,8 +28,9 @@ int guest_main(const char *port, const char *directory, struct verdict *v);
 /* -1, with the verdict set: `return refuse(v, …)`. */
 int refuse(struct verdict *v, enum ending code, const char *text, int error);
 
-/* "fd:3", "connect:/path", "listen:/path" or "accept:3", a socket that listens already (one client is accepted), or a device. An fd, or -1. */
-int endpoint_open(const char *name, struct verdict *v);
+/* "fd:3", "connect:/path", "listen:/path" or "accept:3", a socket that listens already (one client is accepted), or a device. An fd, or -1.
+ * `daemon`: an fd, or -1, whose end ends the wait for a client. */
+int endpoint_open(const char *name, int daemon, struct verdict *v);
 
 /* The host half keeps what it has open, and may do nothing else from now on. 0, or -1 with the verdict. */
 int confine(struct verdict *v);

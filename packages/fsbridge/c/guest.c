@@ -44,7 +44,7 @@ static int guest_open(struct guest *g, const char *port, const char *directory)
 	g->inbox.bytes = buffer();
 	if (g->request == MAP_FAILED || g->inbox.bytes == MAP_FAILED)
 		return refuse(g->verdict, FAILED, "memory", errno);
-	g->port = endpoint_open(port, g->verdict);
+	g->port = endpoint_open(port, -1, g->verdict);
 	if (g->port < 0)
 		return -1;
 	g->fuse = open("/dev/fuse", O_RDWR | O_CLOEXEC | O_NONBLOCK);

@@ -44,10 +44,10 @@ static int host_open(struct host *h, const char *guest, const char *daemon, stru
 	h->region.fd = fd;
 	if (open_kicks(h) < 0)
 		return -1;
-	h->daemon = endpoint_open(daemon, v);
+	h->daemon = endpoint_open(daemon, -1, v);
 	if (h->daemon < 0 || vhost_negotiate(h->daemon, h, v) < 0)
 		return -1;
-	h->guest = endpoint_open(guest, v);
+	h->guest = endpoint_open(guest, h->daemon, v);
 	if (h->guest < 0)
 		return -1;
 	return io_nonblocking(h->guest) < 0 ? refuse(v, FAILED, "guest: fcntl", errno) : 0;

@@ -1,13 +1,22 @@
 /** Whoever goes, the others go too, with a reason; whoever waits for a file gets an error instead of waiting. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmdirSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmdirSync, rmSync } from "node:fs";
 import { createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout } from "node:timers/promises";
-import { BUILDS, type Build, type End, family, socketPair, standStill, startHalf } from "./testing/halves.ts";
+import {
+  BUILDS,
+  type Build,
+  type End,
+  family,
+  socketPair,
+  standStill,
+  startDaemon,
+  startHalf,
+} from "./testing/halves.ts";
 import { Share } from "./testing/share.ts";
 
 const ENDED = 0;
@@ -63,6 +72,17 @@ for (const build of BUILDS) {
     assert.match(await said, /Software caused connection abort|Transport endpoint is not connected/);
     assert.equal(ending(await share.host.ended), `${BAD_DAEMON} trimaran-fsbridge: file daemon: closed\n`);
     assert.equal(ending(await share.guest.ended), `${BAD_HOST} trimaran-fsbridge: host: closed\n`);
+  });
+
+  test(`${build}: the file daemon is killed before a guest has come`, async () => {
+    const folder = mkdtempSync(join(tmpdir(), "fsbridge-"));
+    const path = join(folder, "daemon.sock");
+    await using daemon = await startDaemon(folder, path);
+    await using host = startHalf(build, ["host", `listen:${join(folder, "guest.sock")}`, `connect:${path}`]);
+    while (!existsSync(join(folder, "guest.sock"))) await setTimeout(1);
+    for (const pid of family(daemon)) process.kill(pid, "SIGKILL");
+    assert.equal(ending(await host.ended), `${BAD_DAEMON} trimaran-fsbridge: file daemon: closed\n`);
+    rmSync(folder, { recursive: true });
   });
 
   test(`${build}: the guest unmounts`, async () => {

@@ -12,8 +12,6 @@ export interface ShareLayout {
   /** QEMU's chardev of port `fs.0` connects here. It listens from the moment `openShare` resolves. */
   readonly guestSocket: string;
   readonly daemonSocket: string;
-  /** What virtiofsd and the bridge say. */
-  readonly log: string;
 }
 
 /** Throws InvalidSpec where the paths are too long for a socket. */
@@ -29,7 +27,6 @@ export function shareLayout(podDirectory: string): ShareLayout {
     place: { work: `${podDirectory}/work`, shared: `${podDirectory}/shared` },
     guestSocket: `${podDirectory}/fs.sock`,
     daemonSocket,
-    log: `${podDirectory}/fs.log`,
   };
 }
 

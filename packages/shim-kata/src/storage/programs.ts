@@ -1,9 +1,10 @@
 import { makeShare, mountInShare, type Program, type SharedMounts, unmountInShare } from "@trimaran/linux";
 import { newProgram } from "@trimaran/shim-core";
+import { openWords } from "./last-words.ts";
 import type { ShareLayout } from "./layout.ts";
 import * as steps from "./steps.ts";
 
-const { stdin, stdout, stderr, listener, namespace } = steps.HELPER_SLOT;
+const { listener, namespace } = steps.HELPER_SLOT;
 const NAMESPACE = { kind: "slot", index: namespace } as const;
 
 /** The two programs that a share needs. */
@@ -24,9 +25,9 @@ export interface SharePlan {
 /** The bridge: makes the pod's mount namespace, holds it, and waits at its gate until the file daemon listens. */
 export function bridgeProgram({ layout, binaries, cgroup }: SharePlan): Program {
   const b = newProgram("share");
-  steps.openLog(b, layout.log);
+  openWords(b);
   steps.openListener(b, layout.guestSocket);
-  steps.becomeHelper(b, cgroup, [stdin, stdout, stderr, listener]);
+  steps.becomeHelper(b, cgroup, [listener]);
   makeShare(b, layout.place);
   steps.arrangeFds(b);
   b.field = "start";
@@ -38,10 +39,10 @@ export function bridgeProgram({ layout, binaries, cgroup }: SharePlan): Program 
 /** virtiofsd, in the namespace of the process `holder`. It copies that for itself; what is mounted in the share later arrives there. */
 export function daemonProgram({ layout, binaries, cgroup }: SharePlan, holder: number): Program {
   const b = newProgram("share");
-  steps.openLog(b, layout.log);
+  openWords(b);
   steps.openListener(b, layout.daemonSocket);
   steps.openNamespace(b, holder);
-  steps.becomeHelper(b, cgroup, [stdin, stdout, stderr, listener, namespace]);
+  steps.becomeHelper(b, cgroup, [listener, namespace]);
   b.field = "share";
   b.sys("setns", [NAMESPACE, CLONE_NEWNS]);
   steps.arrangeFds(b);

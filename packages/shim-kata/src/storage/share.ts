@@ -2,6 +2,7 @@ import { mkdirSync, rmSync } from "node:fs";
 import { describeFailure, type HostFeatures, type Program, type Spec } from "@trimaran/linux";
 import type { CreateRequest, Exit, Host, MonitoredProcess, UndoStep } from "@trimaran/shim-core";
 import { Code, StatusError } from "ttrpc-ts";
+import { lastWords } from "./last-words.ts";
 import { guestPath } from "./layout.ts";
 import { bridgeProgram, daemonProgram, mountProgram, type SharePlan, unmountProgram } from "./programs.ts";
 import type { Volume } from "./volumes.ts";
@@ -9,6 +10,7 @@ import type { Volume } from "./volumes.ts";
 const SIGKILL = 9;
 /** virtiofsd ends by itself once the bridge is gone. */
 const END_LIMIT_MS = 2000;
+const WORDS_LIMIT_MS = 500;
 /** What the monitor's keys begin with. */
 const KEYS = {
   bridge: "share/bridge",
@@ -43,8 +45,9 @@ export class Share {
     this.#daemon = daemon;
   }
 
-  /** Resolves when the guest has no files any more, whoever went first. The reason is in the log. */
+  /** Resolves when the guest has no files any more, whoever went first; `reason` tells why. */
   async ended(): Promise<Exit> {
+    if (!this.#isThere) return { kind: "lost", why: "the share is gone" };
     const { exit } = await Promise.race([this.#bridge.exited(), this.#daemon.exited()]);
     return exit;
   }
@@ -72,7 +75,7 @@ export class Share {
   /** Take a container's mounts away; harmless if they, or the share, are gone. */
   async remove(id: string, volumes: number): Promise<void> {
     this.#host.forget(`${KEYS.mount}${id}`);
-    if (this.#bridge.hasExited) return;
+    if (!this.#isThere || this.#bridge.hasExited) return;
     const key = `${KEYS.unmount}${id}`;
     try {
       await this.#run(key, unmountProgram(this.#plan, await this.#bridge.spawned(), id, volumes));
@@ -86,18 +89,28 @@ export class Share {
   /** End the share, and with it every mount in it. Called after the guest's end; again after a crash. */
   async close(): Promise<void> {
     await this.#kill(this.#bridge);
-    const { promise: late, resolve } = Promise.withResolvers<void>();
-    const limit = setTimeout(resolve, END_LIMIT_MS);
-    await Promise.race([this.#daemon.exited(), late]);
-    clearTimeout(limit);
+    if (this.#host.has(this.#daemon.key)) await within(END_LIMIT_MS, this.#daemon.exited());
     await this.#kill(this.#daemon);
     for (const { key } of [this.#bridge, this.#daemon]) this.#host.forget(key);
-    const { place, guestSocket, daemonSocket, log } = this.#plan.layout;
+    const { place, guestSocket, daemonSocket } = this.#plan.layout;
     for (const path of [place.work, place.shared]) rmSync(path, { recursive: true, force: true }); // empty, outside of the namespace
-    for (const path of [guestSocket, daemonSocket, log]) rmSync(path, { force: true });
+    for (const path of [guestSocket, daemonSocket]) rmSync(path, { force: true });
+  }
+
+  /** The last words of both programs; empty where they had none. Until `close`. */
+  async reason(): Promise<string> {
+    if (this.#daemon.hasExited) await within(WORDS_LIMIT_MS, this.#bridge.exited()); // it is about to say so
+    const words = await Promise.all([this.#bridge, this.#daemon].map((each) => lastWords(this.#host, each)));
+    return words.filter((text) => text !== "").join("; ");
+  }
+
+  /** Whether the monitor knows of it: not after `close`, nor where it was never opened. */
+  get #isThere(): boolean {
+    return this.#host.has(this.#bridge.key);
   }
 
   async #kill(process: MonitoredProcess): Promise<void> {
+    if (!this.#host.has(process.key)) return;
     if (!process.hasExited) await this.#host.signal(process, SIGKILL).catch(() => undefined); // it ended just now
     await process.exited();
   }
@@ -134,9 +147,9 @@ export function findShare(host: Host, plan: SharePlan, features: HostFeatures): 
 }
 
 /** What `delete` takes away where all else has failed: the processes are in the pod's cgroup, the mounts go with them. */
-export function shareUndo({ place, guestSocket, daemonSocket, log }: SharePlan["layout"]): UndoStep[] {
+export function shareUndo({ place, guestSocket, daemonSocket }: SharePlan["layout"]): UndoStep[] {
   return [
-    ...[guestSocket, daemonSocket, log].map((path) => ({ verb: "unlink", path }) as const),
+    ...[guestSocket, daemonSocket].map((path) => ({ verb: "unlink", path }) as const),
     ...[place.work, place.shared].map((path) => ({ verb: "rmdir", path }) as const),
   ];
 }
@@ -146,6 +159,13 @@ function launch(host: Host, key: string, program: Program): MonitoredProcess {
     program: program.bytes,
     describe: (step, errno) => new StatusError(Code.Unknown, describeFailure(program, step, errno)),
   });
+}
+
+async function within(limitMs: number, event: Promise<unknown>): Promise<void> {
+  const { promise: late, resolve } = Promise.withResolvers<void>();
+  const limit = setTimeout(resolve, limitMs);
+  await Promise.race([event, late]);
+  clearTimeout(limit);
 }
 
 function unknownStep(step: number, errno: number): StatusError {

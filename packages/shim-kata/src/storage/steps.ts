@@ -4,8 +4,6 @@ import type { ProgramBuilder } from "@trimaran/linux";
 const AT_FDCWD = -100;
 const O_RDONLY = 0;
 const O_WRONLY = 1;
-const O_CREAT = 0o100;
-const O_APPEND = 0o2000;
 const O_CLOEXEC = 0o2000000;
 const AF_UNIX = 1;
 const SOCK_STREAM = 1;
@@ -18,7 +16,7 @@ const CLONE_INTO_CGROUP = 0x2_0000_0000n;
 const BACKLOG = 1;
 
 /** Slots of the pod's helpers. None of them has streams. */
-export const HELPER_SLOT = { stdin: 0, stdout: 1, stderr: 2, listener: 3, namespace: 12, cgroup: 13 } as const;
+export const HELPER_SLOT = { words: 0, listener: 3, namespace: 12, cgroup: 13 } as const;
 
 /** The fd of a helper's listening socket. */
 export const LISTENER_FD = 3;
@@ -27,19 +25,6 @@ export const LISTENER_FD = 3;
 export interface HelperCgroup {
   readonly into?: string;
   readonly attachFiles: readonly string[];
-}
-
-/** In the monitor: nothing to read, and what it says is added to a file. */
-export function openLog(b: ProgramBuilder, path: string): void {
-  b.field = `log ${JSON.stringify(path)}`;
-  keepFile(b, "/dev/null", O_RDONLY, HELPER_SLOT.stdin);
-  for (const slot of [HELPER_SLOT.stdout, HELPER_SLOT.stderr]) keepFile(b, path, O_WRONLY | O_CREAT | O_APPEND, slot);
-}
-
-function keepFile(b: ProgramBuilder, path: string, flags: number, slot: number): void {
-  const fd = b.call("openat", [AT_FDCWD, b.data.string(path), flags | O_CLOEXEC, 0o600]);
-  b.op("KEEP", [fd, slot]);
-  b.release(fd);
 }
 
 /** In the monitor: a socket that listens, so that whoever connects later finds it, in whatever order the helpers come up. */
@@ -93,13 +78,15 @@ export function becomeHelper(b: ProgramBuilder, cgroup: HelperCgroup, slots: rea
 /** In the child: 0, 1, 2 and the listener get their numbers, all else is closed. */
 export function arrangeFds(b: ProgramBuilder): void {
   b.field = "stdio";
-  const { listener, ...stdio } = HELPER_SLOT;
-  const high = b.call("fcntl", [{ kind: "slot", index: listener }, F_DUPFD_CLOEXEC, 64]); // it may have got 0 to 3 itself
-  [stdio.stdin, stdio.stdout, stdio.stderr].forEach((index, fd) => {
-    b.sys("dup3", [{ kind: "slot", index }, fd, 0]);
+  const high = b.call("fcntl", [{ kind: "slot", index: HELPER_SLOT.listener }, F_DUPFD_CLOEXEC, 64]); // it may have got 0 to 3 itself
+  const words = b.call("fcntl", [{ kind: "slot", index: HELPER_SLOT.words }, F_DUPFD_CLOEXEC, 64]);
+  const nothing = b.call("openat", [AT_FDCWD, b.data.string("/dev/null"), O_RDONLY | O_CLOEXEC, 0]);
+  const nowhere = b.call("fcntl", [nothing, F_DUPFD_CLOEXEC, 64]);
+  [nowhere, words, words].forEach((fd, number) => {
+    b.sys("dup3", [fd, number, 0]);
   });
   b.sys("dup3", [high, LISTENER_FD, 0]);
-  b.release(high);
+  for (const fd of [high, words, nothing, nowhere]) b.release(fd);
   b.op("CLOSE", [b.data.halves([LISTENER_FD]), 1]);
 }
 

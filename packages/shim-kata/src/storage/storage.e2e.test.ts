@@ -126,8 +126,15 @@ test("rootfs and volumes of two containers, the second one mounted later, from w
   await found.remove("one", one.volumes.length);
   await setTimeout(ENTRY_MS);
   assert.equal(await pod.sh("ls; cat two/0/secret"), "two\ns");
+  const held = filesOf(pod.directory);
+  await assert.rejects(pod.sh("stat one"), /No such file/); // the guest forgets what it knew below, and virtiofsd lets go of it
+  while (filesOf(pod.directory) >= held) await setTimeout(5);
   await found.close();
   await found.close();
+  const never = findShare(pod.monitored.restart(), pod.plan, FEATURES);
+  await never.remove("one", 1);
+  assert.equal((await never.ended()).kind, "lost");
+  await never.close();
   assert.deepEqual(readdirSync(pod.directory), []);
 });
 
@@ -166,10 +173,13 @@ test("many volumes", async () => {
   await share.close();
 });
 
-test("no virtiofsd: the reason, and nothing stays", async () => {
-  await using pod = new Pod(await Monitored.open(), { bridge: BRIDGE, virtiofsd: "/no/virtiofsd" });
-  await assert.rejects(pod.open(), /program "\/no\/virtiofsd": .*ENOENT|no such file/);
-  assert.deepEqual(readdirSync(pod.directory), []);
+test("a program is not there: the reason, and nothing stays", async () => {
+  for (const missing of ["bridge", "virtiofsd"] as const) {
+    const binaries = { bridge: BRIDGE, virtiofsd: VIRTIOFSD, [missing]: "/no/program" };
+    await using pod = new Pod(await Monitored.open(), binaries);
+    await assert.rejects(pod.open(), /program "\/no\/program": .*no such file or directory/);
+    assert.deepEqual(readdirSync(pod.directory), []);
+  }
 });
 
 test("the bridge or the file daemon is killed: the share has ended, and its mounts with it", async () => {
@@ -181,6 +191,7 @@ test("the bridge or the file daemon is killed: the share has ended, and its moun
     const pids = processesIn(pod.directory);
     for (const { pid } of pids.filter(({ name }) => name.includes(program))) process.kill(pid, "SIGKILL");
     await share.ended();
+    if (program === "virtiofsd") assert.match(await share.reason(), /trimaran-fsbridge: file daemon: closed/);
     await assert.rejects(pod.sh("ls one"), /ENOTCONN|ECONNABORTED|not connected|connection abort/);
     await share.remove("one", 0);
     await share.close();
@@ -197,6 +208,12 @@ test("the monitor is killed: nothing runs on, nothing is mounted", async () => {
   await pod.monitored.kill();
   while (processesIn(pod.directory).length > 0) await setTimeout(5);
 });
+
+/** How many fds virtiofsd has open. */
+function filesOf(directory: string): number {
+  const pid = processesIn(directory).findLast(({ name }) => name.includes("virtiofsd"))?.pid;
+  return readdirSync(`/proc/${pid}/fd`).length;
+}
 
 /** Processes whose command line names this directory, the guest's half apart. */
 function processesIn(directory: string): { readonly pid: number; readonly name: string }[] {
