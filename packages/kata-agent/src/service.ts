@@ -81,6 +81,7 @@ export function agentService(parts: AgentParts): Implementation<typeof agentV1, 
     },
     async deleteProcess(name) {
       await containers.remove(name);
+      if (name.execId === "") await guest.flush(); // its files may be taken away next, and so may this machine
       return {};
     },
     async readOutput({ id, execId, stream, offset, maxBytes }, { signal }) {

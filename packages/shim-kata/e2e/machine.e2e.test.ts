@@ -191,6 +191,16 @@ describe("kata, in machines", { timeout: 900_000 }, () => {
     }
   });
 
+  test("a machine that can't be made is an error of Create that names the field, and leaves nothing", async () => {
+    const started = await yard.start(["true"]);
+    changeSpec(started, (spec) => {
+      spec.linux.resources.memory = { limit: 2 ** 50 };
+    });
+    await assert.rejects(started.create(), /linux\.resources\.memory\.limit: .* default_maxmemory/);
+    await started.shim.task.shutdown({ id: started.id }).catch(() => undefined);
+    await started.shim.close();
+  });
+
   test("kill -9 of the task server while a machine starts; of the monitor when it runs", async () => {
     const started = await yard.start(["sleep", "1000"]);
     const creating = started.create();
@@ -205,9 +215,18 @@ describe("kata, in machines", { timeout: 900_000 }, () => {
   });
 });
 
-function addBind({ bundle }: StartedShim, source: string, destination: string): void {
+function addBind(started: StartedShim, source: string, destination: string): void {
+  changeSpec(started, (spec) => void spec.mounts.push({ type: "bind", source, destination, options: ["rbind", "rw"] }));
+}
+
+interface TestSpec {
+  readonly mounts: object[];
+  readonly linux: { readonly resources: Record<string, object> };
+}
+
+function changeSpec({ bundle }: StartedShim, change: (spec: TestSpec) => void): void {
   const path = join(bundle.path, "config.json");
   const spec = JSON.parse(readFileSync(path, "utf8"));
-  spec.mounts.push({ type: "bind", source, destination, options: ["rbind", "rw"] });
+  change(spec);
   writeFileSync(path, JSON.stringify(spec));
 }

@@ -24,12 +24,17 @@ async function acquire(path: string, signal: AbortSignal): Promise<() => void> {
   const waiters = new Set<Socket>();
   for (;;) {
     signal.throwIfAborted();
+    let isReleased = false;
     const server = createServer((socket) => {
-      waiters.add(socket.on("error", () => undefined));
+      socket.on("error", () => undefined);
+      if (isReleased)
+        socket.destroy(); // it was on its way when the lock was given up
+      else waiters.add(socket);
     });
     try {
       await once(server.listen({ path }), "listening");
       return () => {
+        isReleased = true;
         server.close();
         for (const socket of waiters) socket.destroy();
       };

@@ -11,6 +11,8 @@ export interface Guest {
   refresh(request: Refresh): Promise<void>;
   mountShare(target: string): Promise<void>;
   configureNetwork(request: Network): Promise<void>;
+  /** What was written into files, by mappings too, is with the host. */
+  flush(): Promise<void>;
   powerOff(): void;
   details(): Details;
 }
@@ -59,6 +61,9 @@ export class NoGuest implements Guest {
   async configureNetwork(): Promise<void> {
     throw notInit("configure the network");
   }
+
+  /** Its files are the host's. */
+  async flush(): Promise<void> {}
 
   powerOff(): void {
     this.#end();

@@ -135,8 +135,8 @@ export class KataContainer implements Container {
 
   async remove(): Promise<void> {
     const { request, config, sandbox, ownsGuest, removeGuest } = this.#parts;
+    if (!sandbox.guest.vmm.hasExited) await this.#delete("");
     if (!ownsGuest) {
-      await this.#delete("");
       await sandbox.guest.unshare({ request, spec: config.spec });
     } else await removeGuest();
   }

@@ -116,10 +116,10 @@ export async function endShare(host: Host, { directory }: PodPlaces): Promise<vo
   await findShare(host, nothing, readHostFeatures()).close();
 }
 
-/** The bundle of the pod's first container. Undefined where the machine never was ready. */
-function readMark({ readyMark }: PodPlaces): string | undefined {
+/** The bundle of the pod's first container. Undefined where nothing was made yet. */
+function readMark({ ownerMark }: PodPlaces): string | undefined {
   try {
-    const mark: unknown = JSON.parse(readFileSync(readyMark, "utf8"));
+    const mark: unknown = JSON.parse(readFileSync(ownerMark, "utf8"));
     return typeof mark === "object" && mark !== null && "bundle" in mark ? String(mark.bundle) : undefined;
   } catch {
     return undefined;

@@ -74,10 +74,16 @@ export class MachineGuests implements GuestProvider {
     const cgroup = this.#cgroups.make(owner, { ...spec, linux: { ...spec.linux, resources: undefined } }, host);
     host.recordUndo(owner.bundle, [...host.recordedUndo(owner.bundle), ...undoSteps(places)]);
     mkdirSync(places.directory, { recursive: true, mode: 0o700 });
+    writeFileSync(places.ownerMark, JSON.stringify({ bundle: owner.bundle }));
     const network = spec.linux.namespaces.get("network")?.path;
-    const vmm = await this.#start({ config, places, host, cgroup, network, limits: podLimits(spec) });
-    host.recordProcess(owner.bundle, vmm);
-    writeFileSync(places.readyMark, JSON.stringify({ bundle: owner.bundle }));
+    try {
+      const vmm = await this.#start({ config, places, host, cgroup, network, limits: podLimits(spec) });
+      host.recordProcess(owner.bundle, vmm);
+    } catch (error) {
+      await this.find(podId, owner.namespace, host).remove();
+      throw error;
+    }
+    writeFileSync(places.readyMark, "");
     return this.find(podId, owner.namespace, host);
   }
 
@@ -195,9 +201,9 @@ function connectNetwork(namespace: string | undefined): NetworkBackend {
   return { kind: "tap", name: TAP_NAME };
 }
 
-function undoSteps({ directory, machine, readyMark }: PodPlaces): UndoStep[] {
+function undoSteps({ directory, machine, readyMark, ownerMark }: PodPlaces): UndoStep[] {
   const sockets = Object.values(vmPaths(machine)).map((path) => ({ verb: "unlink", path }) as const);
   const log = { verb: "unlink", path: join(machine, "qemu.log") } as const;
-  const mark = { verb: "unlink", path: readyMark } as const;
-  return [...sockets, log, mark, ...shareUndo(shareLayout(directory)), { verb: "rmdir", path: directory }];
+  const marks = [readyMark, ownerMark].map((path) => ({ verb: "unlink", path }) as const);
+  return [...sockets, log, ...marks, ...shareUndo(shareLayout(directory)), { verb: "rmdir", path: directory }];
 }

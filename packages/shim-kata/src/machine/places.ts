@@ -9,6 +9,8 @@ export interface PodPlaces {
   readonly machine: string;
   /** There once the machine was ready: an earlier attempt may have been cut short. */
   readonly readyMark: string;
+  /** Says whose machine it is: the bundle of the pod's first container. */
+  readonly ownerMark: string;
   /** Monitor's keys. */
   readonly key: string;
   readonly templateKey: string;
@@ -22,6 +24,7 @@ export function podPlaces(runDirectory: string, namespace: string, podId: string
     directory,
     machine: join(directory, "vm"),
     readyMark: join(directory, "ready"),
+    ownerMark: join(directory, "owner.json"),
     key: `vm/${podId}`,
     templateKey: `vm-template/${podId}`,
   };
