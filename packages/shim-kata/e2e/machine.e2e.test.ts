@@ -8,7 +8,7 @@ import { afterEach, before, beforeEach, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { cgroupsOf, filesOf, mountsOf, processesOf } from "../../../e2e/harness/belongings.ts";
 import { run, runOk } from "../../../e2e/harness/process.ts";
-import { runDelete } from "../../../e2e/harness/shim-client.ts";
+import { runDelete, Shim } from "../../../e2e/harness/shim-client.ts";
 import { type ShimKind, ShimYard, type StartedShim } from "../../../e2e/harness/shims.ts";
 import { ensureImage } from "../src/image/ensure.ts";
 import { installedSources } from "../src/image/installed-sources.ts";
@@ -188,6 +188,16 @@ describe("kata, in machines", { timeout: 900_000 }, () => {
       assert.doesNotMatch(await runOk(["ip", "-n", a, "link"]), /trimaran0/, "the tap is gone");
     } finally {
       for (const name of [a, b]) await run(["ip", "netns", "del", name]);
+    }
+  });
+
+  test("the same container again: nobody of the first one's talks to its machine", async () => {
+    const { bundle, options } = await yard.prepare(["sh", "-c", "exit 6"]);
+    for (let round = 0; round < 2; round++) {
+      const shim = await Shim.start(options);
+      const again = { bundle, shim, id: bundle.id, create: () => Promise.reject(new Error("unused")) };
+      await startWith(again, await openClient(yard));
+      assert.equal(await finish(again), 6);
     }
   });
 

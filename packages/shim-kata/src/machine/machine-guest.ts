@@ -92,7 +92,10 @@ export class MachineGuest implements Guest {
 
   async remove(): Promise<void> {
     const { host, places, cgroups } = this.#parts;
-    await endQemu(host, places.key);
+    if (host.has(places.key)) {
+      await this.kill(); // through our own view of it: one that is found anew would take its news away
+      host.forget(places.key);
+    }
     await endQemu(host, places.templateKey);
     await endShare(host, places);
     const network = this.#networkNamespace();

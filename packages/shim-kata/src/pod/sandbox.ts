@@ -65,6 +65,7 @@ export class Sandboxes {
   async remove(podId: string, host: Host): Promise<void> {
     const sandbox = this.#of(host).get(podId);
     this.#of(host).delete(podId);
+    sandbox?.agent.close("the pod's machine was removed"); // nobody may look for it any more: the next one's socket has the same path
     await sandbox?.guest.remove();
   }
 
