@@ -7,6 +7,8 @@
  *     build/lib/trimaran/*.js                             one bundle per program
  *     build/lib/trimaran/containerd-shim-….cmd            the task server's argv, one argument a line
  *     build/lib/trimaran/node_modules/                    koffi's native module
+ *     build/lib/trimaran/trimaran-fsbridge                moves a VM's file system (C, static): the host's and the guest's half
+ *     build/lib/trimaran/guest/                           what virtual machines have inside: init, agent, monitor, koffi
  */
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -43,6 +45,7 @@ const CHUNK = "chunk-";
 const SHIMS = {
   "containerd-shim-trimaran-runc-v2": "packages/shim-runc/src/main.ts",
   "containerd-shim-trimaran-gvisor-v2": "packages/shim-gvisor/src/main.ts",
+  "containerd-shim-trimaran-kata-v2": "packages/shim-kata/src/main.ts",
 };
 
 /** Build everything that is out of date. Takes a few milliseconds when nothing is. */
@@ -52,9 +55,8 @@ export async function build(): Promise<void> {
   if (read(stamp) === inputs) return;
   mkdirSync(join(OUT, "bin"), { recursive: true });
   mkdirSync(LIBRARY, { recursive: true });
-  execFileSync("make", ["-s", "-C", join(ROOT, "packages/monitor/c"), `OUT=${OUT}/monitor`, `${OUT}/monitor/monitor`], {
-    stdio: ["ignore", "inherit", "inherit"],
-  });
+  make("monitor", "monitor");
+  make("fsbridge", "trimaran-fsbridge");
   for (const [name, entry] of Object.entries(SHIMS)) {
     install(join(OUT, "monitor/monitor"), join(OUT, "bin", name));
     await bundleProgram(entry, `${name}.js`);
@@ -67,16 +69,41 @@ export async function build(): Promise<void> {
   await bundleProgram("packages/manager/src/layers/thread/layer-worker.ts", "layer-worker.js"); // trimaran.js starts it
   const launcher = launcherText(NODE, join(LIBRARY, "trimaran.js"), join(OUT, "bin/trimaran-oci"));
   writeWhole(join(OUT, "bin/trimaran"), launcher, 0o755);
-  copyNativeModules();
+  await bundleProgram("packages/shim-kata/src/command/main.ts", "trimaran-kata.js");
+  copyNativeModules(LIBRARY);
+  await buildGuest();
   writeWhole(stamp, inputs);
 }
 
+/** A program of a package in C, into a folder of the package's name. */
+function make(name: string, program: string): void {
+  const into = join(OUT, name);
+  execFileSync("make", ["-s", "-C", join(ROOT, "packages", name, "c"), `OUT=${into}`, join(into, program)], {
+    stdio: ["ignore", "inherit", "inherit"],
+  });
+}
+
+/** The guest's own programs; the image is made of them when it is needed. Whatever was there before is gone. */
+async function buildGuest(): Promise<void> {
+  const guest = join(LIBRARY, "guest");
+  rmSync(guest, { recursive: true, force: true });
+  mkdirSync(guest);
+  execFileSync("make", ["-s", "-C", join(ROOT, "packages/shim-kata/c"), `OUT=${guest}`], {
+    stdio: ["ignore", "inherit", "inherit"],
+  });
+  install(join(OUT, "monitor/monitor"), join(guest, "monitor"));
+  for (const folder of [guest, LIBRARY])
+    install(join(OUT, "fsbridge/trimaran-fsbridge"), join(folder, "trimaran-fsbridge"));
+  await bundleProgram("packages/kata-agent/src/main.ts", "agent.js", false, guest);
+  copyNativeModules(guest);
+}
+
 /** With `splitting` what a program imports lazily goes into chunks of its own: `trimaran ps` does not read the daemon. */
-async function bundleProgram(entry: string, name: string, splitting = false): Promise<void> {
+async function bundleProgram(entry: string, name: string, splitting = false, outdir = LIBRARY): Promise<void> {
   const [program = name] = name.split(/\.js$/);
   await bundle({
     entryPoints: { [program]: join(ROOT, entry) },
-    outdir: LIBRARY,
+    outdir,
     chunkNames: `${CHUNK}[hash]`,
     bundle: true,
     splitting,
@@ -92,30 +119,32 @@ async function bundleProgram(entry: string, name: string, splitting = false): Pr
     },
     logLevel: "warning",
   });
-  writeWhole(join(LIBRARY, "package.json"), '{ "type": "module" }\n');
+  writeWhole(join(outdir, "package.json"), '{ "type": "module" }\n');
 }
 
 function removeChunks(): void {
   for (const name of globSync(`${CHUNK}*.js`, { cwd: LIBRARY })) rmSync(join(LIBRARY, name));
 }
 
-/** koffi is a native module: it can't be bundled, so it lies beside the bundles. Only this machine's architecture is copied. */
-function copyNativeModules(): void {
-  const modules = join(LIBRARY, "node_modules");
+/** koffi is a native module: it can't be bundled, so it lies beside the bundles. Only what this machine's Node loads is copied. */
+function copyNativeModules(library: string): void {
+  const modules = join(library, "node_modules");
   rmSync(modules, { recursive: true, force: true });
   const wanted = [`node_modules/koffi`, `node_modules/@koromix/koffi-linux-${process.arch}`];
   for (const path of wanted) {
     if (read(join(ROOT, path, "package.json")) === undefined) continue;
-    cpSync(join(ROOT, path), join(LIBRARY, path), {
+    cpSync(join(ROOT, path), join(library, path), {
       recursive: true,
-      filter: (source) => !source.includes(".") || /\.(c?js|json|node)$/.test(source) || statSync(source).isDirectory(),
+      filter: (source) =>
+        !source.includes("/musl_") &&
+        (!source.includes(".") || /\.(c?js|json|node)$/.test(source) || statSync(source).isDirectory()),
     });
   }
 }
 
 /** Names, sizes and times of everything that goes in. */
 function fingerprint(): string {
-  const patterns = ["packages/*/src/**", "packages/monitor/c/**", "proto/**", "package-lock.json", "tools/build.ts"];
+  const patterns = ["packages/*/src/**", "packages/*/c/**", "proto/**", "package-lock.json", "tools/build.ts"];
   const hash = createHash("sha256");
   for (const path of globSync(patterns, { cwd: ROOT }).sort()) {
     const stat = statSync(join(ROOT, path));

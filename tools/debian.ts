@@ -10,11 +10,15 @@ import { GuestKernel } from "./guest/kernel.ts";
 /** Debian packages that the build and the demo use. */
 export const BUILD_PACKAGES = [
   "busybox-static",
+  "erofs-utils",
   "gcc",
   "libc6-dev",
   "libseccomp2",
   "make",
   "musl-tools",
+  "qemu-system-x86",
+  "qemu-system-common", // virtiofsd
+  "libcap2-bin",
   "runsc",
 ] as const;
 

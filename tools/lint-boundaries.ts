@@ -13,6 +13,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   "wire-protocol": ["wire"],
   host: [],
   sdk: ["wire", "wire-protocol", "host"],
+  guest: ["runtime", "sdk", "host", "wire", "wire-protocol"],
   runtime: ["sdk", "host", "wire", "wire-protocol"],
   manager: ["wire", "wire-protocol"],
   cli: ["manager"],

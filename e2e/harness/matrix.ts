@@ -16,6 +16,10 @@ export const CONTROL = "io.containerd.runc.v2";
 export const TRIMARAN = "io.containerd.trimaran-runc.v2";
 /** Ours over runsc. Runs in files that name it, and in any file by E2E_RUNTIMES=gvisor: not all that holds for Linux holds for it. */
 export const GVISOR = "io.containerd.trimaran-gvisor.v2";
+/** Ours in machines. Runs like that over runsc, by E2E_RUNTIMES=kata. */
+export const KATA = "io.containerd.trimaran-kata.v2";
+/** Runtimes that run in any file only when they are asked for. */
+const ASKED_FOR: Readonly<Record<string, readonly string[]>> = { gvisor: [GVISOR], kata: [KATA] };
 
 /** What a scenario works with: one engine, one runtime. */
 export interface Box {
@@ -42,12 +46,12 @@ export interface MatrixOptions {
 
 /**
  * Run scenarios over containerd {1.6, 2.x} and runtime {upstream's, ours}, each pair with an engine of its own; after each scenario
- * nothing may be left of it. E2E_RUNTIMES=control|trimaran|gvisor|all and E2E_ENGINES=1.6|2.x|all narrow the matrix;
+ * nothing may be left of it. E2E_RUNTIMES=control|trimaran|gvisor|kata|all and E2E_ENGINES=1.6|2.x|all narrow the matrix;
  * E2E_DAEMON=trimaran puts our own daemon in containerd's place.
  */
 export function matrix(name: string, scenarios: Scenarios, options: MatrixOptions = {}): void {
-  const wanted = options.runtimes ?? (process.env.E2E_RUNTIMES === "gvisor" ? [GVISOR] : [CONTROL, TRIMARAN]);
-  const runtimes = chosen("E2E_RUNTIMES", { control: CONTROL, trimaran: TRIMARAN, gvisor: GVISOR });
+  const wanted = options.runtimes ?? ASKED_FOR[process.env.E2E_RUNTIMES ?? ""] ?? [CONTROL, TRIMARAN];
+  const runtimes = chosen("E2E_RUNTIMES", { control: CONTROL, trimaran: TRIMARAN, gvisor: GVISOR, kata: KATA });
   const engines = chosen<EngineVersion>("E2E_ENGINES", { "1.6": "1.6", "2.x": "2.x" });
   const daemon = process.env.E2E_DAEMON === "trimaran" ? "trimaran" : "containerd";
   const places: Pick<EngineOptions, "version" | "daemon">[] = engines.map((version) => ({ version, daemon }));

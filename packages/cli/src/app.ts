@@ -38,6 +38,7 @@ const execAliases = { t: "tty", i: "interactive", d: "detach", e: "env", u: "use
 export const verbsWithCommands = {
   run: { flags: runFlags, aliases: runAliases },
   exec: { flags: execFlags, aliases: execAliases },
+  kata: { flags: {}, aliases: {} },
 } as const;
 
 const SHELLS = Object.keys(COMPLETION_SCRIPTS);
@@ -171,6 +172,21 @@ const daemonCommand = buildCommand({
   },
 });
 
+const kataCommand = buildCommand({
+  loader: async () => (await import("./commands/kata.ts")).kata,
+  parameters: {
+    flags: {},
+    positional: {
+      kind: "array",
+      parameter: { brief: "what to do; none lists it", parse: String, placeholder: "COMMAND" },
+    },
+  },
+  docs: {
+    brief: "look after virtual machines' images and settings",
+    customUsage: ["image build", "image show --json", "config"],
+  },
+});
+
 const completionCommand = buildCommand({
   loader: async () => (await import("./commands/completion.ts")).completion,
   parameters: {
@@ -262,6 +278,7 @@ export function buildCli(): Application<CliContext> {
     commit: commitCommand,
     cp: cpCommand,
     daemon: daemonCommand,
+    kata: kataCommand,
     completion: completionCommand,
     install: installCommand,
     uninstall: uninstallCommand,

@@ -18,7 +18,23 @@ export type { CgroupView, ExecPlan, Gate, InitPlan, SeccompPlan, StdioPlan } fro
 export { type Data, type Label, type Operand, type Program, ProgramBuilder, type Register } from "./launch/program.ts";
 export { hostPath, mountPrivately, type RootfsPlan } from "./launch/rootfs.ts";
 export { MAX_SOCKET_PATH, sendFd } from "./launch/send-fd.ts";
+export {
+  makeShare,
+  mountInShare,
+  type SharedBind,
+  type SharedMounts,
+  type SharePlace,
+  unmountInShare,
+} from "./launch/share.ts";
 export type { Mount } from "./mount/mount.ts";
+export { inNetworkNamespace } from "./net/namespace.ts";
+export {
+  decodeAttributes,
+  encodeAttribute,
+  Netlink,
+  type NetlinkAttribute,
+  type NetlinkObject,
+} from "./net/netlink.ts";
 export { type FoundDevice, readDevices } from "./network/read-device.ts";
 export { SeccompCompiler } from "./seccomp/compiler.ts";
 export { AUDIT_ARCH, alwaysPasses } from "./seccomp/filter.ts";

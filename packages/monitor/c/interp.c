@@ -44,6 +44,7 @@ static long run_step(struct vm *vm, const struct insn *in)
 	case OP_PUMP: return step_pump(vm, in);
 	case OP_EXIT: return step_exit(vm, in);
 	case OP_LOAD: return step_load(vm, in);
+	case OP_MOVED: return step_moved(vm, in);
 	case OP_BRANCH:
 	case OP_END: break;
 	}

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 enum {
-	SILENCE_MS = 200, PATIENCE_MS = 1000, PATIENCE_MAX_MS = 30000, CALM_MS = 60000, WELCOME_MS = 5000, LOOK_MS = 300, EXIT_SILENCE_MS = 500, WATCHED_MS = 3000, DELAY_MS = 50, DELAY_MAX_MS = 2000,
+	SILENCE_MS = 200, PATIENCE_MAX_MS = 30000, CALM_MS = 60000, WELCOME_MS = 5000, LOOK_MS = 300, EXIT_SILENCE_MS = 500, WATCHED_MS = 3000, DELAY_MS = 50, DELAY_MAX_MS = 2000,
 	LOCKED_MS = 10, EXIT_MS = 1000, NOTES_MAX = 4 << 20, OUT_LIMIT = 256 << 20
 };
 
@@ -289,9 +289,9 @@ static void replace(struct monitor *m)
 		l->retry_at = now + LOCKED_MS;
 		return;
 	}
-	l->patience = now - l->replaced_at < CALM_MS && l->replaced_at ? l->patience * 2 : PATIENCE_MS;
-	if (l->patience > PATIENCE_MAX_MS)
-		l->patience = PATIENCE_MAX_MS;
+	l->patience = now - l->replaced_at < CALM_MS && l->replaced_at ? l->patience * 2 : l->calm_patience;
+	if (l->patience > PATIENCE_MAX_MS && l->patience > l->calm_patience)
+		l->patience = l->calm_patience > PATIENCE_MAX_MS ? l->calm_patience : PATIENCE_MAX_MS;
 	l->replaced_at = now;
 	link_lost(m);
 }

@@ -51,6 +51,14 @@ static const char *variable(const char *name)
 	return value ? value : "";
 }
 
+/* How long a server may be silent: one that shares a slow machine with us may be told to get more. */
+static int64_t patience_ms(void)
+{
+	int64_t ms = strtol(variable("TRIMARAN_PATIENCE_MS"), NULL, 10);
+
+	return ms >= 1000 && ms <= 3600000 ? ms : 1000;
+}
+
 static int daemon_main(const char *identity)
 {
 	struct monitor m = { .identity = identity };
@@ -68,7 +76,8 @@ static int daemon_main(const char *identity)
 	m.scratch = mmap(NULL, SCRATCH, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	m.signals = (struct source) { signals_ready, open_signals(), 0 };
 	m.listener = (struct source) { conns_accept, LISTEN_FD, 0 };
-	m.link = (struct link) { .source = { NULL, -1, 0 }, .patience = 1000 };
+	m.link = (struct link) { .source = { NULL, -1, 0 }, .calm_patience = patience_ms() };
+	m.link.patience = m.link.calm_patience;
 	if (m.epoll < 0 || m.scratch == MAP_FAILED || m.signals.fd < 0)
 		return 1;
 	source_arm(&m, &m.signals, EPOLLIN);

@@ -63,6 +63,7 @@ struct stream {
 	uint8_t want;     /* a slot's readiness: WANT_… */
 	uint8_t *rest;    /* read, but not yet written */
 	uint32_t rest_at, rest_len;
+	uint64_t moved;   /* bytes taken out of the source */
 };
 enum { WANT_NOTHING, WANT_INPUT, WANT_OUTPUT, WANT_TURN };
 
@@ -113,7 +114,7 @@ struct link { /* to the task server */
 	int64_t owed_at; /* told something at this time, and heard nothing since */
 	int64_t looked_at; /* when it was last seen not to be stopped, since the last sign of life */
 	int64_t retry_at, replaced_at;
-	int64_t delay, patience;
+	int64_t delay, patience, calm_patience;
 	uint64_t token;
 };
 
@@ -206,5 +207,6 @@ void streams_ready(struct monitor *m, struct entry *e, unsigned slot, uint32_t e
 void streams_turn(struct monitor *m);                   /* those that need no event */
 void streams_exited(struct monitor *m, struct entry *e);
 bool streams_drained(const struct entry *e);
+int64_t streams_moved(const struct entry *e, unsigned slot); /* -EBADF: no stream begins there */
 
 #endif

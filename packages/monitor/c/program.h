@@ -13,7 +13,7 @@ enum {
 enum kind { KIND_IMM, KIND_DATA, KIND_REG, KIND_SLOT };
 enum op {
 	OP_SYS = 1, OP_CLONE, OP_SYNC, OP_GATE, OP_PATH, OP_CHECK, OP_CAPS, OP_CWD, OP_FIND, OP_CLOSE, OP_STORE, OP_EXEC, OP_KEEP,
-	OP_DROP, OP_FIELD, OP_PUMP, OP_EXIT, OP_BRANCH, OP_LOAD, OP_END
+	OP_DROP, OP_FIELD, OP_PUMP, OP_EXIT, OP_BRANCH, OP_LOAD, OP_MOVED, OP_END
 };
 
 struct insn {
@@ -54,6 +54,7 @@ struct vm {
 	const struct program *program;
 	struct page *page;
 	void (*put_slot)(void *owner, unsigned slot, int fd); /* the slot owns fd; what was there is closed. -1: only close */
+	int64_t (*moved)(void *owner, unsigned slot); /* bytes that the streams from a slot have copied, or -errno */
 	void *owner;
 	int slot[SLOTS];
 	int sync_fd;       /* the child's end */
@@ -106,6 +107,7 @@ long step_pump(struct vm *vm, const struct insn *in);
 long step_exit(struct vm *vm, const struct insn *in);
 bool branch_holds(const struct vm *vm, const struct insn *in);
 long step_load(struct vm *vm, const struct insn *in);
+long step_moved(struct vm *vm, const struct insn *in);
 
 static inline enum kind kind_of(const struct insn *in, unsigned i)
 {

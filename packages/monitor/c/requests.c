@@ -21,6 +21,13 @@ static void put_slot(void *owner, unsigned slot, int fd)
 	slot_put(o->monitor, o->entry, slot, fd);
 }
 
+static int64_t moved(void *owner, unsigned slot)
+{
+	struct owner *o = owner;
+
+	return streams_moved(o->entry, slot);
+}
+
 static void entry_failed(struct monitor *m, struct entry *e, uint32_t step, uint32_t error)
 {
 	e->flags |= PROC_FAILED | PROC_DRAINED;
@@ -78,6 +85,7 @@ static void launch(struct monitor *m, struct entry *e, struct view bytes)
 	}
 	vm_init(&vm, &program);
 	vm.put_slot = put_slot;
+	vm.moved = moved;
 	vm.owner = &owner;
 	outcome = vm_run(&vm);
 	if (outcome.run == RUN_CLONED)
@@ -179,6 +187,7 @@ static struct result run(struct monitor *m, struct entry *e, uint16_t nth, struc
 		return result;
 	vm_init(&vm, &program);
 	vm.put_slot = put_slot;
+	vm.moved = moved;
 	vm.owner = &owner;
 	for (unsigned i = 0; i < SLOTS; i++)
 		vm.slot[i] = e->slot[i].source.fd;

@@ -186,6 +186,16 @@ bool streams_drained(const struct entry *e)
 	return true;
 }
 
+int64_t streams_moved(const struct entry *e, unsigned slot)
+{
+	int64_t sum = -EBADF;
+
+	for (unsigned i = 0; i < e->n_streams; i++)
+		if (e->streams[i].from == slot)
+			sum = (int64_t)e->streams[i].moved + (sum < 0 ? 0 : sum);
+	return sum;
+}
+
 /* The process is gone: what has no source will never have one. */
 void streams_exited(struct monitor *m, struct entry *e)
 {
@@ -226,6 +236,7 @@ static enum moved splice_some(struct stream *s, int from, int to, size_t *budget
 	if (n == 0)
 		return MOVED_ALL;
 	if (n > 0) {
+		s->moved += (uint64_t)n;
 		*budget -= (size_t)n < *budget ? (size_t)n : *budget;
 		return MOVED_SOME;
 	}
@@ -284,6 +295,7 @@ static enum moved copy_some(struct monitor *m, struct stream *s, int from, int t
 	if (n < 0)
 		return errno == EAGAIN ? MOVED_NOTHING : errno == EINTR ? MOVED_SOME : MOVED_ALL;
 	m->scratch_used = m->scratch_used || n > 4096;
+	s->moved += (uint64_t)n;
 	*budget -= (size_t)n < *budget ? (size_t)n : *budget;
 	done = write(to, m->scratch, (size_t)n);
 	if (done < 0 && errno != EAGAIN && errno != EINTR)

@@ -123,6 +123,12 @@ long step_drop(struct vm *vm, const struct insn *in)
 	return 0;
 }
 
+/* MOVED: what the streams from a slot have copied. Before there are streams it is nothing. */
+long step_moved(struct vm *vm, const struct insn *in)
+{
+	return vm->moved ? (long)vm->moved(vm->owner, (unsigned)in->arg[0]) : 0;
+}
+
 /* CLOSE: everything from 3 on but the list and the sync socket. */
 long step_close(struct vm *vm, const struct insn *in)
 {

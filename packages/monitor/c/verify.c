@@ -28,7 +28,7 @@ static const struct rule rules[OP_END] = {
 	[OP_CLOSE] = { "DI----", false, true }, [OP_STORE] = { "VII---", true, true }, [OP_EXEC] = { "SDDVI-", false, true },
 	[OP_KEEP] = { "VI----", true, false }, [OP_DROP] = { "I-----", true, false }, [OP_FIELD] = { "VSIIII", true, true },
 	[OP_PUMP] = { "VV----", false, true }, [OP_EXIT] = { "I-----", false, true }, [OP_BRANCH] = { "VII---", true, true },
-	[OP_LOAD] = { "II----", true, true },
+	[OP_LOAD] = { "II----", true, true }, [OP_MOVED] = { "I-----", true, false },
 };
 
 static bool fits(const struct program *p, uint64_t offset, uint64_t len)
@@ -115,7 +115,8 @@ static bool special_ok(const struct program *p, const struct insn *in)
 	case OP_LOAD: return (a[1] == 4 || a[1] == 8) && fits(p, a[0], a[1]);
 	case OP_EXEC: return vector_ok(p, a[1]) && vector_ok(p, a[2]);
 	case OP_KEEP: return user_slot(a[1]);
-	case OP_DROP: return user_slot(a[0]);
+	case OP_DROP:
+	case OP_MOVED: return user_slot(a[0]);
 	case OP_FIELD: return a[2] < 64 && a[3] < 64 && a[5] >= 1 && a[5] <= 4096 && fits(p, a[4], a[5]);
 	case OP_BRANCH: return a[1] <= 3 && !(in->skip >> 15);
 	default: return true;

@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { promisify } from "node:util";
 import type { ProcessReport } from "./monitor-link.ts";
 import { BUILDS, eventually, makeMonitor, Pod } from "./testing/pod.ts";
-import { data, imm, nr, Program, reg, slot } from "./testing/program.ts";
+import { data, imm, nr, Op, Program, reg, slot } from "./testing/program.ts";
 import { response } from "./testing/ttrpc.ts";
 
 makeMonitor(...BUILDS);
@@ -51,6 +51,29 @@ for (const build of BUILDS) {
     });
     await pod.process("b", (r) => exited(r) && r.drained);
     assert.equal(execFileSync("sh", ["-c", `sha256sum < ${file}`], { encoding: "utf8" }), want);
+  });
+
+  test(`${build}: MOVED counts what the streams of a slot have copied, also after their end`, async () => {
+    await using pod = await Pod.open(build);
+    const moved = (index: number): Uint8Array => {
+      const p = new Program();
+      p.step(Op.Moved, [imm(index)], { dst: 0 });
+      return p.encode();
+    };
+    const file = join(pod.at.root, "counted");
+    const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND;
+    pod.link.spawn("c", { program: piped("head -c 300001 /dev/zero", file, flags), streams: [{ from: 0, to: 2 }] });
+    await pod.process("c", (r) => exited(r) && r.drained);
+    assert.equal((await pod.link.run("c", moved(0))).value, 300_001n);
+    assert.equal((await pod.link.run("c", moved(2))).errno, 9, "no stream begins there: EBADF");
+    const fd = openSync(fifo(pod, "spliced"), O_RDWR_NONBLOCK);
+    pod.link.spawn("d", {
+      program: piped("printf 12345", join(pod.at.root, "spliced"), flags),
+      streams: [{ from: 0, to: 2 }],
+    });
+    await pod.process("d", (r) => exited(r) && r.drained);
+    assert.equal((await pod.link.run("d", moved(0))).value, 5n);
+    closeSync(fd);
   });
 
   test(`${build}: stdin ends after CloseIO and the last writer; what was written before arrives`, async () => {

@@ -4,11 +4,22 @@ import { test } from "node:test";
 import fc from "fast-check";
 import protobuf from "protobufjs";
 import { loadProtos, messagesOf } from "../generator/load.ts";
-import { containerd, google, grpc, io, MessageCodec, runtimeoptions, toBigInt, ttrpc, WireError } from "./index.ts";
+import {
+  containerd,
+  google,
+  grpc,
+  io,
+  MessageCodec,
+  runtimeoptions,
+  toBigInt,
+  trimaran,
+  ttrpc,
+  WireError,
+} from "./index.ts";
 
 // protobufjs's reflection, on the same .proto files, is the oracle: it shares no code with ours but the parser.
 const root = loadProtos(join(import.meta.dirname, "../../../proto"));
-const trees: Readonly<Record<string, unknown>> = { containerd, google, grpc, io, runtimeoptions, ttrpc };
+const trees: Readonly<Record<string, unknown>> = { containerd, google, grpc, io, runtimeoptions, trimaran, ttrpc };
 
 type Value = string | number | bigint | boolean | object | undefined;
 

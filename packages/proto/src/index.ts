@@ -1,3 +1,4 @@
+export { type Found, GreetingFinder, greeting, greetingReply, harmlessLength, NONCE_BYTES } from "./agent-greeting.ts";
 export { ANY, anyTypeName, isAnyOf, packAny } from "./any.ts";
 export {
   type Codec,
@@ -7,9 +8,10 @@ export {
   type MethodDescriptor,
   type ServiceDescriptor,
 } from "./codec.ts";
-export { containerd, google, grpc, io, runtimeoptions, ttrpc } from "./gen/codec.js";
+export { containerd, google, grpc, io, runtimeoptions, trimaran, ttrpc } from "./gen/codec.js";
 export { type Int64, toBigInt, toLong } from "./int64.ts";
 export {
+  agentV1,
   containersV1,
   contentV1,
   diffV1,

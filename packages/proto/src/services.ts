@@ -1,4 +1,4 @@
-import { containerd, grpc } from "./gen/codec.js";
+import { containerd, grpc, trimaran } from "./gen/codec.js";
 
 /** The task service as containerd 1.6 and later call it. */
 export const taskV2 = containerd.task.v2.Task;
@@ -41,3 +41,6 @@ export const sandboxStoreV1 = containerd.services.sandbox.v1.Store;
 export const sandboxControllerV1 = containerd.services.sandbox.v1.Controller;
 /** Whether the server serves. */
 export const healthV1 = grpc.health.v1.Health;
+
+/** The agent in a Kata guest. */
+export const agentV1 = trimaran.agent.v1.Agent;

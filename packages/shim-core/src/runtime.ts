@@ -1,4 +1,5 @@
 import type { CgroupStats } from "@trimaran/linux";
+import type { google } from "@trimaran/proto";
 import type { ContainerProcess } from "./host/container-process.ts";
 import type { Host } from "./host/host.ts";
 import type { RequestKey } from "./host/process.ts";
@@ -61,7 +62,10 @@ export interface Container {
   /** `resources`: OCI LinuxResources, untrusted JSON. */
   update?(resources: unknown): Promise<void>;
   checkpoint?(request: CheckpointRequest): Promise<void>;
-  stats?(): CgroupStats | Promise<CgroupStats>;
+  /** Of its cgroup; or one of containerd's metrics messages as it is, from an engine elsewhere. */
+  stats?(): CgroupStats | Promise<CgroupStats | google.protobuf.Any>;
   /** OOM kills since the container was made. */
   oomKills?(): number;
+  /** Called once. `tell` is to be called when `oomKills` has grown, where no watch slot of init tells it. */
+  watchOom?(tell: () => void): void;
 }

@@ -1,1 +1,1 @@
-export {};
+export { RuncRuntime } from "./runtime.ts";

@@ -11,7 +11,7 @@ export const O_BY_ARCH = {
 } as const;
 
 /** linux/fcntl.h */
-export const AT = { FDCWD: -100, SYMLINK_NOFOLLOW: 0x100, EMPTY_PATH: 0x1000, RECURSIVE: 0x8000 } as const;
+export const AT = { FDCWD: -100, SYMLINK_NOFOLLOW: 0x100, REMOVEDIR: 0x200, EMPTY_PATH: 0x1000, RECURSIVE: 0x8000 } as const;
 
 /** fcntl(2). */
 export const F = { DUPFD_CLOEXEC: 1030 } as const;
@@ -22,7 +22,7 @@ export const RESOLVE = { NO_XDEV: 1, NO_MAGICLINKS: 2, NO_SYMLINKS: 4, BENEATH: 
 /** linux/mount.h: open_tree, move_mount, fsopen, fsmount, fsconfig, umount2. */
 export const MOUNT = {
   OPEN_TREE_CLONE: 1, MOVE_F_EMPTY_PATH: 4, MOVE_T_EMPTY_PATH: 0x40, FSOPEN_CLOEXEC: 1, FSMOUNT_CLOEXEC: 1,
-  FSPICK_CLOEXEC: 1, FSPICK_EMPTY_PATH: 8, SET_FLAG: 0, SET_STRING: 1, CMD_CREATE: 6, CMD_RECONFIGURE: 7, MNT_DETACH: 2,
+  FSPICK_CLOEXEC: 1, FSPICK_EMPTY_PATH: 8, SET_FLAG: 0, SET_STRING: 1, CMD_CREATE: 6, CMD_RECONFIGURE: 7, MNT_DETACH: 2, UMOUNT_NOFOLLOW: 8,
 } as const;
 
 /** MS_ propagation bits of mount_attr.propagation. */

@@ -9,6 +9,7 @@ const REASONS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     EACCES: "source is not accessible",
     EINVAL: "source cannot be cloned",
   },
+  "source type": { EXDEV: "source is neither a directory nor a file, so it can't be shared" },
   "open bundle": { ENOENT: "the bundle does not exist" },
   "open rootfs": { ENOENT: "does not exist", ENOTDIR: "is not a directory", ELOOP: "has a symlink in it" },
   "open cgroup": { ENOENT: "the cgroup does not exist", EACCES: "the cgroup is not accessible" },

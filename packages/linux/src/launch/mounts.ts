@@ -85,7 +85,7 @@ const RESERVED_REGISTERS = 28;
 const FIRST_PARKED_FD = 300;
 
 /** Many binds: an fd number of our choice instead of a register. */
-function park(b: ProgramBuilder, tree: Register, index: number): Operand {
+export function park(b: ProgramBuilder, tree: Register, index: number): Operand {
   if (b.available >= RESERVED_REGISTERS) return tree;
   b.sys("dup3", [tree, FIRST_PARKED_FD + index, O.CLOEXEC]);
   b.sys("close", [tree]);

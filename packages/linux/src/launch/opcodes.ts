@@ -19,6 +19,7 @@ export const OP = {
   EXIT: 17,
   BRANCH: 18,
   LOAD: 19,
+  MOVED: 20,
 } as const;
 
 /** An operation of the interpreter. */

@@ -203,7 +203,8 @@ export function setRootPropagation(b: ProgramBuilder, root: Operand, propagation
   setAttributes(b, root, { set: 0, clear: 0, propagation: propagation.flag }, propagation.recursive);
 }
 
-function attachExtra(b: ProgramBuilder, root: Register, extra: readonly ExtraMount[]): void {
+/** Put the mounts that go below a rootfs which is in place where they belong. */
+export function attachExtra(b: ProgramBuilder, root: Register, extra: readonly ExtraMount[]): void {
   for (const { tree, target, field } of extra) {
     b.field = field;
     const at = resolve(b, root, target, MISSING.fail);

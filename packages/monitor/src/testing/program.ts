@@ -21,6 +21,7 @@ export const Op = {
   Exit: 17,
   Branch: 18,
   Load: 19,
+  Moved: 20,
 } as const;
 
 /** x86_64 and arm64 numbers of what tests call. */

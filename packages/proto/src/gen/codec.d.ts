@@ -2229,6 +2229,234 @@ readonly SERVICE_UNKNOWN: 3;
 }
 }
 
+export namespace trimaran {
+namespace agent {
+namespace v1 {
+const Agent: {
+readonly name: "trimaran.agent.v1.Agent";
+readonly methods: {
+readonly hello: MethodDescriptor<trimaran.agent.v1.HelloRequest, trimaran.agent.v1.HelloResponse, false, false>;
+/** What must differ between clones of one template. */
+readonly refresh: MethodDescriptor<trimaran.agent.v1.RefreshRequest, google.protobuf.Empty, false, false>;
+/** Mount the pod's shared directory: FUSE messages go over the port `fs.0`. */
+readonly mountShare: MethodDescriptor<trimaran.agent.v1.MountShareRequest, google.protobuf.Empty, false, false>;
+readonly configureNetwork: MethodDescriptor<trimaran.agent.v1.ConfigureNetworkRequest, google.protobuf.Empty, false, false>;
+readonly createContainer: MethodDescriptor<trimaran.agent.v1.CreateContainerRequest, trimaran.agent.v1.ProcessResponse, false, false>;
+readonly addExec: MethodDescriptor<trimaran.agent.v1.AddExecRequest, google.protobuf.Empty, false, false>;
+readonly startProcess: MethodDescriptor<trimaran.agent.v1.ProcessRequest, trimaran.agent.v1.ProcessResponse, false, false>;
+readonly signalProcess: MethodDescriptor<trimaran.agent.v1.SignalRequest, google.protobuf.Empty, false, false>;
+readonly inspectProcess: MethodDescriptor<trimaran.agent.v1.ProcessRequest, trimaran.agent.v1.InspectResponse, false, false>;
+/** Answers once it has ended. */
+readonly waitProcess: MethodDescriptor<trimaran.agent.v1.ProcessRequest, trimaran.agent.v1.ExitResponse, false, false>;
+/** Take it off the books, streams included; a container with its execs. Nothing happens if it is not there. */
+readonly deleteProcess: MethodDescriptor<trimaran.agent.v1.ProcessRequest, google.protobuf.Empty, false, false>;
+/** Answers once there is output from that offset on, or its end. Everything before the offset is forgotten. */
+readonly readOutput: MethodDescriptor<trimaran.agent.v1.ReadOutputRequest, trimaran.agent.v1.ReadOutputResponse, false, false>;
+/** Answers once the process's pipe has taken it. */
+readonly writeInput: MethodDescriptor<trimaran.agent.v1.WriteInputRequest, trimaran.agent.v1.WriteInputResponse, false, false>;
+/** Answers once there were more OOM kills than `known`. */
+readonly waitOom: MethodDescriptor<trimaran.agent.v1.WaitOomRequest, trimaran.agent.v1.WaitOomResponse, false, false>;
+/** Answers once there are lines after that number. Those up to it are forgotten. */
+readonly readLog: MethodDescriptor<trimaran.agent.v1.ReadLogRequest, trimaran.agent.v1.ReadLogResponse, false, false>;
+readonly guestDetails: MethodDescriptor<google.protobuf.Empty, trimaran.agent.v1.GuestDetailsResponse, false, false>;
+/** The answer may be lost: the machine goes. */
+readonly powerOff: MethodDescriptor<google.protobuf.Empty, google.protobuf.Empty, false, false>;
+};
+};
+interface HelloRequest {
+/** Of this protocol: 1. */
+version: number;
+}
+const HelloRequest: MessageCodec<HelloRequest>;
+interface HelloResponse {
+version: number;
+/** Of the agent's package. */
+agentVersion: string;
+kernel: string;
+}
+const HelloResponse: MessageCodec<HelloResponse>;
+interface RefreshRequest {
+/** Credited to the kernel's pool: 32 to 512 bytes. */
+entropy: Uint8Array;
+/** Nanoseconds since 1970; 0: leave the clock alone. */
+wallClockNs: bigint;
+/** Empty: leave it. */
+hostname: string;
+/** 32 hex digits; empty: leave it. */
+machineId: string;
+}
+const RefreshRequest: MessageCodec<RefreshRequest>;
+interface MountShareRequest {
+/** Absolute, in the guest. */
+target: string;
+}
+const MountShareRequest: MessageCodec<MountShareRequest>;
+interface ConfigureNetworkRequest {
+interfaces: trimaran.agent.v1.Interface[];
+routes: trimaran.agent.v1.Route[];
+/** Lines of resolv.conf; empty: leave it. */
+resolvConf: string;
+}
+const ConfigureNetworkRequest: MessageCodec<ConfigureNetworkRequest>;
+interface Interface {
+/** The name that it shall have. */
+name: string;
+/** Six bytes. */
+mac: Uint8Array;
+mtu: number;
+addresses: trimaran.agent.v1.Address[];
+}
+const Interface: MessageCodec<Interface>;
+interface Address {
+/** 4 or 16 bytes. */
+address: Uint8Array;
+prefixLength: number;
+}
+const Address: MessageCodec<Address>;
+interface Route {
+/** Empty: the default route. */
+destination: Uint8Array;
+prefixLength: number;
+/** Empty: on the link. */
+gateway: Uint8Array;
+interface: string;
+}
+const Route: MessageCodec<Route>;
+interface CreateContainerRequest {
+id: string;
+/** config.json, with paths of the guest. */
+spec: Uint8Array;
+/** The streams that are wanted. */
+stdin: boolean;
+stdout: boolean;
+stderr: boolean;
+terminal: boolean;
+/** What is mounted as its root, in a mount namespace of its own; none: `root.path`. */
+rootfs: containerd.types.Mount[];
+}
+const CreateContainerRequest: MessageCodec<CreateContainerRequest>;
+interface AddExecRequest {
+id: string;
+execId: string;
+/** OCI process. */
+process: Uint8Array;
+stdin: boolean;
+stdout: boolean;
+stderr: boolean;
+terminal: boolean;
+/** One of that name that is there is an earlier one: it is taken away first. */
+fresh: boolean;
+}
+const AddExecRequest: MessageCodec<AddExecRequest>;
+interface ProcessRequest {
+id: string;
+/** Empty: the container's init. */
+execId: string;
+}
+const ProcessRequest: MessageCodec<ProcessRequest>;
+interface ProcessResponse {
+/** In the guest. */
+pid: number;
+}
+const ProcessResponse: MessageCodec<ProcessResponse>;
+interface SignalRequest {
+id: string;
+execId: string;
+signal: number;
+/** Every process of the container. */
+all: boolean;
+/** Names the request: the same name again does nothing. Empty: no memory. */
+once: string;
+}
+const SignalRequest: MessageCodec<SignalRequest>;
+interface InspectResponse {
+pid: number;
+/** The input offset that is taken, and whether no more will be. */
+stdinOffset: bigint;
+stdinClosed: boolean;
+/** The first byte that is still kept. */
+stdoutOffset: bigint;
+stderrOffset: bigint;
+started: boolean;
+}
+const InspectResponse: MessageCodec<InspectResponse>;
+interface ExitResponse {
+/** As containerd reports it: 128 + n for signal n. */
+exitStatus: number;
+/** Nanoseconds since 1970, by the guest's clock. */
+exitedAtNs: bigint;
+/** OOM kills of the container up to now. */
+oomKills: number;
+/** Output offsets that were reached by then: what was written before the exit comes before them, unless nobody has read for a while. */
+stdoutOffset: bigint;
+stderrOffset: bigint;
+}
+const ExitResponse: MessageCodec<ExitResponse>;
+interface ReadOutputRequest {
+id: string;
+execId: string;
+/** 1 or 2. */
+stream: number;
+offset: bigint;
+maxBytes: number;
+}
+const ReadOutputRequest: MessageCodec<ReadOutputRequest>;
+interface ReadOutputResponse {
+data: Uint8Array;
+/** There will be no more after `data`. */
+end: boolean;
+}
+const ReadOutputResponse: MessageCodec<ReadOutputResponse>;
+interface WriteInputRequest {
+id: string;
+execId: string;
+offset: bigint;
+data: Uint8Array;
+/** There will be no more after `data`. */
+end: boolean;
+}
+const WriteInputRequest: MessageCodec<WriteInputRequest>;
+interface WriteInputResponse {
+/** The next byte that is wanted. */
+offset: bigint;
+/** Nobody reads any more. */
+closed: boolean;
+}
+const WriteInputResponse: MessageCodec<WriteInputResponse>;
+interface WaitOomRequest {
+id: string;
+known: number;
+}
+const WaitOomRequest: MessageCodec<WaitOomRequest>;
+interface WaitOomResponse {
+kills: number;
+}
+const WaitOomResponse: MessageCodec<WaitOomResponse>;
+interface ReadLogRequest {
+after: bigint;
+}
+const ReadLogRequest: MessageCodec<ReadLogRequest>;
+interface ReadLogResponse {
+/** Number of the last line; lines that did not fit were dropped before the first one. */
+last: bigint;
+/** Of JSON. */
+lines: string[];
+}
+const ReadLogResponse: MessageCodec<ReadLogResponse>;
+interface GuestDetailsResponse {
+kernel: string;
+memoryBytes: bigint;
+memoryFreeBytes: bigint;
+cpus: number;
+uptimeMs: bigint;
+/** Resident memory of agent and monitor. */
+agentBytes: bigint;
+}
+const GuestDetailsResponse: MessageCodec<GuestDetailsResponse>;
+}
+}
+}
+
 export namespace ttrpc {
 interface Request {
 service: string;

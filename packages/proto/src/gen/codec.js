@@ -5458,6 +5458,482 @@ function read_runtimeoptions_v1_Options(r, m) {
   return m;
 }
 
+const empty_trimaran_agent_v1_AddExecRequest = () => ({ id: "", execId: "", process: NO_BYTES, stdin: false, stdout: false, stderr: false, terminal: false, fresh: false });
+function write_trimaran_agent_v1_AddExecRequest(w, m) {
+  if (m.fresh) w.bool(64, m.fresh);
+  if (m.terminal) w.bool(56, m.terminal);
+  if (m.stderr) w.bool(48, m.stderr);
+  if (m.stdout) w.bool(40, m.stdout);
+  if (m.stdin) w.bool(32, m.stdin);
+  if (m.process?.length) w.bytes(26, m.process);
+  if (m.execId) w.string(18, m.execId);
+  if (m.id) w.string(10, m.id);
+}
+function read_trimaran_agent_v1_AddExecRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.id = r.string(); break;
+      case 18: m.execId = r.string(); break;
+      case 26: m.process = r.bytes(); break;
+      case 32: m.stdin = r.bool(); break;
+      case 40: m.stdout = r.bool(); break;
+      case 48: m.stderr = r.bool(); break;
+      case 56: m.terminal = r.bool(); break;
+      case 64: m.fresh = r.bool(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_trimaran_agent_v1_Address = () => ({ address: NO_BYTES, prefixLength: 0 });
+function write_trimaran_agent_v1_Address(w, m) {
+  if (m.prefixLength) w.uint32(16, m.prefixLength);
+  if (m.address?.length) w.bytes(10, m.address);
+}
+function read_trimaran_agent_v1_Address(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.address = r.bytes(); break;
+      case 16: m.prefixLength = r.uint32(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_trimaran_agent_v1_ConfigureNetworkRequest = () => ({ interfaces: [], routes: [], resolvConf: "" });
+function write_trimaran_agent_v1_ConfigureNetworkRequest(w, m) {
+  if (m.resolvConf) w.string(26, m.resolvConf);
+  if (m.routes) for (let i = m.routes.length - 1; i >= 0; i--) w.message(18, write_trimaran_agent_v1_Route, m.routes[i]);
+  if (m.interfaces) for (let i = m.interfaces.length - 1; i >= 0; i--) w.message(10, write_trimaran_agent_v1_Interface, m.interfaces[i]);
+}
+function read_trimaran_agent_v1_ConfigureNetworkRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.interfaces.push(r.message(read_trimaran_agent_v1_Interface, empty_trimaran_agent_v1_Interface())); break;
+      case 18: m.routes.push(r.message(read_trimaran_agent_v1_Route, empty_trimaran_agent_v1_Route())); break;
+      case 26: m.resolvConf = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_trimaran_agent_v1_CreateContainerRequest = () => ({ id: "", spec: NO_BYTES, stdin: false, stdout: false, stderr: false, terminal: false, rootfs: [] });
+function write_trimaran_agent_v1_CreateContainerRequest(w, m) {
+  if (m.rootfs) for (let i = m.rootfs.length - 1; i >= 0; i--) w.message(58, write_containerd_types_Mount, m.rootfs[i]);
+  if (m.terminal) w.bool(48, m.terminal);
+  if (m.stderr) w.bool(40, m.stderr);
+  if (m.stdout) w.bool(32, m.stdout);
+  if (m.stdin) w.bool(24, m.stdin);
+  if (m.spec?.length) w.bytes(18, m.spec);
+  if (m.id) w.string(10, m.id);
+}
+function read_trimaran_agent_v1_CreateContainerRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.id = r.string(); break;
+      case 18: m.spec = r.bytes(); break;
+      case 24: m.stdin = r.bool(); break;
+      case 32: m.stdout = r.bool(); break;
+      case 40: m.stderr = r.bool(); break;
+      case 48: m.terminal = r.bool(); break;
+      case 58: m.rootfs.push(r.message(read_containerd_types_Mount, empty_containerd_types_Mount())); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_trimaran_agent_v1_ExitResponse = () => ({ exitStatus: 0, exitedAtNs: 0n, oomKills: 0, stdoutOffset: 0n, stderrOffset: 0n });
+function write_trimaran_agent_v1_ExitResponse(w, m) {
+  if (m.stderrOffset) w.uint64(40, m.stderrOffset);
+  if (m.stdoutOffset) w.uint64(32, m.stdoutOffset);
+  if (m.oomKills) w.uint32(24, m.oomKills);
+  if (m.exitedAtNs) w.uint64(16, m.exitedAtNs);
+  if (m.exitStatus) w.uint32(8, m.exitStatus);
+}
+function read_trimaran_agent_v1_ExitResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 8: m.exitStatus = r.uint32(); break;
+      case 16: m.exitedAtNs = r.uint64(); break;
+      case 24: m.oomKills = r.uint32(); break;
+      case 32: m.stdoutOffset = r.uint64(); break;
+      case 40: m.stderrOffset = r.uint64(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_trimaran_agent_v1_GuestDetailsResponse = () => ({ kernel: "", memoryBytes: 0n, memoryFreeBytes: 0n, cpus: 0, uptimeMs: 0n, agentBytes: 0n });
+function write_trimaran_agent_v1_GuestDetailsResponse(w, m) {
+  if (m.agentBytes) w.uint64(48, m.agentBytes);
+  if (m.uptimeMs) w.uint64(40, m.uptimeMs);
+  if (m.cpus) w.uint32(32, m.cpus);
+  if (m.memoryFreeBytes) w.uint64(24, m.memoryFreeBytes);
+  if (m.memoryBytes) w.uint64(16, m.memoryBytes);
+  if (m.kernel) w.string(10, m.kernel);
+}
+function read_trimaran_agent_v1_GuestDetailsResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.kernel = r.string(); break;
+      case 16: m.memoryBytes = r.uint64(); break;
+      case 24: m.memoryFreeBytes = r.uint64(); break;
+      case 32: m.cpus = r.uint32(); break;
+      case 40: m.uptimeMs = r.uint64(); break;
+      case 48: m.agentBytes = r.uint64(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_trimaran_agent_v1_HelloRequest = () => ({ version: 0 });
+function write_trimaran_agent_v1_HelloRequest(w, m) {
+  if (m.version) w.uint32(8, m.version);
+}
+function read_trimaran_agent_v1_HelloRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 8: m.version = r.uint32(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_trimaran_agent_v1_HelloResponse = () => ({ version: 0, agentVersion: "", kernel: "" });
+function write_trimaran_agent_v1_HelloResponse(w, m) {
+  if (m.kernel) w.string(26, m.kernel);
+  if (m.agentVersion) w.string(18, m.agentVersion);
+  if (m.version) w.uint32(8, m.version);
+}
+function read_trimaran_agent_v1_HelloResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 8: m.version = r.uint32(); break;
+      case 18: m.agentVersion = r.string(); break;
+      case 26: m.kernel = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_trimaran_agent_v1_InspectResponse = () => ({ pid: 0, stdinOffset: 0n, stdinClosed: false, stdoutOffset: 0n, stderrOffset: 0n, started: false });
+function write_trimaran_agent_v1_InspectResponse(w, m) {
+  if (m.started) w.bool(48, m.started);
+  if (m.stderrOffset) w.uint64(40, m.stderrOffset);
+  if (m.stdoutOffset) w.uint64(32, m.stdoutOffset);
+  if (m.stdinClosed) w.bool(24, m.stdinClosed);
+  if (m.stdinOffset) w.uint64(16, m.stdinOffset);
+  if (m.pid) w.uint32(8, m.pid);
+}
+function read_trimaran_agent_v1_InspectResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 8: m.pid = r.uint32(); break;
+      case 16: m.stdinOffset = r.uint64(); break;
+      case 24: m.stdinClosed = r.bool(); break;
+      case 32: m.stdoutOffset = r.uint64(); break;
+      case 40: m.stderrOffset = r.uint64(); break;
+      case 48: m.started = r.bool(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_trimaran_agent_v1_Interface = () => ({ name: "", mac: NO_BYTES, mtu: 0, addresses: [] });
+function write_trimaran_agent_v1_Interface(w, m) {
+  if (m.addresses) for (let i = m.addresses.length - 1; i >= 0; i--) w.message(34, write_trimaran_agent_v1_Address, m.addresses[i]);
+  if (m.mtu) w.uint32(24, m.mtu);
+  if (m.mac?.length) w.bytes(18, m.mac);
+  if (m.name) w.string(10, m.name);
+}
+function read_trimaran_agent_v1_Interface(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.name = r.string(); break;
+      case 18: m.mac = r.bytes(); break;
+      case 24: m.mtu = r.uint32(); break;
+      case 34: m.addresses.push(r.message(read_trimaran_agent_v1_Address, empty_trimaran_agent_v1_Address())); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_trimaran_agent_v1_MountShareRequest = () => ({ target: "" });
+function write_trimaran_agent_v1_MountShareRequest(w, m) {
+  if (m.target) w.string(10, m.target);
+}
+function read_trimaran_agent_v1_MountShareRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.target = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_trimaran_agent_v1_ProcessRequest = () => ({ id: "", execId: "" });
+function write_trimaran_agent_v1_ProcessRequest(w, m) {
+  if (m.execId) w.string(18, m.execId);
+  if (m.id) w.string(10, m.id);
+}
+function read_trimaran_agent_v1_ProcessRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.id = r.string(); break;
+      case 18: m.execId = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_trimaran_agent_v1_ProcessResponse = () => ({ pid: 0 });
+function write_trimaran_agent_v1_ProcessResponse(w, m) {
+  if (m.pid) w.uint32(8, m.pid);
+}
+function read_trimaran_agent_v1_ProcessResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 8: m.pid = r.uint32(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_trimaran_agent_v1_ReadLogRequest = () => ({ after: 0n });
+function write_trimaran_agent_v1_ReadLogRequest(w, m) {
+  if (m.after) w.uint64(8, m.after);
+}
+function read_trimaran_agent_v1_ReadLogRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 8: m.after = r.uint64(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_trimaran_agent_v1_ReadLogResponse = () => ({ last: 0n, lines: [] });
+function write_trimaran_agent_v1_ReadLogResponse(w, m) {
+  if (m.lines) for (let i = m.lines.length - 1; i >= 0; i--) w.string(18, m.lines[i]);
+  if (m.last) w.uint64(8, m.last);
+}
+function read_trimaran_agent_v1_ReadLogResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 8: m.last = r.uint64(); break;
+      case 18: m.lines.push(r.string()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_trimaran_agent_v1_ReadOutputRequest = () => ({ id: "", execId: "", stream: 0, offset: 0n, maxBytes: 0 });
+function write_trimaran_agent_v1_ReadOutputRequest(w, m) {
+  if (m.maxBytes) w.uint32(40, m.maxBytes);
+  if (m.offset) w.uint64(32, m.offset);
+  if (m.stream) w.uint32(24, m.stream);
+  if (m.execId) w.string(18, m.execId);
+  if (m.id) w.string(10, m.id);
+}
+function read_trimaran_agent_v1_ReadOutputRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.id = r.string(); break;
+      case 18: m.execId = r.string(); break;
+      case 24: m.stream = r.uint32(); break;
+      case 32: m.offset = r.uint64(); break;
+      case 40: m.maxBytes = r.uint32(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_trimaran_agent_v1_ReadOutputResponse = () => ({ data: NO_BYTES, end: false });
+function write_trimaran_agent_v1_ReadOutputResponse(w, m) {
+  if (m.end) w.bool(16, m.end);
+  if (m.data?.length) w.bytes(10, m.data);
+}
+function read_trimaran_agent_v1_ReadOutputResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.data = r.bytes(); break;
+      case 16: m.end = r.bool(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_trimaran_agent_v1_RefreshRequest = () => ({ entropy: NO_BYTES, wallClockNs: 0n, hostname: "", machineId: "" });
+function write_trimaran_agent_v1_RefreshRequest(w, m) {
+  if (m.machineId) w.string(34, m.machineId);
+  if (m.hostname) w.string(26, m.hostname);
+  if (m.wallClockNs) w.uint64(16, m.wallClockNs);
+  if (m.entropy?.length) w.bytes(10, m.entropy);
+}
+function read_trimaran_agent_v1_RefreshRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.entropy = r.bytes(); break;
+      case 16: m.wallClockNs = r.uint64(); break;
+      case 26: m.hostname = r.string(); break;
+      case 34: m.machineId = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_trimaran_agent_v1_Route = () => ({ destination: NO_BYTES, prefixLength: 0, gateway: NO_BYTES, interface: "" });
+function write_trimaran_agent_v1_Route(w, m) {
+  if (m.interface) w.string(34, m.interface);
+  if (m.gateway?.length) w.bytes(26, m.gateway);
+  if (m.prefixLength) w.uint32(16, m.prefixLength);
+  if (m.destination?.length) w.bytes(10, m.destination);
+}
+function read_trimaran_agent_v1_Route(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.destination = r.bytes(); break;
+      case 16: m.prefixLength = r.uint32(); break;
+      case 26: m.gateway = r.bytes(); break;
+      case 34: m.interface = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_trimaran_agent_v1_SignalRequest = () => ({ id: "", execId: "", signal: 0, all: false, once: "" });
+function write_trimaran_agent_v1_SignalRequest(w, m) {
+  if (m.once) w.string(42, m.once);
+  if (m.all) w.bool(32, m.all);
+  if (m.signal) w.uint32(24, m.signal);
+  if (m.execId) w.string(18, m.execId);
+  if (m.id) w.string(10, m.id);
+}
+function read_trimaran_agent_v1_SignalRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.id = r.string(); break;
+      case 18: m.execId = r.string(); break;
+      case 24: m.signal = r.uint32(); break;
+      case 32: m.all = r.bool(); break;
+      case 42: m.once = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_trimaran_agent_v1_WaitOomRequest = () => ({ id: "", known: 0 });
+function write_trimaran_agent_v1_WaitOomRequest(w, m) {
+  if (m.known) w.uint32(16, m.known);
+  if (m.id) w.string(10, m.id);
+}
+function read_trimaran_agent_v1_WaitOomRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.id = r.string(); break;
+      case 16: m.known = r.uint32(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_trimaran_agent_v1_WaitOomResponse = () => ({ kills: 0 });
+function write_trimaran_agent_v1_WaitOomResponse(w, m) {
+  if (m.kills) w.uint32(8, m.kills);
+}
+function read_trimaran_agent_v1_WaitOomResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 8: m.kills = r.uint32(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_trimaran_agent_v1_WriteInputRequest = () => ({ id: "", execId: "", offset: 0n, data: NO_BYTES, end: false });
+function write_trimaran_agent_v1_WriteInputRequest(w, m) {
+  if (m.end) w.bool(40, m.end);
+  if (m.data?.length) w.bytes(34, m.data);
+  if (m.offset) w.uint64(24, m.offset);
+  if (m.execId) w.string(18, m.execId);
+  if (m.id) w.string(10, m.id);
+}
+function read_trimaran_agent_v1_WriteInputRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.id = r.string(); break;
+      case 18: m.execId = r.string(); break;
+      case 24: m.offset = r.uint64(); break;
+      case 34: m.data = r.bytes(); break;
+      case 40: m.end = r.bool(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_trimaran_agent_v1_WriteInputResponse = () => ({ offset: 0n, closed: false });
+function write_trimaran_agent_v1_WriteInputResponse(w, m) {
+  if (m.closed) w.bool(16, m.closed);
+  if (m.offset) w.uint64(8, m.offset);
+}
+function read_trimaran_agent_v1_WriteInputResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 8: m.offset = r.uint64(); break;
+      case 16: m.closed = r.bool(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
 const empty_ttrpc_KeyValue = () => ({ key: "", value: "" });
 function write_ttrpc_KeyValue(w, m) {
   if (m.value) w.string(18, m.value);
@@ -5806,6 +6282,30 @@ const codec_io_containerd_cgroups_v2_PidsStat = new MessageCodec("io.containerd.
 const codec_io_containerd_cgroups_v2_RdmaEntry = new MessageCodec("io.containerd.cgroups.v2.RdmaEntry", write_io_containerd_cgroups_v2_RdmaEntry, read_io_containerd_cgroups_v2_RdmaEntry, empty_io_containerd_cgroups_v2_RdmaEntry);
 const codec_io_containerd_cgroups_v2_RdmaStat = new MessageCodec("io.containerd.cgroups.v2.RdmaStat", write_io_containerd_cgroups_v2_RdmaStat, read_io_containerd_cgroups_v2_RdmaStat, empty_io_containerd_cgroups_v2_RdmaStat);
 const codec_runtimeoptions_v1_Options = new MessageCodec("runtimeoptions.v1.Options", write_runtimeoptions_v1_Options, read_runtimeoptions_v1_Options, empty_runtimeoptions_v1_Options);
+const codec_trimaran_agent_v1_AddExecRequest = new MessageCodec("trimaran.agent.v1.AddExecRequest", write_trimaran_agent_v1_AddExecRequest, read_trimaran_agent_v1_AddExecRequest, empty_trimaran_agent_v1_AddExecRequest);
+const codec_trimaran_agent_v1_Address = new MessageCodec("trimaran.agent.v1.Address", write_trimaran_agent_v1_Address, read_trimaran_agent_v1_Address, empty_trimaran_agent_v1_Address);
+const codec_trimaran_agent_v1_ConfigureNetworkRequest = new MessageCodec("trimaran.agent.v1.ConfigureNetworkRequest", write_trimaran_agent_v1_ConfigureNetworkRequest, read_trimaran_agent_v1_ConfigureNetworkRequest, empty_trimaran_agent_v1_ConfigureNetworkRequest);
+const codec_trimaran_agent_v1_CreateContainerRequest = new MessageCodec("trimaran.agent.v1.CreateContainerRequest", write_trimaran_agent_v1_CreateContainerRequest, read_trimaran_agent_v1_CreateContainerRequest, empty_trimaran_agent_v1_CreateContainerRequest);
+const codec_trimaran_agent_v1_ExitResponse = new MessageCodec("trimaran.agent.v1.ExitResponse", write_trimaran_agent_v1_ExitResponse, read_trimaran_agent_v1_ExitResponse, empty_trimaran_agent_v1_ExitResponse);
+const codec_trimaran_agent_v1_GuestDetailsResponse = new MessageCodec("trimaran.agent.v1.GuestDetailsResponse", write_trimaran_agent_v1_GuestDetailsResponse, read_trimaran_agent_v1_GuestDetailsResponse, empty_trimaran_agent_v1_GuestDetailsResponse);
+const codec_trimaran_agent_v1_HelloRequest = new MessageCodec("trimaran.agent.v1.HelloRequest", write_trimaran_agent_v1_HelloRequest, read_trimaran_agent_v1_HelloRequest, empty_trimaran_agent_v1_HelloRequest);
+const codec_trimaran_agent_v1_HelloResponse = new MessageCodec("trimaran.agent.v1.HelloResponse", write_trimaran_agent_v1_HelloResponse, read_trimaran_agent_v1_HelloResponse, empty_trimaran_agent_v1_HelloResponse);
+const codec_trimaran_agent_v1_InspectResponse = new MessageCodec("trimaran.agent.v1.InspectResponse", write_trimaran_agent_v1_InspectResponse, read_trimaran_agent_v1_InspectResponse, empty_trimaran_agent_v1_InspectResponse);
+const codec_trimaran_agent_v1_Interface = new MessageCodec("trimaran.agent.v1.Interface", write_trimaran_agent_v1_Interface, read_trimaran_agent_v1_Interface, empty_trimaran_agent_v1_Interface);
+const codec_trimaran_agent_v1_MountShareRequest = new MessageCodec("trimaran.agent.v1.MountShareRequest", write_trimaran_agent_v1_MountShareRequest, read_trimaran_agent_v1_MountShareRequest, empty_trimaran_agent_v1_MountShareRequest);
+const codec_trimaran_agent_v1_ProcessRequest = new MessageCodec("trimaran.agent.v1.ProcessRequest", write_trimaran_agent_v1_ProcessRequest, read_trimaran_agent_v1_ProcessRequest, empty_trimaran_agent_v1_ProcessRequest);
+const codec_trimaran_agent_v1_ProcessResponse = new MessageCodec("trimaran.agent.v1.ProcessResponse", write_trimaran_agent_v1_ProcessResponse, read_trimaran_agent_v1_ProcessResponse, empty_trimaran_agent_v1_ProcessResponse);
+const codec_trimaran_agent_v1_ReadLogRequest = new MessageCodec("trimaran.agent.v1.ReadLogRequest", write_trimaran_agent_v1_ReadLogRequest, read_trimaran_agent_v1_ReadLogRequest, empty_trimaran_agent_v1_ReadLogRequest);
+const codec_trimaran_agent_v1_ReadLogResponse = new MessageCodec("trimaran.agent.v1.ReadLogResponse", write_trimaran_agent_v1_ReadLogResponse, read_trimaran_agent_v1_ReadLogResponse, empty_trimaran_agent_v1_ReadLogResponse);
+const codec_trimaran_agent_v1_ReadOutputRequest = new MessageCodec("trimaran.agent.v1.ReadOutputRequest", write_trimaran_agent_v1_ReadOutputRequest, read_trimaran_agent_v1_ReadOutputRequest, empty_trimaran_agent_v1_ReadOutputRequest);
+const codec_trimaran_agent_v1_ReadOutputResponse = new MessageCodec("trimaran.agent.v1.ReadOutputResponse", write_trimaran_agent_v1_ReadOutputResponse, read_trimaran_agent_v1_ReadOutputResponse, empty_trimaran_agent_v1_ReadOutputResponse);
+const codec_trimaran_agent_v1_RefreshRequest = new MessageCodec("trimaran.agent.v1.RefreshRequest", write_trimaran_agent_v1_RefreshRequest, read_trimaran_agent_v1_RefreshRequest, empty_trimaran_agent_v1_RefreshRequest);
+const codec_trimaran_agent_v1_Route = new MessageCodec("trimaran.agent.v1.Route", write_trimaran_agent_v1_Route, read_trimaran_agent_v1_Route, empty_trimaran_agent_v1_Route);
+const codec_trimaran_agent_v1_SignalRequest = new MessageCodec("trimaran.agent.v1.SignalRequest", write_trimaran_agent_v1_SignalRequest, read_trimaran_agent_v1_SignalRequest, empty_trimaran_agent_v1_SignalRequest);
+const codec_trimaran_agent_v1_WaitOomRequest = new MessageCodec("trimaran.agent.v1.WaitOomRequest", write_trimaran_agent_v1_WaitOomRequest, read_trimaran_agent_v1_WaitOomRequest, empty_trimaran_agent_v1_WaitOomRequest);
+const codec_trimaran_agent_v1_WaitOomResponse = new MessageCodec("trimaran.agent.v1.WaitOomResponse", write_trimaran_agent_v1_WaitOomResponse, read_trimaran_agent_v1_WaitOomResponse, empty_trimaran_agent_v1_WaitOomResponse);
+const codec_trimaran_agent_v1_WriteInputRequest = new MessageCodec("trimaran.agent.v1.WriteInputRequest", write_trimaran_agent_v1_WriteInputRequest, read_trimaran_agent_v1_WriteInputRequest, empty_trimaran_agent_v1_WriteInputRequest);
+const codec_trimaran_agent_v1_WriteInputResponse = new MessageCodec("trimaran.agent.v1.WriteInputResponse", write_trimaran_agent_v1_WriteInputResponse, read_trimaran_agent_v1_WriteInputResponse, empty_trimaran_agent_v1_WriteInputResponse);
 const codec_ttrpc_KeyValue = new MessageCodec("ttrpc.KeyValue", write_ttrpc_KeyValue, read_ttrpc_KeyValue, empty_ttrpc_KeyValue);
 const codec_ttrpc_Request = new MessageCodec("ttrpc.Request", write_ttrpc_Request, read_ttrpc_Request, empty_ttrpc_Request);
 const codec_ttrpc_Response = new MessageCodec("ttrpc.Response", write_ttrpc_Response, read_ttrpc_Response, empty_ttrpc_Response);
@@ -6463,6 +6963,59 @@ Health: {
 HealthCheckRequest: codec_grpc_health_v1_HealthCheckRequest,
 HealthCheckResponse: codec_grpc_health_v1_HealthCheckResponse,
 ServingStatus: {"UNKNOWN":0,"SERVING":1,"NOT_SERVING":2,"SERVICE_UNKNOWN":3},
+},
+},
+};
+
+export const trimaran = {
+agent: {
+v1: {
+Agent: {
+  name: "trimaran.agent.v1.Agent",
+  methods: {
+    hello: { name: "Hello", request: codec_trimaran_agent_v1_HelloRequest, response: codec_trimaran_agent_v1_HelloResponse, clientStreaming: false, serverStreaming: false },
+    refresh: { name: "Refresh", request: codec_trimaran_agent_v1_RefreshRequest, response: codec_google_protobuf_Empty, clientStreaming: false, serverStreaming: false },
+    mountShare: { name: "MountShare", request: codec_trimaran_agent_v1_MountShareRequest, response: codec_google_protobuf_Empty, clientStreaming: false, serverStreaming: false },
+    configureNetwork: { name: "ConfigureNetwork", request: codec_trimaran_agent_v1_ConfigureNetworkRequest, response: codec_google_protobuf_Empty, clientStreaming: false, serverStreaming: false },
+    createContainer: { name: "CreateContainer", request: codec_trimaran_agent_v1_CreateContainerRequest, response: codec_trimaran_agent_v1_ProcessResponse, clientStreaming: false, serverStreaming: false },
+    addExec: { name: "AddExec", request: codec_trimaran_agent_v1_AddExecRequest, response: codec_google_protobuf_Empty, clientStreaming: false, serverStreaming: false },
+    startProcess: { name: "StartProcess", request: codec_trimaran_agent_v1_ProcessRequest, response: codec_trimaran_agent_v1_ProcessResponse, clientStreaming: false, serverStreaming: false },
+    signalProcess: { name: "SignalProcess", request: codec_trimaran_agent_v1_SignalRequest, response: codec_google_protobuf_Empty, clientStreaming: false, serverStreaming: false },
+    inspectProcess: { name: "InspectProcess", request: codec_trimaran_agent_v1_ProcessRequest, response: codec_trimaran_agent_v1_InspectResponse, clientStreaming: false, serverStreaming: false },
+    waitProcess: { name: "WaitProcess", request: codec_trimaran_agent_v1_ProcessRequest, response: codec_trimaran_agent_v1_ExitResponse, clientStreaming: false, serverStreaming: false },
+    deleteProcess: { name: "DeleteProcess", request: codec_trimaran_agent_v1_ProcessRequest, response: codec_google_protobuf_Empty, clientStreaming: false, serverStreaming: false },
+    readOutput: { name: "ReadOutput", request: codec_trimaran_agent_v1_ReadOutputRequest, response: codec_trimaran_agent_v1_ReadOutputResponse, clientStreaming: false, serverStreaming: false },
+    writeInput: { name: "WriteInput", request: codec_trimaran_agent_v1_WriteInputRequest, response: codec_trimaran_agent_v1_WriteInputResponse, clientStreaming: false, serverStreaming: false },
+    waitOom: { name: "WaitOom", request: codec_trimaran_agent_v1_WaitOomRequest, response: codec_trimaran_agent_v1_WaitOomResponse, clientStreaming: false, serverStreaming: false },
+    readLog: { name: "ReadLog", request: codec_trimaran_agent_v1_ReadLogRequest, response: codec_trimaran_agent_v1_ReadLogResponse, clientStreaming: false, serverStreaming: false },
+    guestDetails: { name: "GuestDetails", request: codec_google_protobuf_Empty, response: codec_trimaran_agent_v1_GuestDetailsResponse, clientStreaming: false, serverStreaming: false },
+    powerOff: { name: "PowerOff", request: codec_google_protobuf_Empty, response: codec_google_protobuf_Empty, clientStreaming: false, serverStreaming: false },
+  },
+},
+HelloRequest: codec_trimaran_agent_v1_HelloRequest,
+HelloResponse: codec_trimaran_agent_v1_HelloResponse,
+RefreshRequest: codec_trimaran_agent_v1_RefreshRequest,
+MountShareRequest: codec_trimaran_agent_v1_MountShareRequest,
+ConfigureNetworkRequest: codec_trimaran_agent_v1_ConfigureNetworkRequest,
+Interface: codec_trimaran_agent_v1_Interface,
+Address: codec_trimaran_agent_v1_Address,
+Route: codec_trimaran_agent_v1_Route,
+CreateContainerRequest: codec_trimaran_agent_v1_CreateContainerRequest,
+AddExecRequest: codec_trimaran_agent_v1_AddExecRequest,
+ProcessRequest: codec_trimaran_agent_v1_ProcessRequest,
+ProcessResponse: codec_trimaran_agent_v1_ProcessResponse,
+SignalRequest: codec_trimaran_agent_v1_SignalRequest,
+InspectResponse: codec_trimaran_agent_v1_InspectResponse,
+ExitResponse: codec_trimaran_agent_v1_ExitResponse,
+ReadOutputRequest: codec_trimaran_agent_v1_ReadOutputRequest,
+ReadOutputResponse: codec_trimaran_agent_v1_ReadOutputResponse,
+WriteInputRequest: codec_trimaran_agent_v1_WriteInputRequest,
+WriteInputResponse: codec_trimaran_agent_v1_WriteInputResponse,
+WaitOomRequest: codec_trimaran_agent_v1_WaitOomRequest,
+WaitOomResponse: codec_trimaran_agent_v1_WaitOomResponse,
+ReadLogRequest: codec_trimaran_agent_v1_ReadLogRequest,
+ReadLogResponse: codec_trimaran_agent_v1_ReadLogResponse,
+GuestDetailsResponse: codec_trimaran_agent_v1_GuestDetailsResponse,
 },
 },
 };

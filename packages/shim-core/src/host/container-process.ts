@@ -17,4 +17,6 @@ export interface ContainerProcess {
   drained(): Promise<void>;
   /** Run a small program on the slots of `key`; with `once` a replay of the request gives the same answer without doing it again. */
   run(program: Uint8Array, once?: RequestKey): Promise<{ readonly errno: number; readonly value: bigint }>;
+  /** Tell its terminal the size, in characters. Default: the terminal in the slots of `key`. */
+  resize?(width: number, height: number): Promise<void>;
 }

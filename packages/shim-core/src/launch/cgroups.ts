@@ -27,7 +27,7 @@ export class ContainerCgroups {
   }
 
   /** The one that was made earlier. */
-  find(request: CreateRequest, spec: Spec): Cgroup {
+  find(request: Pick<CreateRequest, "id">, spec: Spec): Cgroup {
     return Cgroup.open(this.#cgroups, this.#plan(request, spec), this.#tools);
   }
 
@@ -37,7 +37,7 @@ export class ContainerCgroups {
     return this.#host;
   }
 
-  #plan(request: CreateRequest, spec: Spec): CgroupPlan {
+  #plan(request: Pick<CreateRequest, "id">, spec: Spec): CgroupPlan {
     return planCgroup(this.#cgroups, spec.linux.cgroupsPath, request.id);
   }
 }

@@ -32,6 +32,8 @@ export interface PodEnvironment {
   readonly cacheDirectory: string;
   /** The monitor was started by an earlier task server. */
   readonly returns?: boolean;
+  /** The monitor has an owner, who ends it. */
+  readonly isOwned?: boolean;
   readonly forward: (identity: PodIdentity) => Forward;
 }
 
@@ -68,7 +70,7 @@ export class Pod {
     link.onWatch = (key, slot, data) => this.#watched(key, slot, data);
     this.#recover();
     if (link.notes.has(SHUTDOWN_NOTE)) setImmediate(() => void this.shutdown());
-    if (this.tasks.size === 0 && this.#sandbox === undefined)
+    if (this.tasks.size === 0 && this.#sandbox === undefined && environment.isOwned !== true)
       this.#lonely = setTimeout(
         () => void this.shutdown(),
         environment.returns ? RETURN_LIMIT_MS : FIRST_CONNECTION_LIMIT_MS,
@@ -165,7 +167,8 @@ export class Pod {
   }
 
   async resize(process: ContainerProcess, width: number, height: number): Promise<void> {
-    await process.run(resizeProgram(width, height));
+    if (process.resize) await process.resize(width, height);
+    else await process.run(resizeProgram(width, height));
   }
 
   /** Shutdown was asked for: once it is answered the monitor ends, if need be by the next task server. */

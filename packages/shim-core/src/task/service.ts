@@ -187,7 +187,7 @@ export const taskService: Implementation<TaskService, Connection> = {
     const container = (await pod.readyTask(id)).container();
     if (!container.stats) throw new StatusError(Code.Unimplemented, "this runtime has no stats: not implemented");
     const stats = await container.stats();
-    return { stats: packMetrics(stats) };
+    return { stats: "typeUrl" in stats ? stats : packMetrics(stats) };
   },
 
   connect({ id }, { data: { pod } }) {

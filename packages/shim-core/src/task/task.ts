@@ -425,6 +425,7 @@ export class Task implements TaskContext {
 
   #attach(container: Container): void {
     this.#container = container;
+    container.watchOom?.(() => void this.outOfMemory());
     void container.init.exited().then((exit) => this.#queueExit(container, exit));
   }
 

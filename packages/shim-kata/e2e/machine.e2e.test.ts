@@ -1,0 +1,242 @@
+/** Pods in real machines. Emulated, on a machine that does other things too: each takes seconds. Needs `npm run build`. */
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { release } from "node:os";
+import { join } from "node:path";
+import { afterEach, before, beforeEach, describe, test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
+import { cgroupsOf, filesOf, mountsOf, processesOf } from "../../../e2e/harness/belongings.ts";
+import { run, runOk } from "../../../e2e/harness/process.ts";
+import { runDelete, Shim } from "../../../e2e/harness/shim-client.ts";
+import { type ShimKind, ShimYard, type StartedShim } from "../../../e2e/harness/shims.ts";
+import { ensureImage } from "../src/image/ensure.ts";
+import { installedSources } from "../src/image/installed-sources.ts";
+import { execWith, killTaskServers, openClient, serverLog, startWith } from "./session.ts";
+
+const BUILD = join(import.meta.dirname, "../../../build");
+const KIND: ShimKind = {
+  name: "kata",
+  binary: join(BUILD, "bin/containerd-shim-trimaran-kata-v2"),
+  style: "2.3",
+  isControl: false,
+  path: "/usr/sbin:/usr/bin:/sbin:/bin",
+};
+const TYPE = "io.kubernetes.cri.container-type";
+const RESOURCES = "types.containerd.io/opencontainers/runtime-spec/1/LinuxResources";
+const SANDBOX = "io.kubernetes.cri.sandbox-id";
+
+describe("kata, in machines", { timeout: 900_000 }, () => {
+  let yard: ShimYard;
+  before(async () => {
+    const sources = installedSources(join(BUILD, "lib/trimaran"), process.execPath);
+    await ensureImage(sources, { download: "missing", signal: AbortSignal.timeout(120_000) });
+  });
+  beforeEach(async () => {
+    yard = await ShimYard.open(KIND);
+  });
+  afterEach(async (context) => {
+    const passed = "passed" in context && context.passed === true;
+    if (!passed) console.error(await serverLog(yard), consoles());
+    const left = passed ? await leftBehind() : [];
+    await yard[Symbol.asyncDispose]();
+    assert.deepEqual(left, []);
+  });
+
+  /** What the guests have said last. */
+  function consoles(): string {
+    const folder = join(yard.trimaranState, "kata");
+    const pods = existsSync(folder) ? readdirSync(folder) : [];
+    const logs = pods.flatMap((pod) =>
+      ["vm/console.log", "vm/qemu.log", "fs.log"].map((name) => join(folder, pod, name)),
+    );
+    return logs
+      .map((path) => (existsSync(path) ? `${path}:\n${readFileSync(path, "latin1").slice(-2000)}` : ""))
+      .join("\n");
+  }
+
+  async function leftBehind(): Promise<unknown[]> {
+    const { dir, address } = yard.containerd;
+    const scope = { tag: yard.tag, dir, namespace: yard.tag, address, ids: yard.ids };
+    const kata = join(yard.trimaranState, "kata");
+    for (let tries = 0; ; tries++) {
+      await killTaskServers(yard);
+      const processes = (await processesOf(scope)).filter(({ state }) => state !== "Z");
+      const things = [await cgroupsOf(scope), await filesOf(scope), await mountsOf(scope)];
+      const left = [...processes, ...things.flat(), ...(existsSync(kata) ? readdirSync(kata) : [])];
+      if (left.length === 0 || tries === 50) return left;
+      await delay(100);
+    }
+  }
+
+  async function finish(started: StartedShim): Promise<number> {
+    const { exitStatus } = await started.shim.task.wait({ id: started.id });
+    await started.shim.remove();
+    return exitStatus;
+  }
+
+  test("another kernel; what is written is seen outside, and the host does not see the process", async () => {
+    const script = "uname -r; hostname; echo inside > /made; read line; echo $line; exit 7";
+    const started = await yard.start(["sh", "-c", script]);
+    const client = await openClient(yard, { stdin: true });
+    await startWith(started, client);
+    const seen = (await processesOf(yard)).filter(({ command }) => command.includes(script));
+    assert.deepEqual(seen, []);
+    client.stdin?.end("from the client\n");
+    assert.equal(await finish(started), 7);
+    const [kernel, hostname, line] = (await client.stdout).toString().split("\n");
+    assert.notEqual(kernel, release());
+    assert.deepEqual([hostname, line], [started.id, "from the client"]);
+    const made = join(yard.containerd.dir, "snapshots", started.id, "fs/made");
+    assert.equal(readFileSync(made, "utf8"), "inside\n");
+  });
+
+  test("execs, a terminal, pause, stats, a signal; the task server is killed in between", async () => {
+    const started = await yard.start(["sh", "-c", "trap 'exit 23' TERM; while :; do sleep 0.1; done"]);
+    await started.create();
+    const { id } = started;
+    const { task } = started.shim;
+    await task.start({ id });
+    const client = await openClient(yard);
+    await execWith(started, "one", ["sh", "-c", "head -c 300000 /dev/zero | tr '\\0' x; exit 5"], client);
+    await killTaskServers(yard);
+    assert.equal((await task.wait({ id, execId: "one" })).exitStatus, 5);
+    await task.delete({ id, execId: "one" });
+    assert.equal((await client.stdout).toString(), "x".repeat(300_000));
+    const terminal = await openClient(yard, { terminal: true });
+    await execWith(started, "tty", ["sh", "-c", "test -t 1 && tty"], terminal, true);
+    assert.equal((await task.wait({ id, execId: "tty" })).exitStatus, 0);
+    await task.delete({ id, execId: "tty" });
+    assert.match((await terminal.stdout).toString(), /^\/dev\/pts\/\d+\r\n$/);
+    await task.pause({ id });
+    assert.equal((await task.state({ id })).status, 4);
+    await killTaskServers(yard);
+    await task.resume({ id });
+    assert.ok(((await task.stats({ id })).stats?.value.length ?? 0) > 0);
+    const limit = Buffer.from(JSON.stringify({ memory: { limit: 20_000_000, swap: 20_000_000 } }));
+    await task.update({ id, resources: { typeUrl: RESOURCES, value: limit } });
+    await execWith(started, "hog", ["sh", "-c", "tail /dev/zero"], undefined);
+    assert.equal((await task.wait({ id, execId: "hog" })).exitStatus, 137, "killed in the guest");
+    await task.delete({ id, execId: "hog" });
+    const topics = yard.containerd.events.map(({ topic }) => topic);
+    assert.ok(topics.includes("/tasks/oom"), topics.join(" "));
+    await task.kill({ id, signal: 15 });
+    assert.equal(await finish(started), 23);
+  });
+
+  test("a pod of two, with a volume of the host; the machine is killed, and every task of it ends with the reason", async () => {
+    const sandboxId = `${yard.tag}-${yard.ids.length}`;
+    const pause = await yard.start(["sleep", "1000"], { annotations: { [TYPE]: "sandbox", [SANDBOX]: sandboxId } });
+    await pause.create();
+    await pause.shim.task.start({ id: pause.id });
+    const annotations = { [TYPE]: "container", [SANDBOX]: sandboxId };
+    const volume = join(yard.containerd.dir, "volume");
+    mkdirSync(volume);
+    writeFileSync(join(volume, "in"), "from outside\n");
+    const one = await yard.start(["sh", "-c", "cat /data/in; echo back > /data/out"], { annotations });
+    addBind(one, volume, "/data");
+    const client = await openClient(yard);
+    await startWith(one, client);
+    assert.equal(await finish(one), 0);
+    assert.equal((await client.stdout).toString(), "from outside\n");
+    assert.equal(readFileSync(join(volume, "out"), "utf8"), "back\n");
+    const two = await yard.start(["sleep", "1000"], { annotations });
+    const { pid } = await two.create();
+    await two.shim.task.start({ id: two.id });
+    process.kill(pid, "SIGKILL");
+    assert.equal((await two.shim.task.wait({ id: two.id })).exitStatus, 255);
+    assert.equal((await pause.shim.task.wait({ id: pause.id })).exitStatus, 255);
+    for (const { shim } of [two, pause]) await shim.remove();
+  });
+
+  test("a pod's network: two machines ping each other and move bytes", async () => {
+    const [a, b] = [`${yard.tag}a`, `${yard.tag}b`];
+    const ip = (...args: string[]) => runOk(["ip", ...args]);
+    try {
+      for (const name of [a, b]) await ip("netns", "add", name);
+      await ip("-n", a, "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", b);
+      for (const [name, address] of [
+        [a, "10.9.8.1"],
+        [b, "10.9.8.2"],
+      ] as const) {
+        await ip("-n", name, "addr", "add", `${address}/24`, "dev", "eth0");
+        await ip("-n", name, "link", "set", "eth0", "up", "mtu", "1400");
+      }
+      await ip("-n", a, "route", "add", "default", "via", "10.9.8.2");
+      const server = await yard.start(["sh", "-c", "mkfifo /f; nc -l -p 5000 <>/f | sha256sum"], {
+        networkNamespace: `/run/netns/${a}`,
+      });
+      const client = await yard.start(
+        [
+          "sh",
+          "-c",
+          "ping -c 1 -W 20 10.9.8.1 >&2; ip addr show eth0 >&2; sleep 1; head -c 1000000 /dev/zero | nc -w 30 10.9.8.1 5000",
+        ],
+        { networkNamespace: `/run/netns/${b}` },
+      );
+      const [serverClient, clientClient] = [await openClient(yard), await openClient(yard)];
+      await startWith(server, serverClient);
+      await startWith(client, clientClient);
+      assert.equal((await client.shim.task.wait({ id: client.id })).exitStatus, 0);
+      const said = (await clientClient.stderr).toString();
+      assert.match(said, /1 packets received|1 received/);
+      assert.match(said, /mtu 1400.*10\.9\.8\.2\/24/s);
+      assert.equal(await finish(server), 0); // before its peer goes, with what its kernel has not sent yet
+      assert.equal(await finish(client), 0);
+      const zeros = createHash("sha256").update(Buffer.alloc(1_000_000)).digest("hex");
+      assert.equal((await serverClient.stdout).toString(), `${zeros}  -\n`);
+      assert.doesNotMatch(await runOk(["ip", "-n", a, "link"]), /trimaran0/, "the tap is gone");
+    } finally {
+      for (const name of [a, b]) await run(["ip", "netns", "del", name]);
+    }
+  });
+
+  test("the same container again: nobody of the first one's talks to its machine", async () => {
+    const { bundle, options } = await yard.prepare(["sh", "-c", "exit 6"]);
+    for (let round = 0; round < 2; round++) {
+      const shim = await Shim.start(options);
+      const again = { bundle, shim, id: bundle.id, create: () => Promise.reject(new Error("unused")) };
+      await startWith(again, await openClient(yard));
+      assert.equal(await finish(again), 6);
+    }
+  });
+
+  test("a machine that can't be made is an error of Create that names the field, and leaves nothing", async () => {
+    const started = await yard.start(["true"]);
+    changeSpec(started, (spec) => {
+      spec.linux.resources.memory = { limit: 2 ** 50 };
+    });
+    await assert.rejects(started.create(), /linux\.resources\.memory\.limit: .* default_maxmemory/);
+    await started.shim.task.shutdown({ id: started.id }).catch(() => undefined);
+    await started.shim.close();
+  });
+
+  test("kill -9 of the task server while a machine starts; of the monitor when it runs", async () => {
+    const started = await yard.start(["sleep", "1000"]);
+    const creating = started.create();
+    await delay(700);
+    await killTaskServers(yard);
+    await creating;
+    await started.shim.task.start({ id: started.id });
+    const { shimPid } = await started.shim.task.connect({ id: started.id });
+    process.kill(shimPid, "SIGKILL");
+    started.shim.abandon();
+    assert.equal((await runDelete(started.shim.options)).exitStatus, 137);
+  });
+});
+
+function addBind(started: StartedShim, source: string, destination: string): void {
+  changeSpec(started, (spec) => void spec.mounts.push({ type: "bind", source, destination, options: ["rbind", "rw"] }));
+}
+
+interface TestSpec {
+  readonly mounts: object[];
+  readonly linux: { readonly resources: Record<string, object> };
+}
+
+function changeSpec({ bundle }: StartedShim, change: (spec: TestSpec) => void): void {
+  const path = join(bundle.path, "config.json");
+  const spec = JSON.parse(readFileSync(path, "utf8"));
+  change(spec);
+  writeFileSync(path, JSON.stringify(spec));
+}

@@ -1,0 +1,103 @@
+import { Code, StatusError } from "ttrpc-ts";
+import { KEYS } from "../config/keys.ts";
+import type { GuestSources } from "../image/contents.ts";
+import { currentManifest, ensureImage } from "../image/ensure.ts";
+import { BUILD_HINT } from "../image/failure.ts";
+import { attachTerminal, type Terminal } from "./attach-terminal.ts";
+import { describeImage } from "./show-image.ts";
+
+/** What a command works with. */
+export interface CommandContext {
+  readonly sources: GuestSources;
+  /** Of images. Default: the machine's own. */
+  readonly cacheDirectory?: string;
+  readonly write: (text: string) => void;
+  readonly terminal: Terminal;
+  readonly signal: AbortSignal;
+}
+
+const HELP = `trimaran kata image build            # examples
+trimaran kata image build --newer    also look for a newer kernel
+trimaran kata image show [--json]    what is in the image, and why
+trimaran kata debug SOCKET           a shell in a machine, by the path of its debug.sock; Control-] leaves
+trimaran kata config                 the keys of /etc/trimaran/kata.toml, with defaults
+`;
+
+interface Verb {
+  readonly words: string;
+  readonly flags: readonly string[];
+  /** How many words follow. */
+  readonly operands: number;
+  readonly run: (
+    context: CommandContext,
+    flags: ReadonlySet<string>,
+    operands: readonly string[],
+  ) => Promise<void> | void;
+}
+
+const VERBS: readonly Verb[] = [
+  {
+    words: "image build",
+    flags: ["--newer"],
+    operands: 0,
+    run: (context, flags) => buildImage(context, flags.has("--newer")),
+  },
+  {
+    words: "image show",
+    flags: ["--json"],
+    operands: 0,
+    run: (context, flags) => showImage(context, flags.has("--json")),
+  },
+  {
+    words: "debug",
+    flags: [],
+    operands: 1,
+    run: ({ terminal, signal }, _flags, [path = ""]) => attachTerminal(path, terminal, signal),
+  },
+  { words: "config", flags: [], operands: 0, run: ({ write }) => write(describeConfig()) },
+];
+
+/** Run `trimaran kata …`. Throws what describes the failure: InvalidArgument for a command line that it does not know. */
+export async function runCommand(args: readonly string[], context: CommandContext): Promise<void> {
+  const words = args.filter((word) => !word.startsWith("-"));
+  const flags = new Set(args.filter((word) => word.startsWith("-")));
+  if (words.length === 0 || flags.has("--help") || flags.has("-h")) return context.write(HELP);
+  const verb = VERBS.find((each) => `${words.join(" ")} `.startsWith(`${each.words} `));
+  const operands = words.slice(verb?.words.split(" ").length);
+  if (verb === undefined || operands.length !== verb.operands)
+    throw invalid(`${JSON.stringify(words.join(" "))}: no such command; trimaran kata --help`);
+  const unknown = [...flags].find((flag) => !verb.flags.includes(flag));
+  if (unknown !== undefined)
+    throw invalid(`${unknown}: no such flag of ${JSON.stringify(verb.words)}; trimaran kata --help`);
+  await verb.run(context, flags, operands);
+}
+
+async function buildImage({ sources, cacheDirectory, write, signal }: CommandContext, newer: boolean): Promise<void> {
+  const cache = cacheDirectory === undefined ? {} : { cacheDirectory };
+  const image = await ensureImage(sources, { ...cache, download: newer ? "newer" : "missing", signal });
+  write(`${image.directory}\n`);
+}
+
+function showImage({ sources, cacheDirectory, write }: CommandContext, json: boolean): void {
+  const manifest = currentManifest(sources, cacheDirectory);
+  if (manifest === undefined)
+    throw new StatusError(Code.FailedPrecondition, `guest image: it is to be built; ${BUILD_HINT}`);
+  write(json ? manifest.contents.map((each) => `${JSON.stringify(each)}\n`).join("") : describeImage(manifest));
+}
+
+/** A file that sets every key to its default: TOML, to be kept as it is. */
+function describeConfig(): string {
+  const lines: string[] = [];
+  let table = "";
+  for (const [path, { default: value, help }] of Object.entries(KEYS)) {
+    const at = path.lastIndexOf(".");
+    if (path.slice(0, at) !== table) lines.push(...(table === "" ? [] : [""]), `[${path.slice(0, at)}]`);
+    table = path.slice(0, at);
+    lines.push(`# ${help}`, `${path.slice(at + 1)} = ${JSON.stringify(value)}`);
+  }
+  return `${lines.join("\n")}\n`;
+}
+
+function invalid(message: string): StatusError {
+  return new StatusError(Code.InvalidArgument, message);
+}

@@ -1,0 +1,152 @@
+import type {
+  ContainerProcess,
+  Exit,
+  ExitRecord,
+  Host,
+  MonitoredProcess,
+  RequestKey,
+  StdioUris,
+} from "@trimaran/shim-core";
+import type { AgentConnection } from "../agent/connection.ts";
+import { closeHeld, countWritten, type HeldStream, pathOf } from "./holder.ts";
+import { InputPump } from "./input-pump.ts";
+import { OutputPump } from "./output-pump.ts";
+
+/** Output that was written before the exit is awaited as long as it gets on. */
+const OUTPUT_LIMIT_MS = 250;
+const SIGNAL_BASE = 128;
+const LAST_SIGNAL = 64;
+const STATUS_LIMIT = 255;
+
+/** What a process in the guest is made of. */
+export interface GuestProcessParts {
+  readonly host: Host;
+  readonly agent: AgentConnection;
+  readonly id: string;
+  /** Empty: the container's init. */
+  readonly execId: string;
+  readonly stdio: StdioUris;
+  readonly holder: MonitoredProcess;
+  /** The VMM's. */
+  readonly pid: number;
+  /** OOM kills of the container, as its guest counts them. */
+  readonly onOomKills: (kills: number) => void;
+}
+
+/** A process in the guest: its stdio is in an entry of the monitor, and its exit comes from the agent. */
+export class GuestProcess implements ContainerProcess {
+  readonly #parts: GuestProcessParts;
+  readonly #exit = Promise.withResolvers<ExitRecord>();
+  readonly #outputs: { readonly stream: HeldStream; readonly pump: OutputPump }[] = [];
+  #hasExited = false;
+
+  constructor(parts: GuestProcessParts) {
+    this.#parts = parts;
+  }
+
+  get key(): string {
+    return this.#parts.holder.key;
+  }
+
+  get pid(): number {
+    return this.#parts.pid;
+  }
+
+  get execId(): string {
+    return this.#parts.execId;
+  }
+
+  get hasExited(): boolean {
+    return this.#hasExited;
+  }
+
+  exited(): Promise<ExitRecord> {
+    return this.#exit.promise;
+  }
+
+  /** The monitor has moved all, which it can say only when all has come from the guest. */
+  drained(): Promise<void> {
+    return this.#parts.holder.drained();
+  }
+
+  run(program: Uint8Array, once?: RequestKey): Promise<{ readonly errno: number; readonly value: bigint }> {
+    return this.#parts.holder.run(program, once);
+  }
+
+  async resize(width: number, height: number): Promise<void> {
+    const { agent, id, execId } = this.#parts;
+    await agent.call(({ tasks }, options) => tasks.resizePty({ id, execId, width, height }, options));
+  }
+
+  /** The agent knows it: copy its stdio, and wait for its exit. After a restart of the task server too: then where it was left off. */
+  async attach(): Promise<void> {
+    const { agent, id, execId, stdio } = this.#parts;
+    const state = await agent.call((services, options) => services.agent.inspectProcess({ id, execId }, options));
+    if (stdio.stdout !== "") await this.#copyOutput("stdout", 1, Number(state.stdoutOffset));
+    if (stdio.stderr !== "" && !stdio.terminal) await this.#copyOutput("stderr", 2, Number(state.stderrOffset));
+    if (stdio.stdin !== "" && !state.stdinClosed) await this.#copyInput(Number(state.stdinOffset));
+    void this.#wait();
+  }
+
+  /** It can't run any more, for this reason. */
+  lost(why: string): void {
+    this.#settle({ exit: { kind: "lost", why }, exitedAtNs: this.#parts.host.nowNs() });
+    for (const { stream } of this.#outputs) this.#closeHeld(stream);
+  }
+
+  async #copyOutput(stream: "stdout" | "stderr", number: 1 | 2, acknowledged: number): Promise<void> {
+    const { agent, id, execId, holder, host } = this.#parts;
+    const path = await pathOf(holder, stream, host.monitorPid);
+    const written = await countWritten(holder, stream);
+    const pump = new OutputPump({ agent, id, execId, stream: number }, path, Math.max(written ?? 0, acknowledged));
+    this.#outputs.push({ stream, pump });
+    void pump.ended.then(() => this.#closeHeld(stream));
+  }
+
+  async #copyInput(offset: number): Promise<void> {
+    const { agent, id, execId, holder, host } = this.#parts;
+    const path = await pathOf(holder, "stdin", host.monitorPid);
+    if (path === undefined) return;
+    const pump = new InputPump({ agent, id, execId }, path, offset);
+    void pump.ended.then(() => this.#closeHeld("stdin"));
+  }
+
+  #closeHeld(stream: HeldStream): void {
+    closeHeld(this.#parts.holder, stream).catch(() => undefined); // the monitor is gone
+  }
+
+  async #wait(): Promise<void> {
+    const { agent, id, execId, onOomKills } = this.#parts;
+    try {
+      const exit = await agent.call((services) => services.agent.waitProcess({ id, execId }), { limitMs: 0 });
+      const reached = { stdout: Number(exit.stdoutOffset), stderr: Number(exit.stderrOffset) };
+      const outputs = this.#outputs.map(({ stream, pump }) =>
+        stream === "stdin" ? undefined : pump.reached(reached[stream], OUTPUT_LIMIT_MS),
+      );
+      await Promise.all(outputs);
+      onOomKills(exit.oomKills);
+      this.#settle({ exit: toExit(exit.exitStatus), exitedAtNs: this.#exitTime(exit.exitedAtNs) });
+    } catch (error) {
+      this.lost(error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  /** By the guest's clock, unless that is impossible. */
+  #exitTime(ns: bigint): bigint {
+    const now = this.#parts.host.nowNs();
+    return ns > 0n && ns <= now ? ns : now;
+  }
+
+  #settle(exit: ExitRecord): void {
+    this.#hasExited = true;
+    this.#exit.resolve(exit);
+  }
+}
+
+/** The guest says 128 + n for a death by signal n; a status that is none is an unknown one. */
+function toExit(status: number): Exit {
+  if (status > STATUS_LIMIT) return { kind: "lost", why: `agent: exit status ${status}` };
+  if (status > SIGNAL_BASE && status <= SIGNAL_BASE + LAST_SIGNAL)
+    return { kind: "signaled", signal: status - SIGNAL_BASE };
+  return { kind: "exited", code: status };
+}

@@ -1,0 +1,107 @@
+import { constants, openSync } from "node:fs";
+import { Socket } from "node:net";
+import type { AgentConnection } from "../agent/connection.ts";
+
+const READ_BYTES = 128 * 1024;
+
+/** One output stream of a process in the guest. */
+export interface OutputSource {
+  readonly agent: AgentConnection;
+  readonly id: string;
+  readonly execId: string;
+  /** 1 or 2. */
+  readonly stream: 1 | 2;
+}
+
+/** Copies a process's output from the guest into a pipe on the host. What the pipe has not taken yet, the guest keeps. */
+export class OutputPump {
+  /** Resolves when all is copied, or the guest has ended. */
+  readonly ended: Promise<void>;
+  readonly #source: OutputSource;
+  readonly #pipe: Socket | undefined;
+  #offset: number;
+  #hasReader = true;
+  readonly #waiting = new Set<() => void>();
+
+  /** `path`: of the pipe; undefined where nobody reads any more: then it is read away. `offset`: what the pipe has had before. */
+  constructor(source: OutputSource, path: string | undefined, offset: number) {
+    this.#source = source;
+    this.#offset = offset;
+    this.#pipe = path === undefined ? undefined : openPipe(path);
+    this.#hasReader = this.#pipe !== undefined;
+    this.#pipe?.on("error", () => undefined); // EPIPE: nobody reads any more
+    this.#pipe?.once("close", () => {
+      this.#hasReader = false;
+    });
+    this.ended = this.#copy()
+      .catch(() => undefined) // the guest has ended, or lies: whoever waits for its exit is told why
+      .then(() => this.#finish());
+  }
+
+  /** Offset after the last byte that the pipe has taken. */
+  get offset(): number {
+    return this.#offset;
+  }
+
+  /** Wait until the pipe has had all before an offset, as long as it gets on: not longer than the limit without progress. */
+  async reached(offset: number, limitMs: number): Promise<void> {
+    let hasEnded = false;
+    void this.ended.then(() => {
+      hasEnded = true;
+    });
+    while (this.#offset < offset && !hasEnded) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      const before = this.#offset;
+      const timer = setTimeout(resolve, limitMs);
+      this.#waiting.add(resolve);
+      await Promise.race([promise, this.ended]);
+      this.#waiting.delete(resolve);
+      clearTimeout(timer);
+      if (this.#offset === before) return;
+    }
+  }
+
+  async #copy(): Promise<void> {
+    const { agent, id, execId, stream } = this.#source;
+    for (;;) {
+      const request = { id, execId, stream, offset: this.#offset, maxBytes: READ_BYTES };
+      const { data, end } = await agent.call((services) => services.agent.readOutput(request), { limitMs: 0 });
+      if (data.length > READ_BYTES) throw agent.lie(`${data.length} bytes of output, ${READ_BYTES} were asked for`);
+      if (data.length === 0 && !end) throw agent.lie("answers a read with nothing");
+      if (data.length > 0) await this.#write(data);
+      this.#offset += data.length;
+      for (const wake of this.#waiting) wake();
+      if (end) return;
+    }
+  }
+
+  #write(data: Uint8Array): Promise<void> {
+    const pipe = this.#pipe;
+    if (!pipe || !this.#hasReader) return Promise.resolve();
+    return new Promise((resolve) => {
+      pipe.once("close", resolve);
+      pipe.write(data, () => {
+        pipe.off("close", resolve);
+        resolve();
+      });
+    });
+  }
+
+  #finish(): Promise<void> {
+    const pipe = this.#pipe;
+    if (!pipe || pipe.destroyed) return Promise.resolve();
+    return new Promise((resolve) => {
+      pipe.once("close", () => resolve());
+      pipe.destroy();
+    });
+  }
+}
+
+function openPipe(path: string): Socket | undefined {
+  try {
+    const fd = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK);
+    return new Socket({ fd, readable: false, writable: true });
+  } catch {
+    return undefined; // ENXIO: its reader is gone; ENOENT: the monitor is
+  }
+}

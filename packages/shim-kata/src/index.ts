@@ -1,0 +1,17 @@
+export { AgentConnection } from "./agent/connection.ts";
+export { type KataConfig, parseConfig } from "./config/config.ts";
+export { machineShape, type PodLimits } from "./config/machine-shape.ts";
+export { GUEST_LIBRARY, type GuestSources } from "./image/contents.ts";
+export { ensureImage, type GuestImage } from "./image/ensure.ts";
+export { openOwnImage } from "./image/own-image.ts";
+export type { Guest, GuestContainer, GuestProvider, GuestRequest } from "./pod/guest.ts";
+export { chooseAccelerator } from "./qemu/accelerator.ts";
+export { findQemu, inspectQemu, type QemuBinary } from "./qemu/binary.ts";
+export { readLastWords } from "./qemu/console.ts";
+export { type MachineShape, type NetworkBackend, planVm, type VmPaths, type VmPlan, vmPaths } from "./qemu/plan.ts";
+export { Qmp, QmpError, type QmpEvent } from "./qemu/qmp.ts";
+export { describeEnd, type StartVm, type VmProcess, whileAlive } from "./qemu/vm.ts";
+export { KataRuntime } from "./runtime.ts";
+export { ensureTemplate } from "./template/ensure.ts";
+export { resumeClone, type StartedMachine, startMachine } from "./template/start-machine.ts";
+export { findTemplate, removeTemplate, type Template, templateDirectory } from "./template/store.ts";

@@ -1,0 +1,209 @@
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { type Cgroup, readHostFeatures } from "@trimaran/linux";
+import {
+  ContainerCgroups,
+  type CreateRequest,
+  type Host,
+  type MonitoredProcess,
+  type UndoStep,
+} from "@trimaran/shim-core";
+import { AgentConnection } from "../agent/connection.ts";
+import { type KataConfig, parseConfig } from "../config/config.ts";
+import { machineShape } from "../config/machine-shape.ts";
+import { readConfig } from "../container/bundle-config.ts";
+import { ensureImage, type GuestImage } from "../image/ensure.ts";
+import { installedSources } from "../image/installed-sources.ts";
+import { openOwnImage } from "../image/own-image.ts";
+import { readPodNetwork, TAP_NAME } from "../network/pod-network.ts";
+import { connectTap } from "../network/tap.ts";
+import type { Guest, GuestProvider, GuestRequest } from "../pod/guest.ts";
+import { chooseAccelerator } from "../qemu/accelerator.ts";
+import { findQemu, inspectQemu } from "../qemu/binary.ts";
+import { type NetworkBackend, type VmPaths, type VmPlan, vmPaths } from "../qemu/plan.ts";
+import { shareLayout } from "../storage/layout.ts";
+import type { SharePlan } from "../storage/programs.ts";
+import { openShare, type Share, shareUndo } from "../storage/share.ts";
+import { startMachine } from "../template/start-machine.ts";
+import { templateDirectory } from "../template/store.ts";
+import { endShare, MachineGuest } from "./machine-guest.ts";
+import { type PodPlaces, podPlaces } from "./places.ts";
+import { endQemu, findQemuProcess, launchQemu } from "./qemu-process.ts";
+import { podLimits } from "./resources.ts";
+import { warmUp } from "./warm-up.ts";
+
+/** A pod's machine is there in this time, or not at all. */
+const START_LIMIT_MS = 200_000;
+
+/** What machines are made with. */
+export interface MachineOptions {
+  /** PREFIX/lib/trimaran: the guest's programs are in its `guest`. */
+  readonly libraryDirectory: string;
+  /** The Node that goes into the image. */
+  readonly node: string;
+  /** Where QEMU is looked for. */
+  readonly searchPath: string;
+  /** TRIMARAN_STATE: pods' folders, templates and what was found out about this host are below. */
+  readonly stateDirectory: string;
+}
+
+/** QEMU machines: clones of a template, or booted. */
+export class MachineGuests implements GuestProvider {
+  readonly #options: MachineOptions;
+  readonly #cgroups = new ContainerCgroups();
+
+  constructor(options: MachineOptions) {
+    this.#options = options;
+  }
+
+  checkOptions(options: CreateRequest["options"]): void {
+    const { qemuPath } = parseConfig(options);
+    findQemu(qemuPath, this.#options.searchPath);
+  }
+
+  async open({ owner, podId }: GuestRequest, host: Host): Promise<Guest> {
+    const places = podPlaces(this.#options.stateDirectory, owner.namespace, podId);
+    const { spec } = readConfig(owner.bundle);
+    const known = host.has(places.key) ? findQemuProcess(host, places.key) : undefined;
+    if (known && !known.hasExited && existsSync(places.readyMark)) return this.find(podId, owner.namespace, host);
+    await endQemu(host, places.key); // an attempt that was cut short
+    await endQemu(host, places.templateKey);
+    await endShare(host, places);
+    const config = parseConfig(owner.options, Object.fromEntries(spec.annotations));
+    // the machine's own limits are its size: a limit on QEMU itself would only kill it
+    const cgroup = this.#cgroups.make(owner, { ...spec, linux: { ...spec.linux, resources: undefined } }, host);
+    host.recordUndo(owner.bundle, [...host.recordedUndo(owner.bundle), ...undoSteps(places)]);
+    mkdirSync(places.directory, { recursive: true, mode: 0o700 });
+    writeFileSync(places.ownerMark, JSON.stringify({ bundle: owner.bundle }));
+    const network = spec.linux.namespaces.get("network")?.path;
+    try {
+      const vmm = await this.#start({ config, places, host, cgroup, network, limits: podLimits(spec) });
+      host.recordProcess(owner.bundle, vmm);
+    } catch (error) {
+      await this.find(podId, owner.namespace, host).remove();
+      throw error;
+    }
+    writeFileSync(places.readyMark, "");
+    return this.find(podId, owner.namespace, host);
+  }
+
+  find(podId: string, namespace: string, host: Host): Guest {
+    const places = podPlaces(this.#options.stateDirectory, namespace, podId);
+    return new MachineGuest({ places, host, namespace, podId, cgroups: this.#cgroups, plan: this.#sharePlan(places) });
+  }
+
+  /** The helpers' cgroup is the pod's. */
+  #sharePlan({ directory }: PodPlaces, virtiofsd = "", cgroup?: Cgroup): SharePlan {
+    const into = cgroup?.unifiedDirectory();
+    const attachFiles = cgroup?.attachFiles({ clonedIntoUnified: true }) ?? [];
+    const binaries = { bridge: join(this.#options.libraryDirectory, "trimaran-fsbridge"), virtiofsd };
+    return {
+      layout: shareLayout(directory),
+      binaries,
+      cgroup: { attachFiles, ...(into === undefined ? {} : { into }) },
+    };
+  }
+
+  async #start(start: {
+    config: KataConfig;
+    places: PodPlaces;
+    host: Host;
+    cgroup: Cgroup;
+    network: string | undefined;
+    limits: ReturnType<typeof podLimits>;
+  }): Promise<MonitoredProcess> {
+    const { config, places, host, cgroup, network, limits } = start;
+    const signal = AbortSignal.timeout(START_LIMIT_MS);
+    const began = performance.now();
+    const qemu = await inspectQemu(findQemu(config.qemuPath, this.#options.searchPath));
+    const image = await this.#image(config, signal);
+    const launch = (key: string, networkNamespace: string | undefined) => async (plan: VmPlan) => {
+      await endQemu(host, key);
+      return await launchQemu({ host, key, cgroup, networkNamespace }, plan);
+    };
+    const startTemplate = launch(places.templateKey, undefined);
+    const stateDirectory = join(this.#options.stateDirectory, "kata-host");
+    const plan = this.#sharePlan(places, config.virtiofsd.path, cgroup);
+    let share: Share | undefined;
+    const startPod = async (vm: VmPlan) => {
+      await share?.close(); // it ended with the attempt before
+      share = await openShare(host, plan, readHostFeatures());
+      return await launch(places.key, network)(vm);
+    };
+    const accelerator = await this.#accelerator(config, { qemu, image, stateDirectory, start: startTemplate, signal });
+    const answers = (paths: VmPaths) => this.#answers(paths, host);
+    const machine = await startMachine({
+      image,
+      qemu,
+      shape: machineShape(config, limits, accelerator),
+      directory: places.machine,
+      network: connectNetwork(network),
+      templates: config.template.enabled ? this.#templates(config) : undefined,
+      fsSocket: plan.layout.guestSocket,
+      start: startPod,
+      startTemplate,
+      ready: answers,
+      readyTemplate: (paths) => this.#warm(paths, host),
+      onFallback: (error) => host.log.warning("no clone of a template could be had; the guest boots", { error }),
+      signal,
+    });
+    machine.qmp[Symbol.dispose]();
+    await endQemu(host, places.templateKey);
+    const durationMs = Math.round(performance.now() - began);
+    host.log.info("guest ready", { origin: machine.origin, pid: machine.vm.pid, duration_ms: durationMs });
+    return findQemuProcess(host, places.key);
+  }
+
+  async #image(config: KataConfig, signal: AbortSignal): Promise<GuestImage> {
+    if (config.ownImage) return openOwnImage(config.ownImage);
+    const sources = installedSources(this.#options.libraryDirectory, this.#options.node);
+    return await ensureImage(sources, { download: "never", signal });
+  }
+
+  async #accelerator(config: KataConfig, probe: Parameters<typeof chooseAccelerator>[0]): Promise<"kvm" | "tcg"> {
+    if (config.accelerator !== "auto") return config.accelerator;
+    return (await chooseAccelerator(probe)).accelerator;
+  }
+
+  #templates(config: KataConfig): string {
+    const below = join(this.#options.stateDirectory, "kata-host/templates");
+    const path = config.template.path || templateDirectory([below, "/dev/shm/trimaran-kata-templates"]);
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+    return path;
+  }
+
+  /** Resolves when the agent answers. */
+  async #answers(paths: VmPaths, host: Host): Promise<void> {
+    const agent = connect(paths, host);
+    await agent.call((services, options) => services.agent.guestDetails({}, options), { limitMs: START_LIMIT_MS });
+    agent.close("done");
+  }
+
+  async #warm(paths: VmPaths, host: Host): Promise<void> {
+    const agent = connect(paths, host);
+    try {
+      await warmUp(agent);
+    } finally {
+      agent.close("done");
+    }
+  }
+}
+
+function connect(paths: VmPaths, { log }: Host): AgentConnection {
+  return new AgentConnection({ path: paths.agent, log, onLie: () => undefined });
+}
+
+/** The machine takes over what the pod's network plugin has made. */
+function connectNetwork(namespace: string | undefined): NetworkBackend {
+  const pod = namespace === undefined ? undefined : readPodNetwork(namespace);
+  if (namespace === undefined || pod === undefined) return { kind: "none" };
+  connectTap(namespace, pod.link);
+  return { kind: "tap", name: TAP_NAME };
+}
+
+function undoSteps({ directory, machine, readyMark, ownerMark }: PodPlaces): UndoStep[] {
+  const sockets = Object.values(vmPaths(machine)).map((path) => ({ verb: "unlink", path }) as const);
+  const log = { verb: "unlink", path: join(machine, "qemu.log") } as const;
+  const marks = [readyMark, ownerMark].map((path) => ({ verb: "unlink", path }) as const);
+  return [...sockets, log, ...marks, ...shareUndo(shareLayout(directory)), { verb: "rmdir", path: directory }];
+}

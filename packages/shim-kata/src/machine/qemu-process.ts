@@ -1,0 +1,123 @@
+import { type Cgroup, describeFailure, type ProgramBuilder } from "@trimaran/linux";
+import {
+  type ExitRecord,
+  type Host,
+  type MonitoredProcess,
+  parseStdio,
+  planStdio,
+  processProgram,
+} from "@trimaran/shim-core";
+import { Code, StatusError } from "ttrpc-ts";
+import type { VmPlan } from "../qemu/plan.ts";
+import type { VmProcess } from "../qemu/vm.ts";
+
+// asm-generic: signal.h, fcntl.h, resource.h, sched.h
+const SIGKILL = 9;
+const SIGXFSZ = 25;
+const SIG_IGN = 1;
+const RLIMIT_FSIZE = 1;
+const AT_FDCWD = -100;
+const O_RDONLY = 0;
+const O_WRONLY = 1;
+const O_CREAT = 0o100;
+const O_TRUNC = 0o1000;
+const O_CLOEXEC = 0o2000000;
+const CLONE_NEWNET = 0x40000000;
+const NSIG_BYTES = 8;
+/** What QEMU says besides the console: beside the console's log. */
+const QEMU_LOG = "qemu.log";
+
+/** Where QEMU runs. */
+export interface QemuPlace {
+  readonly host: Host;
+  /** The monitor's key. */
+  readonly key: string;
+  readonly cgroup: Cgroup;
+  /** Path of a network namespace to run in; undefined: the monitor's. */
+  readonly networkNamespace: string | undefined;
+}
+
+/** Run QEMU as a child of the pod's monitor. Resolves once it executes. A key that is known must have been forgotten before. */
+export async function launchQemu(place: QemuPlace, { argv, directory, fileLimitBytes }: VmPlan): Promise<VmProcess> {
+  const { host, key, cgroup, networkNamespace } = place;
+  const into = cgroup.unifiedDirectory();
+  const program = processProgram({
+    process: {
+      args: argv,
+      env: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
+      cwd: directory,
+      user: { uid: 0, gid: 0, umask: 0o077, additionalGids: [] },
+      rlimits: [
+        { name: "RLIMIT_FSIZE", resource: RLIMIT_FSIZE, soft: BigInt(fileLimitBytes), hard: BigInt(fileLimitBytes) },
+      ],
+      noNewPrivileges: true,
+    },
+    stdio: planStdio(parseStdio({ stdin: "", stdout: "", stderr: "", terminal: false }), { uid: 0, gid: 0 }).plan,
+    cgroup: { attachFiles: cgroup.attachFiles({ clonedIntoUnified: true }), ...(into === undefined ? {} : { into }) },
+    gate: false,
+    setup(builder) {
+      ignoreFileLimit(builder);
+      writeErrorsTo(builder, `${directory}/${QEMU_LOG}`);
+      if (networkNamespace !== undefined) joinNetwork(builder, networkNamespace);
+    },
+  });
+  const process = host.launch(key, {
+    program: program.bytes,
+    describe: (step, errno) => new StatusError(Code.Unavailable, `qemu: ${describeFailure(program, step, errno)}`),
+  });
+  await process.execed();
+  return toVmProcess(host, process);
+}
+
+/** The same process, after a restart of the task server. */
+export function findQemuProcess(host: Host, key: string): MonitoredProcess {
+  return host.find(key, { describe: (_step, errno) => new StatusError(Code.Unavailable, `qemu: errno ${errno}`) });
+}
+
+/** SIGKILL, and wait for its end; then the key is free. */
+export async function endQemu(host: Host, key: string): Promise<void> {
+  if (!host.has(key)) return;
+  const process = findQemuProcess(host, key);
+  if (!process.hasExited) await host.signal(process, SIGKILL).catch(() => undefined); // it has just ended
+  await process.exited();
+  host.forget(key);
+}
+
+/** How it ended, for people. */
+export function describeExit({ exit }: ExitRecord): string {
+  switch (exit.kind) {
+    case "exited":
+      return `exit status ${exit.code}`;
+    case "signaled":
+      return `killed by signal ${exit.signal}`;
+    case "lost":
+      return exit.why;
+  }
+}
+
+function toVmProcess(host: Host, process: MonitoredProcess): VmProcess {
+  return {
+    pid: process.pid,
+    exited: process.exited().then(describeExit),
+    kill: () => void host.signal(process, SIGKILL).catch(() => undefined), // it has ended
+  };
+}
+
+/** struct sigaction of the kernel, on 64 bits: handler, flags, restorer, mask. */
+function ignoreFileLimit(builder: ProgramBuilder): void {
+  builder.sys("rt_sigaction", [SIGXFSZ, builder.data.words([SIG_IGN, 0, 0, 0]), 0, NSIG_BYTES]);
+}
+
+function writeErrorsTo(builder: ProgramBuilder, path: string): void {
+  const flags = O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC;
+  const log = builder.call("openat", [AT_FDCWD, builder.data.string(path), flags, 0o600]);
+  builder.sys("dup3", [log, 2, 0]);
+  builder.release(log);
+}
+
+function joinNetwork(builder: ProgramBuilder, path: string): void {
+  builder.field = "linux.namespaces network";
+  const namespace = builder.call("openat", [AT_FDCWD, builder.data.string(path), O_RDONLY | O_CLOEXEC, 0]);
+  builder.sys("setns", [namespace, CLONE_NEWNET]);
+  builder.release(namespace);
+}

@@ -1,0 +1,59 @@
+import type { AgentConnection } from "../agent/connection.ts";
+
+const ID = "warm-up";
+const EXEC = "exec";
+/** The first of them takes twice as long as those after it. */
+const EXECS = 4;
+/** No secret: each clone gets its own. */
+const ENTROPY = Buffer.alloc(32, 1);
+const LIMIT_MS = 120_000;
+
+/**
+ * Have the agent run a container and an exec once, in the machine that becomes a template: what it loads and compiles for the first one (koffi, the compiler of
+ * launch programs) is then in every clone. The container is gone afterwards, and nothing of it is secret.
+ */
+export async function warmUp(agent: AgentConnection): Promise<void> {
+  const limit = { limitMs: LIMIT_MS };
+  const main = { id: ID, execId: "" };
+  const exec = { id: ID, execId: EXEC };
+  const streams = { stdin: true, stdout: true, stderr: true };
+  const rootfs = [{ type: "bind", source: "/", target: "", options: ["rbind", "ro"] }];
+  await agent.call(({ agent: a }, o) => a.refresh({ entropy: ENTROPY, hostname: ID }, o), limit);
+  await agent.call(({ agent: a }, o) => a.configureNetwork({}, o), limit);
+  await agent.call(({ agent: a }, o) => a.createContainer({ id: ID, spec: SPEC, rootfs, ...streams }, o), limit);
+  await agent.call(({ agent: a }, o) => a.startProcess(main, o), limit);
+  for (let i = 0; i < EXECS; i++) {
+    const process = processOf(["true"]);
+    await agent.call(({ agent: a }, o) => a.addExec({ ...exec, process, ...streams, fresh: true }, o), limit);
+    await agent.call(({ agent: a }, o) => a.inspectProcess(exec, o), limit);
+    await agent.call(({ agent: a }, o) => a.startProcess(exec, o), limit);
+    await agent.call(({ agent: a }, o) => a.waitProcess(exec, o), limit);
+  }
+  await agent.call(({ tasks }, o) => tasks.stats({ id: ID }, o), limit);
+  await agent.call(({ agent: a }, o) => a.signalProcess({ ...main, signal: 9, all: false, once: "" }, o), limit);
+  await agent.call(({ agent: a }, o) => a.waitProcess(main, o), limit);
+  await agent.call(({ agent: a }, o) => a.readOutput({ ...main, stream: 1, offset: 0, maxBytes: 1 }, o), limit);
+  await agent.call(({ agent: a }, o) => a.deleteProcess(main, o), limit);
+}
+
+function processOf(args: readonly string[]): Uint8Array {
+  return Buffer.from(JSON.stringify(toProcess(args)));
+}
+
+function toProcess(args: readonly string[]) {
+  return { args: ["/bin/busybox", ...args], cwd: "/", env: ["PATH=/bin"], user: { uid: 0, gid: 0 } };
+}
+
+const SPEC = Buffer.from(
+  JSON.stringify({
+    ociVersion: "1.0.2",
+    process: toProcess(["sleep", "1000"]),
+    root: { path: "rootfs" },
+    mounts: [{ destination: "/proc", type: "proc", source: "proc" }],
+    linux: {
+      cgroupsPath: `/${ID}`,
+      namespaces: ["pid", "mount", "ipc", "uts"].map((type) => ({ type })),
+      resources: { devices: [{ allow: false, access: "rwm" }] },
+    },
+  }),
+);

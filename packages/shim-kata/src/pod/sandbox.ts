@@ -1,0 +1,77 @@
+import type { Host, Logger } from "@trimaran/shim-core";
+import { AgentConnection } from "../agent/connection.ts";
+import { followLog } from "../agent/follow-log.ts";
+import type { Guest, GuestProvider, GuestRequest } from "./guest.ts";
+
+/** A pod's machine and the way to its agent. */
+export class Sandbox {
+  readonly guest: Guest;
+  readonly agent: AgentConnection;
+  readonly #log: Logger;
+  #prepared: Promise<void> | undefined;
+  #isFollowed = false;
+
+  constructor(guest: Guest, host: Host) {
+    this.guest = guest;
+    this.#log = host.log;
+    this.agent = new AgentConnection({
+      path: guest.agentSocket,
+      log: host.log,
+      onLie: () => void guest.kill(),
+    });
+    void guest.vmm.exited().then(() => this.agent.close(guest.explainEnd()));
+  }
+
+  /** Resolves when the agent answers and the guest has all that its containers need. */
+  prepare(): Promise<void> {
+    this.#prepared ??= this.guest.prepare?.(this.agent) ?? Promise.resolve();
+    return this.#prepared.then(() => this.follow());
+  }
+
+  /** The agent answers: what it logs is ours, too. */
+  follow(): void {
+    if (this.#isFollowed) return;
+    this.#isFollowed = true;
+    void followLog(this.agent, this.#log);
+  }
+}
+
+/** The machines of each task server, by its pods. */
+export class Sandboxes {
+  readonly #provider: GuestProvider;
+  readonly #known = new WeakMap<Host, Map<string, Sandbox>>();
+
+  constructor(provider: GuestProvider) {
+    this.#provider = provider;
+  }
+
+  /** Start it, or find it. */
+  async open(request: GuestRequest, host: Host): Promise<Sandbox> {
+    const known = this.#of(host).get(request.podId);
+    if (known && !known.guest.vmm.hasExited) return known;
+    const sandbox = new Sandbox(await this.#provider.open(request, host), host);
+    this.#of(host).set(request.podId, sandbox);
+    return sandbox;
+  }
+
+  /** One that was opened, by this or an earlier task server. */
+  find(podId: string, namespace: string, host: Host): Sandbox {
+    const known = this.#of(host).get(podId) ?? new Sandbox(this.#provider.find(podId, namespace, host), host);
+    this.#of(host).set(podId, known);
+    return known;
+  }
+
+  /** Its first container is gone: so is the machine. */
+  async remove(podId: string, host: Host): Promise<void> {
+    const sandbox = this.#of(host).get(podId);
+    this.#of(host).delete(podId);
+    sandbox?.agent.close("the pod's machine was removed"); // nobody may look for it any more: the next one's socket has the same path
+    await sandbox?.guest.remove();
+  }
+
+  #of(host: Host): Map<string, Sandbox> {
+    const known = this.#known.get(host) ?? new Map<string, Sandbox>();
+    this.#known.set(host, known);
+    return known;
+  }
+}

@@ -1,0 +1,136 @@
+import {
+  type Container,
+  type CreateRequest,
+  type Host,
+  initKey,
+  type MonitoredProcess,
+  type Runtime,
+} from "@trimaran/shim-core";
+import { type BundleConfig, readConfig } from "./container/bundle-config.ts";
+import { KataContainer, wantedStreams } from "./container/container.ts";
+import { findHolder, openHolder } from "./container/holder.ts";
+import type { GuestProvider } from "./pod/guest.ts";
+import { type Membership, membershipOf } from "./pod/membership.ts";
+import { type Sandbox, Sandboxes } from "./pod/sandbox.ts";
+import { toGuestSpec } from "./storage/guest-spec.ts";
+import { planVolumes } from "./storage/volumes.ts";
+
+/** A machine boots, or is cloned; under emulation, on a busy host, that takes its time. */
+const BOOT_LIMIT_MS = 120_000;
+
+/** Containers in a virtual machine per pod: what the agent in the guest does. */
+export class KataRuntime implements Runtime {
+  readonly name = "io.containerd.trimaran-kata.v2";
+  readonly version = "0.1.0";
+  readonly #provider: GuestProvider;
+  readonly #sandboxes: Sandboxes;
+
+  constructor(provider: GuestProvider) {
+    this.#provider = provider;
+    this.#sandboxes = new Sandboxes(provider);
+  }
+
+  checkOptions(options: CreateRequest["options"]): void {
+    this.#provider.checkOptions?.(options);
+  }
+
+  async create(request: CreateRequest, host: Host): Promise<Container> {
+    const config = readConfig(request.bundle);
+    const membership = membershipOf(config.spec.annotations);
+    const podId = podIdOf(membership, request.id);
+    const ownsGuest = membership.kind !== "member";
+    let sandbox: Sandbox | undefined;
+    try {
+      sandbox = ownsGuest
+        ? await this.#sandboxes.open({ owner: request, podId, spec: config.json }, host)
+        : this.#sandboxes.find(podId, request.namespace, host);
+      const holder = await openHolder(host, initKey(request.id), request.stdio, request);
+      await sandbox.prepare();
+      await this.#createInside(request, config, membership, sandbox);
+      const container = this.#container(request, config, host, sandbox, holder, ownsGuest);
+      await container.attach();
+      return container;
+    } catch (error) {
+      await this.#unmake(request, config, host, sandbox, ownsGuest);
+      throw error;
+    }
+  }
+
+  async recover(request: CreateRequest, host: Host): Promise<Container> {
+    const config = readConfig(request.bundle);
+    const membership = membershipOf(config.spec.annotations);
+    const sandbox = this.#sandboxes.find(podIdOf(membership, request.id), request.namespace, host);
+    const holder = findHolder(host, initKey(request.id));
+    const container = this.#container(request, config, host, sandbox, holder, membership.kind !== "member");
+    try {
+      await container.attach();
+      sandbox.follow();
+    } catch (error) {
+      container.init.lost(error instanceof Error ? error.message : String(error)); // its guest has ended, or forgot it
+    }
+    return container;
+  }
+
+  #container(
+    request: CreateRequest,
+    config: BundleConfig,
+    host: Host,
+    sandbox: Sandbox,
+    holder: MonitoredProcess,
+    ownsGuest: boolean,
+  ): KataContainer {
+    const removeGuest = () => this.#sandboxes.remove(request.id, host);
+    return new KataContainer({ request, config, host, sandbox, holder, ownsGuest, removeGuest });
+  }
+
+  async #createInside(
+    request: CreateRequest,
+    config: BundleConfig,
+    membership: Membership,
+    { guest, agent }: Sandbox,
+  ): Promise<void> {
+    const { id } = request;
+    const rootfs = await guest.share({ request, spec: config.spec });
+    const podPid = membership.kind === "member" ? await podPidOf(agent, membership.podId) : undefined;
+    const guestSpec = toGuestSpec(config.json, {
+      id,
+      volumes: planVolumes(config.spec.mounts),
+      ...(podPid !== undefined && { podPid }),
+    });
+    const spec = Buffer.from(JSON.stringify(guestSpec));
+    const files = rootfs.map((mount) => ({ ...mount, options: [...mount.options] }));
+    const wanted = { id, spec, rootfs: files, ...wantedStreams(request.stdio) };
+    await agent.call((services, options) => services.agent.createContainer(wanted, options), {
+      limitMs: BOOT_LIMIT_MS,
+    });
+  }
+
+  async #unmake(
+    request: CreateRequest,
+    config: BundleConfig,
+    host: Host,
+    sandbox: Sandbox | undefined,
+    ownsGuest: boolean,
+  ): Promise<void> {
+    const { id, bundle } = request;
+    if (ownsGuest) await this.#sandboxes.remove(id, host);
+    else if (sandbox) {
+      const gone = { id, execId: "" };
+      await sandbox.agent
+        .call(({ agent }, options) => agent.deleteProcess(gone, options), { limitMs: 5000 })
+        .catch(() => undefined); // it was not made, or goes with its machine
+      await sandbox.guest.unshare({ request, spec: config.spec });
+    }
+    host.forget(initKey(id));
+    host.clearUndo(bundle);
+  }
+}
+
+function podIdOf(membership: Membership, id: string): string {
+  return membership.kind === "member" ? membership.podId : id;
+}
+
+async function podPidOf(agent: Sandbox["agent"], id: string): Promise<number> {
+  const { pid } = await agent.call((services, options) => services.agent.inspectProcess({ id, execId: "" }, options));
+  return pid;
+}
