@@ -27,14 +27,9 @@ export {
   unmountInShare,
 } from "./launch/share.ts";
 export type { Mount } from "./mount/mount.ts";
-export { inNetworkNamespace } from "./net/namespace.ts";
-export {
-  decodeAttributes,
-  encodeAttribute,
-  Netlink,
-  type NetlinkAttribute,
-  type NetlinkObject,
-} from "./net/netlink.ts";
+export { inNetworkNamespace } from "./network/namespace.ts";
+export { type Attribute as NetlinkAttribute, encodeAttribute } from "./network/netlink.ts";
+export { Netlink, type NetlinkObject } from "./network/netlink-socket.ts";
 export { type FoundDevice, readDevices } from "./network/read-device.ts";
 export { SeccompCompiler } from "./seccomp/compiler.ts";
 export { AUDIT_ARCH, alwaysPasses } from "./seccomp/filter.ts";

@@ -6,7 +6,6 @@ import {
   type HookStatus,
   type HostFeatures,
   hookState,
-  type Native,
   parseExecProcess,
   parseResources,
   type Spec,
@@ -33,7 +32,6 @@ export interface ContainerParts {
   readonly cgroup: Cgroup;
   readonly init: MonitoredProcess;
   readonly features: HostFeatures;
-  readonly native: Native;
   readonly filters: SeccompFilters;
 }
 
@@ -65,7 +63,7 @@ export class RuncContainer implements Container {
 
   /** Another program with `setns` at its head: exec makes no new namespaces. */
   async exec(request: ExecRequest): Promise<MonitoredProcess> {
-    const { layout, host, cgroup, features, filters, native } = this.#parts;
+    const { layout, host, cgroup, features, filters } = this.#parts;
     const process = parseExecProcess(request.spec);
     const key = execKey(layout.request.id, request.id);
     const owner = { uid: layout.options.ioUid, gid: layout.options.ioGid };
@@ -91,7 +89,7 @@ export class RuncContainer implements Container {
       stdio,
       describe: (step, errno) => launchFailed(describeFailure(program, step, errno)),
       onSync: (sync, process) =>
-        answerSync(sync, process, { id: layout.request.id, bundle: layout.request.bundle, spec: this.#spec, native }),
+        answerSync(sync, process, { id: layout.request.id, bundle: layout.request.bundle, spec: this.#spec }),
     });
     await launched.execed();
     return launched;

@@ -113,7 +113,6 @@ export class RuncRuntime implements Runtime {
       cgroup,
       init,
       features: this.#kernel.features,
-      native: this.#kernel.tools.native,
       filters: this.#filters,
     });
   }
@@ -146,9 +145,7 @@ export class RuncRuntime implements Runtime {
       },
       ...(seccomp === undefined ? {} : { seccomp }),
       // In a replay after the clone they may have been moved, and the program is not run again.
-      netDevices: host.has(initKey(request.id))
-        ? []
-        : readDevices(this.#kernel.tools.native, spec.linux.netDevices, "throw"),
+      netDevices: host.has(initKey(request.id)) ? [] : readDevices(spec.linux.netDevices, "throw"),
       host: this.#kernel.features,
       newKeyring: !layout.options.noNewKeyring,
       ...(watch === undefined ? {} : { prelude: (builder) => watchOom(builder, watch) }),
@@ -160,8 +157,7 @@ export class RuncRuntime implements Runtime {
     return {
       describe: (step, errno) =>
         launchFailed(program ? describeFailure(program, step, errno) : `step ${step}: errno ${errno}`),
-      onSync: (sync, process) =>
-        answerSync(sync, process, { id: request.id, bundle: request.bundle, spec, native: this.#kernel.tools.native }),
+      onSync: (sync, process) => answerSync(sync, process, { id: request.id, bundle: request.bundle, spec }),
     };
   }
 }

@@ -83,7 +83,7 @@ export async function makeContainer(context: Context, monitor: PassingMonitor, o
       stdio: wiring.stdio,
       cgroup: { ...cgroupFor(cgroup), ownDirs: cgroupViews(kernel.cgroups, plan) },
       ...(seccomp === undefined ? {} : { seccomp }),
-      netDevices: readDevices(kernel.tools.native, spec.linux.netDevices, "throw"),
+      netDevices: readDevices(spec.linux.netDevices, "throw"),
       host: kernel.features,
       newKeyring: options.newKeyring,
       gate: wiring.gate,
@@ -94,8 +94,7 @@ export async function makeContainer(context: Context, monitor: PassingMonitor, o
       program: program.bytes,
       streams: wiring.streams,
       describe: (step, errno) => new Error(describeFailure(program, step, errno)),
-      onSync: (sync, process) =>
-        answer(sync, process, { id, bundle, spec, native: kernel.tools.native }, options.consoleSocket),
+      onSync: (sync, process) => answer(sync, process, { id, bundle, spec }, options.consoleSocket),
     });
     await init.reachedGate();
     const record = toRecord(options, spec, plan, init.pid);
