@@ -36,6 +36,11 @@ test("a table made for runc is accepted; what belongs to its binary is ignored",
   assert.deepEqual(parseOptions([body("BinaryName = 'crun'\nRoot = '/run/x'\nSystemdCgroup = false\n")]), defaults);
 });
 
+test("systemd's driver, as CRI and as ctr ask for it", () => {
+  for (const options of [[body("SystemdCgroup = true\n")], [runc({ systemdCgroup: true })]])
+    assert.deepEqual(parseOptions(options), { ...defaults, systemdCgroup: true });
+});
+
 test("ConfigPath names a TOML file", () => {
   const folder = mkdtempSync(join(tmpdir(), "trimaran-"));
   try {
@@ -58,7 +63,7 @@ for (const [what, options, message] of [
   ],
   ["no TOML", [body("a = = b")], /options: no TOML/],
   ["a wrong type", [body("IoUid = 'root'\n")], "options io_uid: root is no id (0 to 4294967294)"],
-  ["systemd's driver", [runc({ systemdCgroup: true })], /systemd cgroup driver is not supported/],
+  ["a wrong type for a switch", [body("SystemdCgroup = 'yes'\n")], 'options systemd_cgroup: "yes" is no boolean'],
   [
     "a foreign type",
     [{ typeUrl: "x.y.Z", value: Buffer.from("a") }],
