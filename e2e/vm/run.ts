@@ -12,7 +12,8 @@ const ROOT = join(import.meta.dirname, "../..");
 const LIMIT_MS = Number(process.env.E2E_VM_LIMIT_MS ?? 20 * 60_000);
 const LINUX = "packages/linux/src";
 const SHORT = ["e2e/v2/*.test.ts", `${LINUX}/cgroup/{cgroup,cgroup-v2}.e2e.test.ts`];
-const SYSTEMD = ["e2e/systemd/*.test.ts"];
+const SYSTEMD = ["e2e/systemd/{scope,ctr}.test.ts"];
+const SYSTEMD_LONG = ["e2e/systemd/*.test.ts"];
 const LONG = [
   ...SHORT,
   `${LINUX}/{cgroup/device-program,launch/*}.e2e.test.ts`,
@@ -22,6 +23,7 @@ const LONG = [
 const split = process.argv.indexOf("--");
 const words = process.argv.slice(2, split < 0 ? undefined : split);
 const flags = split < 0 ? [] : process.argv.slice(split + 1);
+const isSystemd = words.includes("--systemd");
 process.exitCode = await main();
 
 async function main(): Promise<number> {
@@ -31,10 +33,17 @@ async function main(): Promise<number> {
   const late = setTimeout(() => stop.abort(new Error(`no end after ${LIMIT_MS / 1000} s`)), LIMIT_MS);
   try {
     await prepareHost();
-    const argv = [process.execPath, "e2e/run.ts", ...chosenFiles(), "--", "--test-concurrency=2", ...flags];
+    const argv = [
+      process.execPath,
+      "e2e/run.ts",
+      ...chosenFiles(),
+      "--",
+      `--test-concurrency=${isSystemd ? 1 : 2}`,
+      ...flags,
+    ];
     return await runInGuest(
       { argv, env: guestEnvironment(), cwd: ROOT },
-      { output: process.stdout, signal: stop.signal, init: words.includes("--systemd") ? "systemd" : "script" },
+      { output: process.stdout, signal: stop.signal, init: isSystemd ? "systemd" : "script" },
     );
   } catch (error) {
     process.stderr.write(`e2e/vm: ${error instanceof Error ? error.message : String(error)}\n`);
@@ -56,7 +65,8 @@ function chosenFiles(): string[] {
   const unknown = names.find((word) => word.startsWith("-"));
   if (unknown !== undefined) throw new Error(`${unknown} is unknown; --long or --systemd?`);
   if (names.length > 0) return names.map((name) => relative(ROOT, name));
-  const patterns = words.includes("--systemd") ? SYSTEMD : words.includes("--long") ? LONG : SHORT;
+  const [short, long] = isSystemd ? [SYSTEMD, SYSTEMD_LONG] : [SHORT, LONG];
+  const patterns = words.includes("--long") ? long : short;
   return globSync(patterns, { cwd: ROOT }).sort();
 }
 

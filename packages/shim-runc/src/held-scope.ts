@@ -49,10 +49,10 @@ export async function endHolder(holder: MonitoredProcess): Promise<void> {
 }
 
 /**
- * Whether the holder takes the only place that a container's limit of processes leaves: then init cannot be cloned into the cgroup, but it
+ * Whether a scope's holder takes the only place that a container's limit of processes leaves: then init cannot be cloned into the cgroup, but it
  * may still go there by itself.
  */
-export function isCrowded({ scope }: CgroupPlan, resources: LinuxResources | undefined): boolean {
+export function isCrowded(resources: LinuxResources | undefined): boolean {
   const limit = resources?.pids?.limit;
-  return scope !== undefined && limit !== undefined && limit >= 0 && limit < 2;
+  return limit !== undefined && limit >= 0 && limit < 2;
 }

@@ -83,7 +83,7 @@ export class RuncRuntime implements Runtime {
         watches,
       });
       await init.reachedGate();
-      await endScopeHolder(host, request.id);
+      if (cgroupPlan.scope !== undefined) await endScopeHolder(host, request.id);
       host.recordProcess(request.bundle, init);
       return this.#container(layout, host, cgroup, init);
     } catch (error) {
@@ -146,7 +146,7 @@ export class RuncRuntime implements Runtime {
     const { request, spec } = layout;
     const seccomp = this.#filters.compile(spec.linux.seccomp, host.cacheDirectory);
     const watch = cgroup.oomWatch();
-    const isCloned = !isCrowded(layout.cgroupPlan, parseResources(spec.linux.resources));
+    const isCloned = layout.cgroupPlan.scope === undefined || !isCrowded(parseResources(spec.linux.resources));
     const into = isCloned ? cgroup.unifiedDirectory() : undefined;
     return compileInit({
       id: request.id,

@@ -93,7 +93,7 @@ export async function makeContainer(context: Context, monitor: PassingMonitor, o
       rootfs: [],
       stdio: wiring.stdio,
       cgroup: {
-        ...cgroupFor(cgroup, !isCrowded(plan, resources)),
+        ...cgroupFor(cgroup, plan.scope === undefined || !isCrowded(resources)),
         ownDirs: cgroupViews(kernel.cgroups, plan),
       },
       ...(seccomp === undefined ? {} : { seccomp }),
