@@ -15,7 +15,7 @@ const body = (toml: string) => ({
   typeUrl: ANY.runtimeOptions,
   value: runtimeoptions.v1.Options.encode({ configBody: Buffer.from(toml) }),
 });
-const defaults = { noNewKeyring: false, ioUid: 0, ioGid: 0, shimCgroup: "" };
+const defaults = { noNewKeyring: false, ioUid: 0, ioGid: 0, shimCgroup: "", systemdCgroup: false };
 
 test("no options, and an Any with an empty value, are the defaults", () => {
   assert.deepEqual(parseOptions([]), defaults);
