@@ -1,5 +1,6 @@
 import {
   type Cgroup,
+  type CgroupHost,
   type CgroupStats,
   compileExec,
   describeFailure,
@@ -9,6 +10,7 @@ import {
   parseExecProcess,
   parseResources,
   type Spec,
+  updateScope,
 } from "@trimaran/linux";
 import {
   type Container,
@@ -20,6 +22,7 @@ import {
 } from "@trimaran/shim-core";
 import { runHooks } from "./hooks.ts";
 import { type Layout, launchFailed } from "./layout.ts";
+import { leaveScope } from "./leave-scope.ts";
 import type { SeccompFilters } from "./seccomp-filters.ts";
 import { answerSync } from "./sync.ts";
 
@@ -29,6 +32,7 @@ const SIGKILL = 9;
 export interface ContainerParts {
   readonly layout: Layout;
   readonly host: Host;
+  readonly cgroups: CgroupHost;
   readonly cgroup: Cgroup;
   readonly init: MonitoredProcess;
   readonly features: HostFeatures;
@@ -116,8 +120,11 @@ export class RuncContainer implements Container {
   }
 
   async update(resources: unknown): Promise<void> {
+    const { cgroups, cgroup } = this.#parts;
     const parsed = parseResources(resources);
-    if (parsed) this.#parts.cgroup.update(parsed);
+    if (parsed === undefined) return;
+    if (cgroup.plan.scope === undefined) cgroup.update(parsed);
+    else await updateScope(cgroups, cgroup, parsed);
   }
 
   pids(): readonly number[] {
@@ -136,6 +143,7 @@ export class RuncContainer implements Container {
   async remove(): Promise<void> {
     const { cgroup } = this.#parts;
     if (cgroup.processes().length > 0) await cgroup.kill();
+    await leaveScope(this.#parts.layout, this.#parts.host);
     await cgroup.remove();
     await this.#afterStop();
   }
