@@ -12,13 +12,20 @@ import {
   type Spec,
 } from "@trimaran/linux";
 import {
+  type CheckpointRequest,
   type Container,
+  type ContainerProcess,
   type ExecRequest,
   execKey,
   type Host,
   type MonitoredProcess,
   type RequestKey,
 } from "@trimaran/shim-core";
+import { Code, StatusError } from "ttrpc-ts";
+import { takeCheckpoint } from "./criu/checkpoint.ts";
+import type { MountedContainer } from "./criu/mounts.ts";
+import { Restoration } from "./criu/restore.ts";
+import { RestoredProcess } from "./criu/restored-process.ts";
 import { runHooks } from "./hooks.ts";
 import { type Layout, launchFailed } from "./layout.ts";
 import type { SeccompFilters } from "./seccomp-filters.ts";
@@ -31,28 +38,34 @@ export interface ContainerParts {
   readonly layout: Layout;
   readonly host: Host;
   readonly cgroup: Cgroup;
-  readonly init: MonitoredProcess;
+  /** Made by our program, or by criu in Start. */
+  readonly init: MonitoredProcess | Restoration;
   readonly features: HostFeatures;
   readonly native: Native;
   readonly filters: SeccompFilters;
+  readonly mounted: MountedContainer;
+  /** Where criu is looked for, and what it gets as PATH; and where it is. */
+  readonly searchPath: string;
+  readonly criu: () => string | undefined;
 }
 
 /** One container: its init, its cgroup, and programs that join it. */
 export class RuncContainer implements Container {
-  readonly init: MonitoredProcess;
+  readonly init: MonitoredProcess | RestoredProcess;
   readonly endsWithInit: boolean;
   readonly #parts: ContainerParts;
 
   constructor(parts: ContainerParts) {
     this.#parts = parts;
-    this.init = parts.init;
+    this.init = parts.init instanceof Restoration ? parts.init.init : parts.init;
     const pid = this.#spec.linux.namespaces.get("pid");
     this.endsWithInit = pid !== undefined && pid.path === undefined;
   }
 
   async start(): Promise<void> {
-    this.init.openGate();
-    await this.init.execed();
+    const { init } = this.#parts;
+    if (init instanceof Restoration) await init.start((pid) => this.#beforeItRuns(pid));
+    else await init.start();
     const { poststart } = this.#spec.hooks;
     if (poststart.length === 0) return;
     try {
@@ -61,6 +74,12 @@ export class RuncContainer implements Container {
       await this.kill(this.init, SIGKILL); // the container's end, as the specification has it since 1.3
       throw error;
     }
+  }
+
+  /** The hooks that want to see the namespaces: they make the interfaces, which no checkpoint holds. */
+  async #beforeItRuns(pid: number): Promise<void> {
+    const { prestart, createRuntime } = this.#spec.hooks;
+    await runHooks([...prestart, ...createRuntime], this.#state("creating", pid), this.#bundle);
   }
 
   /** Another program with `setns` at its head: exec makes no new namespaces. */
@@ -97,8 +116,10 @@ export class RuncContainer implements Container {
     return launched;
   }
 
-  async kill(process: MonitoredProcess, signal: number, once?: RequestKey): Promise<void> {
-    await this.#parts.host.signal(process, signal, once);
+  async kill(process: ContainerProcess, signal: number, once?: RequestKey): Promise<void> {
+    if (process instanceof RestoredProcess && process.pid === 0) return await this.#parts.cgroup.kill(); // criu, at its gate
+    const target = process instanceof RestoredProcess ? process.target : process;
+    await this.#parts.host.signal(target, signal, once);
     // v1's freezer holds a killed process until it is thawed; the task counts as paused until its exit.
     if (signal === SIGKILL && this.#parts.cgroup.isFrozen()) this.#parts.cgroup.thaw();
   }
@@ -122,6 +143,17 @@ export class RuncContainer implements Container {
     if (parsed) this.#parts.cgroup.update(parsed);
   }
 
+  async checkpoint(request: CheckpointRequest): Promise<void> {
+    const { layout, host, cgroup, mounted, searchPath } = this.#parts;
+    const criu = this.#parts.criu();
+    if (criu === undefined)
+      throw new StatusError(
+        Code.Unimplemented,
+        `checkpoint: criu is not installed (PATH: ${searchPath}): not implemented`,
+      );
+    await takeCheckpoint({ layout, host, cgroup, mounted, searchPath, criu, init: this.init }, request);
+  }
+
   pids(): readonly number[] {
     return this.#parts.cgroup.processes();
   }
@@ -136,9 +168,10 @@ export class RuncContainer implements Container {
 
   /** Everything left in the cgroup dies, also what init left behind in a shared pid namespace. */
   async remove(): Promise<void> {
-    const { cgroup } = this.#parts;
+    const { cgroup, init } = this.#parts;
     if (cgroup.processes().length > 0) await cgroup.kill();
     await cgroup.remove();
+    if (init instanceof Restoration) init.forget();
     await this.#afterStop();
   }
 

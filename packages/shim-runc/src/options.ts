@@ -13,6 +13,10 @@ export interface RuncOptions {
   readonly ioGid: number;
   /** A cgroup for the monitor itself; empty: containerd's. */
   readonly shimCgroup: string;
+  /** criu itself; empty: PATH has it. */
+  readonly criuPath: string;
+  /** Where criu's logs go, and stay; empty: into the bundle. */
+  readonly criuWorkPath: string;
 }
 
 type Values = Partial<Record<keyof RuncOptions, unknown>>;
@@ -23,13 +27,13 @@ const KEYS: Readonly<Record<string, keyof RuncOptions | "ignored" | "refused">> 
   IoUid: "ioUid",
   IoGid: "ioGid",
   ShimCgroup: "shimCgroup",
-  // Belong to a runc binary or to CRIU, which are not used: accepted, so that a runc table can be kept as it is.
+  CriuPath: "criuPath",
+  CriuWorkPath: "criuWorkPath",
+  // Belong to a runc binary, which is not used, or to containerd itself: accepted, so that a runc table can be kept as it is.
   BinaryName: "ignored",
   Root: "ignored",
   NoPivotRoot: "ignored",
-  CriuPath: "ignored",
   CriuImagePath: "ignored",
-  CriuWorkPath: "ignored",
   SystemdCgroup: "refused",
 };
 
@@ -41,6 +45,8 @@ export function parseOptions(options: CreateRequest["options"]): RuncOptions {
     ioUid: id("io_uid", values.ioUid ?? 0),
     ioGid: id("io_gid", values.ioGid ?? 0),
     shimCgroup: text("shim_cgroup", values.shimCgroup ?? ""),
+    criuPath: path("criu_path", values.criuPath ?? ""),
+    criuWorkPath: path("criu_work_path", values.criuWorkPath ?? ""),
   };
 }
 
@@ -48,9 +54,10 @@ function decode(typeUrl: string, value: Uint8Array): Values {
   if (value.length === 0) return {};
   switch (typeUrl) {
     case ANY.runcOptions: {
-      const { noNewKeyring, ioUid, ioGid, shimCgroup, systemdCgroup } = containerd.runc.v1.Options.decode(value);
+      const { systemdCgroup, ...set } = containerd.runc.v1.Options.decode(value);
+      const { noNewKeyring, ioUid, ioGid, shimCgroup, criuPath, criuWorkPath } = set;
       if (systemdCgroup) throw refused("systemd_cgroup");
-      return whatIsSet({ noNewKeyring, ioUid, ioGid, shimCgroup });
+      return whatIsSet({ noNewKeyring, ioUid, ioGid, shimCgroup, criuPath, criuWorkPath });
     }
     case ANY.oldRuncOptions:
       return whatIsSet(containerd.linux.runc.CreateOptions.decode(value));
@@ -65,7 +72,7 @@ function decode(typeUrl: string, value: Uint8Array): Values {
 }
 
 /** proto3 can't tell "unset" from the default, so only what differs from it says something. */
-function whatIsSet(fields: RuncOptions): Values {
+function whatIsSet(fields: Values): Values {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => Boolean(value)));
 }
 
@@ -116,6 +123,12 @@ function boolean(field: string, value: unknown): boolean {
 function text(field: string, value: unknown): string {
   if (typeof value === "string") return value;
   throw new StatusError(Code.InvalidArgument, `options ${field}: ${JSON.stringify(value)} is no text`);
+}
+
+function path(field: string, value: unknown): string {
+  const path = text(field, value);
+  if (path === "" || path.startsWith("/")) return path;
+  throw new StatusError(Code.InvalidArgument, `options ${field}: ${JSON.stringify(path)} is no absolute path`);
 }
 
 function id(field: string, value: unknown): number {

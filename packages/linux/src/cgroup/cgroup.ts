@@ -126,6 +126,11 @@ export class Cgroup {
     return this.#freezer().isFrozen();
   }
 
+  /** Where its freezer is, as other programs look for one: on a hybrid host that of v1. Undefined if there is none. */
+  freezerDirectory(): string | undefined {
+    return this.#directoryOf("freezer");
+  }
+
   /** Pids of all processes in it and below it, in our pid namespace. */
   processes(): number[] {
     return listProcesses(this.#processDirectory());
