@@ -39,6 +39,8 @@ export interface CheckpointRequest {
   readonly workDirectory: string | undefined;
   /** End the container afterwards. */
   readonly exit: boolean;
+  /** It is paused, and stays so. */
+  readonly isPaused: boolean;
   /** What is shared with the world outside, and saved only if asked for. */
   readonly openTcp: boolean;
   readonly externalUnixSockets: boolean;

@@ -262,14 +262,14 @@ export class Task implements TaskContext {
   }
 
   /** `replayed`: it may be done, and the container have ended by it. */
-  checkpoint(request: CheckpointRequest, replayed: boolean): Promise<void> {
+  checkpoint(request: Omit<CheckpointRequest, "isPaused">, replayed: boolean): Promise<void> {
     return this.#queue.run(async () => {
       const container = this.#live();
       const { state } = this.state;
       if (!container.checkpoint) throw unimplemented("checkpoint");
       const isDone = replayed && state === "stopped";
       if (state !== "running" && state !== "paused" && !isDone) throw illegal("checkpoint", this.state);
-      await container.checkpoint(request);
+      await container.checkpoint({ ...request, isPaused: state === "paused" });
     });
   }
 

@@ -10,7 +10,7 @@ import {
   type StdioUris,
 } from "@trimaran/shim-core";
 import type { Layout } from "../layout.ts";
-import { DESCRIPTORS, dumpArguments } from "./arguments.ts";
+import { DESCRIPTORS, type Dump, dumpArguments } from "./arguments.ts";
 import { externalMounts, type MountedContainer, maskedFilesOf } from "./mounts.ts";
 import { type CriuRun, finishCriu, launchCriu } from "./run.ts";
 
@@ -33,43 +33,45 @@ export interface CheckpointParts {
 
 /** Save a container by `criu dump`. Throws the first error that criu tells of; the container then goes on as before. */
 export async function takeCheckpoint(parts: CheckpointParts, request: CheckpointRequest): Promise<void> {
-  const { layout, host, init, cgroup } = parts;
+  const { layout, host, cgroup, criu, searchPath } = parts;
   const { conn, stream } = request.key;
   const key = `${initKey(layout.request.id)}/dump-${conn}-${stream}`;
   const work = request.workDirectory ?? (layout.options.criuWorkPath || `${layout.request.bundle}/criu`);
   const isKnown = host.has(key); // a replay: it runs, or has ended
-  if (!isKnown) {
-    for (const directory of [request.directory, work]) mkdirSync(directory, { recursive: true, mode: 0o700 });
-    writeFileSync(`${request.directory}/${DESCRIPTORS}`, JSON.stringify(await descriptors(init, layout.request.stdio)));
-  }
-  const network = layout.spec.linux.namespaces.get("network");
-  const run: CriuRun = {
-    key,
-    name: "dump",
-    criu: parts.criu,
-    searchPath: parts.searchPath,
-    work,
-    args: isKnown
-      ? []
-      : dumpArguments({
-          images: request.directory,
-          work,
-          pid: init.pid,
-          leaveRunning: !request.exit,
-          mounts: [
-            ...externalMounts(parts.mounted).map(({ target }) => target),
-            ...maskedFilesOf(layout.spec, init.pid),
-          ],
-          network: network?.path === undefined ? undefined : String(statSync(`/proc/${init.pid}/ns/net`).ino),
-          freezer: cgroup.freezerDirectory(),
-          wishes: withEmptyNetwork(request, network !== undefined && network.path === undefined),
-        }),
-  };
+  if (!isKnown) await prepare(parts, request, work);
   try {
-    await finishCriu(run, launchCriu(host, run));
+    await cgroup.lendFreezer(request.isPaused, async (freezer) => {
+      const args = isKnown ? [] : dumpArguments(toDump(parts, request, work, freezer));
+      const run: CriuRun = { key, name: "dump", criu, searchPath, work, args };
+      await finishCriu(run, launchCriu(host, run));
+    });
   } finally {
     setImmediate(() => host.forget(key)); // once the answer is on its way
   }
+}
+
+async function prepare({ init, layout }: CheckpointParts, { directory }: CheckpointRequest, work: string): Promise<void> {
+  for (const folder of [directory, work]) mkdirSync(folder, { recursive: true, mode: 0o700 });
+  writeFileSync(`${directory}/${DESCRIPTORS}`, JSON.stringify(await descriptors(init, layout.request.stdio)));
+}
+
+function toDump(
+  { layout: { spec }, init, mounted }: CheckpointParts,
+  request: CheckpointRequest,
+  work: string,
+  freezer: string | undefined,
+): Dump {
+  const network = spec.linux.namespaces.get("network");
+  return {
+    images: request.directory,
+    work,
+    pid: init.pid,
+    leaveRunning: !request.exit,
+    mounts: [...externalMounts(mounted).map(({ target }) => target), ...maskedFilesOf(spec, init.pid)],
+    network: network?.path === undefined ? undefined : String(statSync(`/proc/${init.pid}/ns/net`).ino),
+    freezer,
+    wishes: withEmptyNetwork(request, network !== undefined && network.path === undefined),
+  };
 }
 
 /** Interfaces are made by whoever made the container's; a checkpoint holds none. As runc has it. */
