@@ -50,7 +50,11 @@ export async function takeCheckpoint(parts: CheckpointParts, request: Checkpoint
   }
 }
 
-async function prepare({ init, layout }: CheckpointParts, { directory }: CheckpointRequest, work: string): Promise<void> {
+async function prepare(
+  { init, layout }: CheckpointParts,
+  { directory }: CheckpointRequest,
+  work: string,
+): Promise<void> {
   for (const folder of [directory, work]) mkdirSync(folder, { recursive: true, mode: 0o700 });
   writeFileSync(`${directory}/${DESCRIPTORS}`, JSON.stringify(await descriptors(init, layout.request.stdio)));
 }

@@ -83,7 +83,7 @@ export class Restoration {
     const key = initKey(request.id);
     const folder = restoreFolder(request.bundle);
     if (!host.has(key)) {
-      check(layout, checkpoint);
+      check(layout);
       rmSync(folder, { recursive: true, force: true });
       mkdirSync(dirname(scriptPath(request.bundle)), { recursive: true, mode: 0o700 });
       if (options.criuWorkPath !== "") mkdirSync(options.criuWorkPath, { recursive: true, mode: 0o700 });
@@ -121,6 +121,7 @@ export class Restoration {
 
   /** Restore it, and let it go on. Throws what criu says. `beforeItRuns`: everything of it is there, and stands still. */
   async start(beforeItRuns: (pid: number) => Promise<void>): Promise<void> {
+    if (this.#readPid() === undefined) check(this.#parts.layout); // criu itself would tell the container's stderr
     this.#criu.openGate();
     const done = finishCriu(this.#run, this.#criu);
     done.catch(() => undefined); // it is awaited below, or what comes first is thrown
@@ -215,7 +216,8 @@ function adoptKey(pid: number): string {
   return `adopt/${pid}`;
 }
 
-function check({ request }: Layout, checkpoint: string): void {
+function check({ request }: Layout): void {
+  const { checkpoint = "" } = request;
   if (!existsSync(`${checkpoint}/${INVENTORY}`))
     throw new StatusError(Code.InvalidArgument, `checkpoint: there is no ${INVENTORY} of criu in ${checkpoint}`);
   if (request.stdio.terminal)
