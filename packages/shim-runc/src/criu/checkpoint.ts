@@ -12,6 +12,7 @@ import {
 import type { Layout } from "../layout.ts";
 import { DESCRIPTORS, type Dump, dumpArguments } from "./arguments.ts";
 import { externalMounts, type MountedContainer, maskedFilesOf } from "./mounts.ts";
+import { criuFolder } from "./restore.ts";
 import { type CriuRun, finishCriu, launchCriu } from "./run.ts";
 
 const STATX_BYTES = 256;
@@ -36,7 +37,7 @@ export async function takeCheckpoint(parts: CheckpointParts, request: Checkpoint
   const { layout, host, cgroup, criu, searchPath } = parts;
   const { conn, stream } = request.key;
   const key = `${initKey(layout.request.id)}/dump-${conn}-${stream}`;
-  const work = request.workDirectory ?? (layout.options.criuWorkPath || `${layout.request.bundle}/criu`);
+  const work = request.workDirectory ?? (layout.options.criuWorkPath || criuFolder(layout.request.bundle));
   const isKnown = host.has(key); // a replay: it runs, or has ended
   if (!isKnown) await prepare(parts, request, work);
   try {

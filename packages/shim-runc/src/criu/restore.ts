@@ -1,50 +1,15 @@
-import { closeSync, constants, existsSync, mkdirSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
-import { dirname } from "node:path";
-import {
-  type Cgroup,
-  type HostFeatures,
-  makeMountPoints,
-  mountPrivately,
-  type ProgramBuilder,
-  raiseLoopbackOf,
-} from "@trimaran/linux";
+import { existsSync, mkdirSync, rmSync } from "node:fs";
+import { type Cgroup, type HostFeatures, raiseLoopbackOf } from "@trimaran/linux";
 import { type Host, initKey, type MonitoredProcess, newProgram } from "@trimaran/shim-core";
 import { Code, StatusError } from "ttrpc-ts";
 import { type Layout, launchFailed } from "../layout.ts";
-import { DESCRIPTORS, networkFd, type Restore, restoreArguments } from "./arguments.ts";
-import { externalMounts, type MountedContainer, maybeMasked, mountPoints } from "./mounts.ts";
+import type { MountedContainer } from "./mounts.ts";
+import { NEWS_SLOT, ownsNetwork, restoredPid, tellVerdict, toRun } from "./restore-plan.ts";
 import { RestoredProcess } from "./restored-process.ts";
 import { type CriuRun, finishCriu, launchCriu } from "./run.ts";
 
-const AT_FDCWD = -100;
-const O_WRONLY = 1;
-const O_RDWR = 2;
-const O_CREAT = 0o100;
-const O_NONBLOCK = 0o4000;
-const O_CLOEXEC = 0o2000000;
-const S_IFIFO = 0o010000;
 const CLONE_ARGS_BYTES = 88;
-/** Free for a runtime: the monitor watches it, and tells when the script has written. */
-const NEWS_SLOT = 22;
-const NETWORK_FD = 10;
 const INVENTORY = "inventory.img";
-const PID = "restored.pid";
-const NEWS = "restored.news";
-const VERDICT = "restored.verdict";
-
-/**
- * What criu runs when everything is there and nothing has run yet: init's pid is written down, the monitor told, and the verdict awaited. So
- * the monitor has adopted init before it can end. A verdict other than `go`, or none, and criu takes it all back.
- */
-const SCRIPT = `#!/bin/sh
-[ "$CRTOOLS_SCRIPT_ACTION" = post-restore ] || exit 0
-cd "$TRIMARAN_RESTORE" || exit 1
-echo "$CRTOOLS_INIT_PID" > ${PID}.new && mv ${PID}.new ${PID} || exit 1
-exec 3<>${VERDICT}
-echo > ${NEWS}
-read -r verdict <&3
-[ "$verdict" = go ]
-`;
 
 /** What a restore needs besides the container's layout. */
 export interface RestoreParts {
@@ -71,7 +36,7 @@ export class Restoration {
     this.#criu = criu;
     this.#news = news;
     this.init = new RestoredProcess(criu);
-    const pid = this.#readPid();
+    const pid = restoredPid(this.#folder);
     if (pid !== undefined && parts.host.has(adoptKey(pid))) this.init.attach(this.#adopt(pid));
   }
 
@@ -81,32 +46,23 @@ export class Restoration {
     const { request, options } = layout;
     const { checkpoint = "" } = request;
     const key = initKey(request.id);
-    const folder = restoreFolder(request.bundle);
+    const folder = criuFolder(request.bundle);
+    const work = options.criuWorkPath || folder;
     if (!host.has(key)) {
       check(layout);
       rmSync(folder, { recursive: true, force: true });
-      mkdirSync(dirname(scriptPath(request.bundle)), { recursive: true, mode: 0o700 });
-      if (options.criuWorkPath !== "") mkdirSync(options.criuWorkPath, { recursive: true, mode: 0o700 });
+      for (const directory of [folder, work]) mkdirSync(directory, { recursive: true, mode: 0o700 });
     }
     const owner = { uid: options.ioUid, gid: options.ioGid };
-    const stdio = await host.openStdio(key, request.stdio, { ...request, owner });
     const news = Promise.withResolvers<void>();
-    const work = options.criuWorkPath || folder;
+    const { rootfs, bundle } = request;
+    const { spec, cgroupPlan } = layout;
+    const target = `${bundle}/rootfs`;
+    const plan = { ...parts, images: checkpoint, work, folder, target, rootfs, bundle, spec, cgroup: cgroupPlan };
     const run: CriuRun = {
-      key,
-      name: "restore",
-      criu: parts.criu,
-      args: restoreArguments(toRestore(parts, checkpoint, work)),
-      env: [`TRIMARAN_RESTORE=${folder}`],
-      searchPath: parts.searchPath,
-      work,
-      stdio,
+      ...toRun(plan, key),
+      stdio: await host.openStdio(key, request.stdio, { ...request, owner }),
       cgroup: parts.cgroup,
-      gate: true,
-      setup: (builder) => setUp(builder, parts),
-      inherited: joinedNetwork(layout) === undefined ? [] : [NETWORK_FD],
-      prelude: (builder) => makeFifos(builder, folder),
-      watches: [NEWS_SLOT],
       onWatch: (slot) => slot === NEWS_SLOT && news.resolve(),
     };
     const criu = launchCriu(host, run);
@@ -121,12 +77,12 @@ export class Restoration {
 
   /** Restore it, and let it go on. Throws what criu says. `beforeItRuns`: everything of it is there, and stands still. */
   async start(beforeItRuns: (pid: number) => Promise<void>): Promise<void> {
-    if (this.#readPid() === undefined) check(this.#parts.layout); // criu itself would tell the container's stderr
+    if (restoredPid(this.#folder) === undefined) check(this.#parts.layout); // criu itself would tell the container's stderr
     this.#criu.openGate();
     const done = finishCriu(this.#run, this.#criu);
     done.catch(() => undefined); // it is awaited below, or what comes first is thrown
-    if (this.#readPid() === undefined) await Promise.race([this.#news, done]);
-    const pid = this.#readPid();
+    if (restoredPid(this.#folder) === undefined) await Promise.race([this.#news, done]);
+    const pid = restoredPid(this.#folder);
     if (pid === undefined) throw new StatusError(Code.Unknown, "criu restore: ended without a process");
     try {
       const process = this.#adopt(pid);
@@ -136,17 +92,17 @@ export class Restoration {
       await this.#raiseLoopback(pid);
       await beforeItRuns(pid);
     } catch (error) {
-      this.#tell("no");
+      tellVerdict(this.#folder, "no");
       await done.catch(() => undefined);
       throw error;
     }
-    this.#tell("go");
+    tellVerdict(this.#folder, "go");
     await done;
   }
 
   /** The adopted process need not be known any more. */
   forget(): void {
-    const pid = this.#readPid();
+    const pid = restoredPid(this.#folder);
     if (pid !== undefined) this.#parts.host.forget(adoptKey(pid));
   }
 
@@ -160,7 +116,7 @@ export class Restoration {
   /** criu makes a network namespace that is empty, as a new one is. */
   async #raiseLoopback(pid: number): Promise<void> {
     const { layout, host } = this.#parts;
-    if (!ownsNetwork(layout)) return;
+    if (!ownsNetwork(layout.spec)) return;
     const key = `${this.#criu.key}/loopback`;
     const builder = newProgram("linux.namespaces network");
     builder.op("CLONE", [builder.data.space(CLONE_ARGS_BYTES), 0, 0]);
@@ -181,34 +137,13 @@ export class Restoration {
     }
   }
 
-  #readPid(): number | undefined {
-    try {
-      return Number(readFileSync(`${restoreFolder(this.#parts.layout.request.bundle)}/${PID}`, "utf8"));
-    } catch {
-      return undefined;
-    }
-  }
-
-  /** Whoever was to hear it may have heard it from an earlier task server. */
-  #tell(verdict: "go" | "no"): void {
-    const path = `${restoreFolder(this.#parts.layout.request.bundle)}/${VERDICT}`;
-    let fd: number;
-    try {
-      fd = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK);
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === "ENXIO") return;
-      throw error;
-    }
-    try {
-      writeSync(fd, `${verdict}\n`);
-    } finally {
-      closeSync(fd);
-    }
+  get #folder(): string {
+    return criuFolder(this.#parts.layout.request.bundle);
   }
 }
 
-/** Where what belongs to a restore is, and its log, unless an operator wants that elsewhere. */
-export function restoreFolder(bundle: string): string {
+/** Where what belongs to a restore is, and criu's logs, unless an operator wants them elsewhere. */
+export function criuFolder(bundle: string): string {
   return `${bundle}/criu`;
 }
 
@@ -222,94 +157,4 @@ function check({ request }: Layout): void {
     throw new StatusError(Code.InvalidArgument, `checkpoint: there is no ${INVENTORY} of criu in ${checkpoint}`);
   if (request.stdio.terminal)
     throw new StatusError(Code.FailedPrecondition, "checkpoint: a container with a terminal can't be restored");
-}
-
-function ownsNetwork({ spec }: Layout): boolean {
-  const network = spec.linux.namespaces.get("network");
-  return network !== undefined && network.path === undefined;
-}
-
-function joinedNetwork({ spec }: Layout): string | undefined {
-  return spec.linux.namespaces.get("network")?.path;
-}
-
-function toRestore({ layout, mounted }: RestoreParts, images: string, work: string): Restore {
-  const { request, spec, cgroupPlan } = layout;
-  const below = (directory: string, mountPoint: string) => directory.slice(mountPoint.replace(/\/+$/, "").length);
-  const { unified, unifiedMountPoint = "" } = cgroupPlan;
-  return {
-    images,
-    work,
-    root: `${request.bundle}/rootfs`,
-    mounts: [...externalMounts(mounted), ...maybeMasked(spec)],
-    cgroups: [
-      ...cgroupPlan.hierarchies.flatMap(({ controllers, mountPoint, directory }) =>
-        controllers.map((name) => ({ controllers: name, path: below(directory, mountPoint) })),
-      ),
-      ...(unified === undefined ? [] : [{ controllers: "", path: below(unified, unifiedMountPoint) }]),
-    ],
-    inherited: [
-      ...pipesOf(images).flatMap((name, fd) => (name.startsWith("pipe:[") ? [{ fd, name }] : [])),
-      ...(joinedNetwork(layout) === undefined ? [] : [networkFd(NETWORK_FD)]),
-    ],
-    emptyNetwork: ownsNetwork(layout),
-    script: scriptPath(request.bundle),
-  };
-}
-
-/** Untrusted: an image may come from anywhere. */
-function pipesOf(images: string): string[] {
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(readFileSync(`${images}/${DESCRIPTORS}`, "utf8"));
-  } catch {
-    return []; // whoever made it knew of none
-  }
-  if (!Array.isArray(parsed)) return [];
-  return parsed
-    .slice(0, 3)
-    .map((name: unknown) => (typeof name === "string" && /^pipe:\[[0-9]+\]$/.test(name) ? name : ""));
-}
-
-function setUp(builder: ProgramBuilder, { layout, features, mounted }: RestoreParts): void {
-  const { request, spec } = layout;
-  const network = joinedNetwork(layout);
-  const target = `${request.bundle}/rootfs`;
-  mountPrivately(builder, { rootfs: request.rootfs, bundle: request.bundle, host: features, spec }, target);
-  makeMountPoints(builder, target, mountPoints(mounted));
-  placeScript(builder, request.bundle);
-  if (network === undefined) return;
-  builder.field = "linux.namespaces network";
-  const fd = builder.call("openat", [AT_FDCWD, builder.data.string(network), O_CLOEXEC], { action: "open namespace" });
-  builder.sys("dup3", [fd, NETWORK_FD, 0]);
-  builder.release(fd);
-}
-
-/** criu executes a file, and bundles may be where nothing may be executed: in its own mount namespace there is a place for it. */
-function placeScript(builder: ProgramBuilder, bundle: string): void {
-  const { data } = builder;
-  const type = data.string("tmpfs");
-  const path = scriptPath(bundle);
-  builder.field = "checkpoint";
-  builder.sys("mount", [type, data.string(dirname(path)), type, 0, data.string("mode=700")]);
-  const flags = O_WRONLY | O_CREAT | O_CLOEXEC;
-  const file = builder.call("openat", [AT_FDCWD, data.string(path), flags, 0o700]);
-  builder.sys("write", [file, data.string(SCRIPT), Buffer.byteLength(SCRIPT)]);
-  builder.sys("close", [file]);
-  builder.release(file);
-}
-
-function scriptPath(bundle: string): string {
-  return `${restoreFolder(bundle)}/bin/restored`;
-}
-
-/** Opened for both directions, so that neither side waits for the other, and what was written before a restart is there after it. */
-function makeFifos(builder: ProgramBuilder, folder: string): void {
-  builder.field = "checkpoint";
-  for (const name of [NEWS, VERDICT])
-    builder.sys("mknodat", [AT_FDCWD, builder.data.string(`${folder}/${name}`), S_IFIFO | 0o600, 0]);
-  const path = builder.data.string(`${folder}/${NEWS}`);
-  const fd = builder.call("openat", [AT_FDCWD, path, O_RDWR | O_NONBLOCK | O_CLOEXEC, 0]);
-  builder.op("KEEP", [fd, NEWS_SLOT]);
-  builder.release(fd);
 }

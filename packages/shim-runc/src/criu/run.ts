@@ -1,4 +1,4 @@
-import { type Cgroup, describeFailure, type ProgramBuilder, type StdioPlan } from "@trimaran/linux";
+import { type Cgroup, describeFailure, type Program, type ProgramBuilder, type StdioPlan } from "@trimaran/linux";
 import {
   type Exit,
   type Host,
@@ -44,28 +44,8 @@ export interface CriuRun {
 
 /** Start it; with its key known, find it. */
 export function launchCriu(host: Host, run: CriuRun): MonitoredProcess {
-  const { key, criu, args, searchPath, work, stdio, cgroup, gate = false } = run;
-  const { setup, inherited, env = [], prelude, watches, onWatch } = run;
-  const into = cgroup?.unifiedDirectory();
-  const program = processProgram({
-    process: {
-      args: [criu, ...args],
-      env: [`PATH=${searchPath}`, "HOME=/root", ...env],
-      cwd: work,
-      user: ROOT,
-      rlimits: [],
-      noNewPrivileges: false,
-    },
-    stdio: stdio?.plan ?? intoFile(stderrOf(run)),
-    cgroup: {
-      attachFiles: cgroup?.attachFiles({ clonedIntoUnified: true }) ?? [],
-      ...(into === undefined ? {} : { into }),
-    },
-    gate,
-    ...(prelude && { prelude }),
-    ...(setup && { setup }),
-    ...(inherited && { inherited }),
-  });
+  const { key, stdio, watches, onWatch } = run;
+  const program = criuProgram(run, stdio?.plan ?? intoFile(stderrOf(run)));
   return host.launch(key, {
     program: program.bytes,
     ...(stdio && { stdio }),
@@ -76,22 +56,52 @@ export function launchCriu(host: Host, run: CriuRun): MonitoredProcess {
   });
 }
 
+/** criu as a launch program. */
+export function criuProgram(run: Omit<CriuRun, "stdio">, stdio: StdioPlan): Program {
+  const { criu, args, searchPath, work, cgroup, gate = false, setup, inherited, env = [], prelude } = run;
+  const into = cgroup?.unifiedDirectory();
+  return processProgram({
+    process: {
+      args: [criu, ...args],
+      env: [`PATH=${searchPath}`, "HOME=/root", ...env],
+      cwd: work,
+      user: ROOT,
+      rlimits: [],
+      noNewPrivileges: false,
+    },
+    stdio,
+    cgroup: {
+      attachFiles: cgroup?.attachFiles({ clonedIntoUnified: true }) ?? [],
+      ...(into === undefined ? {} : { into }),
+    },
+    gate,
+    ...(prelude && { prelude }),
+    ...(setup && { setup }),
+    ...(inherited && { inherited }),
+  });
+}
+
 /** Wait for its end. Throws what criu says where it has failed, and where its log is. */
 export async function finishCriu(run: Pick<CriuRun, "name" | "work">, process: MonitoredProcess): Promise<void> {
   await process.spawned();
   const { exit } = await process.exited();
   if (exit.kind === "exited" && exit.code === 0) return;
   await process.execed(); // the program's own failure says more than the exit that follows it
+  throw new StatusError(Code.Unknown, criuFailure(run, describeExit(exit)));
+}
+
+/** What criu says of its failure, and where its log is. */
+export function criuFailure(run: Pick<CriuRun, "name" | "work">, ending: string): string {
   const log = `${run.work}/${run.name}.log`;
-  const reason = failureReason({ log, stderr: stderrOf(run) }, describe(exit));
-  throw new StatusError(Code.Unknown, `criu ${run.name}: ${reason} (${log})`);
+  return `criu ${run.name}: ${failureReason({ log, stderr: stderrOf(run) }, ending)} (${log})`;
 }
 
 function stderrOf({ work, name }: Pick<CriuRun, "name" | "work">): string {
   return `${work}/${name}.err`;
 }
 
-function describe(exit: Exit): string {
+/** In words. */
+export function describeExit(exit: Exit): string {
   switch (exit.kind) {
     case "exited":
       return `exit status ${exit.code}`;
