@@ -15,7 +15,7 @@ const body = (toml: string) => ({
   typeUrl: ANY.runtimeOptions,
   value: runtimeoptions.v1.Options.encode({ configBody: Buffer.from(toml) }),
 });
-const defaults = { noNewKeyring: false, ioUid: 0, ioGid: 0, shimCgroup: "" };
+const defaults = { noNewKeyring: false, ioUid: 0, ioGid: 0, shimCgroup: "", criuPath: "", criuWorkPath: "" };
 
 test("no options, and an Any with an empty value, are the defaults", () => {
   assert.deepEqual(parseOptions([]), defaults);
@@ -34,6 +34,13 @@ test("ctr of 1.6 sends the owner of the pipes in an old form", () => {
 
 test("a table made for runc is accepted; what belongs to its binary is ignored", () => {
   assert.deepEqual(parseOptions([body("BinaryName = 'crun'\nRoot = '/run/x'\nSystemdCgroup = false\n")]), defaults);
+});
+
+test("criu's path and where its logs go: from a table, and from runc's own options", () => {
+  const table = body("CriuPath = '/opt/criu'\nCriuWorkPath = '/var/log/criu'\nCriuImagePath = '/i'\n");
+  const criu = { criuPath: "/opt/criu", criuWorkPath: "/var/log/criu" };
+  assert.deepEqual(parseOptions([table]), { ...defaults, ...criu });
+  assert.deepEqual(parseOptions([runc(criu)]), { ...defaults, ...criu });
 });
 
 test("ConfigPath names a TOML file", () => {
@@ -58,6 +65,7 @@ for (const [what, options, message] of [
   ],
   ["no TOML", [body("a = = b")], /options: no TOML/],
   ["a wrong type", [body("IoUid = 'root'\n")], "options io_uid: root is no id (0 to 4294967294)"],
+  ["a relative path", [body("CriuWorkPath = 'work'\n")], 'options criu_work_path: "work" is no absolute path'],
   ["systemd's driver", [runc({ systemdCgroup: true })], /systemd cgroup driver is not supported/],
   [
     "a foreign type",

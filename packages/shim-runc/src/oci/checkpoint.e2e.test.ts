@@ -15,16 +15,17 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
-import { ensureRecentCriu } from "../../../../tools/debian.ts";
 import { firstSpec } from "./commands/spec.ts";
 
 const OURS = join(import.meta.dirname, "../../../../build/bin/trimaran-oci");
 const RUNC = "runc"; // Debian's: the control
 const COUNT = "i=0; while :; do i=$((i+1)); echo $i > /tmp/new; mv /tmp/new /tmp/count; sleep 0.05; done";
-const criu = dirname(await ensureRecentCriu());
+/** Where tools/debian.ts unpacks it. */
+const CRIU = "/var/cache/trimaran/criu-trixie/bin/criu";
 
 let folder: string;
 before(() => {
+  assert.ok(existsSync(CRIU), `${CRIU}: missing; node tools/debian.ts`);
   folder = mkdtempSync(join(tmpdir(), "oci-criu-"));
   const bin = join(folder, "bundle/rootfs/bin");
   mkdirSync(bin, { recursive: true });
@@ -35,7 +36,7 @@ before(() => {
 after(() => rmSync(folder, { recursive: true, force: true }));
 
 /** A runtime's command line, with a root of its own. Its containers have nothing for stdio: what they have they would keep open. */
-function runtime(program: string, name: string, path = `${criu}:/usr/sbin:/usr/bin:/sbin:/bin`) {
+function runtime(program: string, name: string, path = `${dirname(CRIU)}:/usr/sbin:/usr/bin:/sbin:/bin`) {
   const root = join(folder, name);
   return (...words: string[]) => {
     const isMaking = words.some((word) => word === "run" || word === "restore");
