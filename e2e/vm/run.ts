@@ -2,7 +2,7 @@
 // Without a file: those of the short form; with --long: all that make sense there. E2E_… variables go into the guest.
 import { globSync } from "node:fs";
 import { join, relative } from "node:path";
-import { ensureContainerd2, ensurePackages, ensureRecentRunsc } from "../../tools/debian.ts";
+import { ensureContainerd2, ensurePackages, ensureRecentCriu, ensureRecentRunsc } from "../../tools/debian.ts";
 import { buildImages, buildRootfs } from "../harness/images.ts";
 import { buildSubreaper } from "../harness/subreaper.ts";
 import { runInGuest } from "./machine.ts";
@@ -45,7 +45,7 @@ async function main(): Promise<number> {
 /** What tests build or download is made here, where it is kept and quick; in the guest they find it. */
 async function prepareHost(): Promise<void> {
   await ensurePackages();
-  await Promise.all([ensureContainerd2(), ensureRecentRunsc()]);
+  await Promise.all([ensureContainerd2(), ensureRecentCriu(), ensureRecentRunsc()]);
   await Promise.all([buildImages(), buildRootfs(), buildSubreaper()]);
 }
 
