@@ -5,8 +5,9 @@ import { join } from "node:path";
 import { text as readText } from "node:stream/consumers";
 import { afterEach, beforeEach, describe, test } from "node:test";
 import { ANY, containerd, io, packAny } from "@trimaran/proto";
-import { cgroupsOf, filesOf, mountsOf, processesOf } from "./harness/belongings.ts";
+import { processesOf } from "./harness/belongings.ts";
 import { ociProcess } from "./harness/bundle.ts";
+import { leftBehind, taskServers } from "./harness/left-behind.ts";
 import { Logger } from "./harness/logger.ts";
 import { run, runOk } from "./harness/process.ts";
 import { runDelete } from "./harness/shim-client.ts";
@@ -314,28 +315,4 @@ esac
 
 async function killTaskServers(yard: ShimYard): Promise<void> {
   for (const pid of await taskServers(yard)) process.kill(pid, "SIGKILL");
-}
-
-async function taskServers({ trimaranState }: ShimYard): Promise<number[]> {
-  const { stdout } = await run(["sh", "-c", `cat ${trimaranState}/*/server.pid`]);
-  return stdout.split("\n").flatMap((line) => (line === "" ? [] : [Number.parseInt(line, 10)]));
-}
-
-/** What is there besides the task server, once all is deleted. */
-async function leftBehind(yard: ShimYard): Promise<string[]> {
-  const { dir, address } = yard.containerd;
-  const scope = { tag: yard.tag, dir, namespace: yard.tag, address, ids: yard.ids };
-  const servers = new Set(await taskServers(yard));
-  for (let tries = 0; ; tries++) {
-    const processes = (await processesOf(scope)).filter(({ pid }) => !servers.has(pid) && pid !== process.pid);
-    const files = (await filesOf(scope)).filter((path) => !path.includes("/t/"));
-    const left = [
-      ...processes.map(({ pid, command }) => `process ${pid}: ${command}`),
-      ...(await mountsOf(scope)),
-      ...(await cgroupsOf(scope)),
-      ...files,
-    ];
-    if (left.length === 0 || tries > 60) return left;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
 }

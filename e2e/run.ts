@@ -2,7 +2,7 @@
 import { once } from "node:events";
 import { globSync } from "node:fs";
 import { join } from "node:path";
-import { ensureContainerd2, ensurePackages, ensureRecentRunsc } from "../tools/debian.ts";
+import { ensureContainerd2, ensurePackages, ensureRecentCriu, ensureRecentRunsc } from "../tools/debian.ts";
 import { buildImages, buildRootfs } from "./harness/images.ts";
 import { spawnUnderSubreaper } from "./harness/subreaper.ts";
 
@@ -13,6 +13,7 @@ const flags = split < 0 ? [] : process.argv.slice(split + 1);
 await ensurePackages();
 await ensureContainerd2();
 await ensureRecentRunsc();
+await ensureRecentCriu();
 await buildImages(); // once, not by every test file at the same time
 await buildRootfs();
 const files = names.length > 0 ? names : globSync(join(import.meta.dirname, "*.test.ts")).sort();

@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { command } from "./debian/command.ts";
 import { CONTAINERD2_PREFIX, unpackContainerd2 } from "./debian/containerd2.ts";
+import { RECENT_CRIU, unpackCriu } from "./debian/criu.ts";
 import { GUEST_KERNEL_PREFIX, unpackGuestKernel } from "./debian/guest-kernel.ts";
 import { withMachineLock } from "./debian/lock.ts";
 import { RECENT_RUNSC, unpackRunsc } from "./debian/runsc.ts";
@@ -101,6 +102,16 @@ export async function ensureRecentRunsc(): Promise<string> {
   return RECENT_RUNSC;
 }
 
+/** criu of the next Debian release next to Debian 12's; the path of the program. One `access` when it is there. */
+export async function ensureRecentCriu(): Promise<string> {
+  if (existsSync(RECENT_CRIU)) return RECENT_CRIU;
+  await ensurePackages(["patchelf", "debian-archive-keyring"]);
+  await withMachineLock("criu", async () => {
+    if (!existsSync(RECENT_CRIU)) await unpackCriu();
+  });
+  return RECENT_CRIU;
+}
+
 /** QEMU, and a kernel for guests: Debian's cloud kernel, unpacked and not installed. Two file reads when it is there. */
 export async function ensureGuestKernel(): Promise<GuestKernel> {
   await ensurePackages(VM_PACKAGES);
@@ -118,4 +129,5 @@ if (import.meta.main) {
   console.log((await ensureGuestKernel()).vmlinuz);
   console.log(await ensureRecentRunsc());
   console.log(await ensureContainerd2());
+  console.log(await ensureRecentCriu());
 }

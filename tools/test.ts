@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
 import { build } from "./build.ts";
-import { ensureContainerd2, ensureGuestKernel, ensurePackages, ensureRecentRunsc } from "./debian.ts";
+import { ensureContainerd2, ensureGuestKernel, ensurePackages, ensureRecentCriu, ensureRecentRunsc } from "./debian.ts";
 import { chooseParts, listParts } from "./test/parts.ts";
 import { type Outcome, runPart } from "./test/run-part.ts";
 
@@ -22,6 +22,7 @@ async function main(): Promise<number> {
     await ensurePackages();
     await ensureContainerd2();
     await ensureRecentRunsc();
+    await ensureRecentCriu();
     await ensureGuestKernel();
     await build();
   });

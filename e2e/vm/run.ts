@@ -3,7 +3,7 @@
 // e2e/systemd. E2E_… variables go into the guest.
 import { globSync } from "node:fs";
 import { join, relative } from "node:path";
-import { ensureContainerd2, ensurePackages, ensureRecentRunsc } from "../../tools/debian.ts";
+import { ensureContainerd2, ensurePackages, ensureRecentCriu, ensureRecentRunsc } from "../../tools/debian.ts";
 import { buildImages, buildRootfs } from "../harness/images.ts";
 import { buildSubreaper } from "../harness/subreaper.ts";
 import { runInGuest } from "./machine.ts";
@@ -56,7 +56,7 @@ async function main(): Promise<number> {
 /** What tests build or download is made here, where it is kept and quick; in the guest they find it. */
 async function prepareHost(): Promise<void> {
   await ensurePackages();
-  await Promise.all([ensureContainerd2(), ensureRecentRunsc()]);
+  await Promise.all([ensureContainerd2(), ensureRecentCriu(), ensureRecentRunsc()]);
   await Promise.all([buildImages(), buildRootfs(), buildSubreaper()]);
 }
 

@@ -14,11 +14,12 @@ export { compileHolder } from "./launch/holder.ts";
 export { type HookStatus, type HookSubject, hookState } from "./launch/hooks.ts";
 export { type HostFeatures, readHostFeatures } from "./launch/host.ts";
 export { compileInit } from "./launch/init.ts";
+export { raiseLoopbackOf } from "./launch/namespaces.ts";
 export { moveDevices } from "./launch/net-devices.ts";
 export { SLOT as PROGRAM_SLOT, SYNC_CODE } from "./launch/opcodes.ts";
 export type { CgroupView, ExecPlan, Gate, InitPlan, SeccompPlan, StdioPlan } from "./launch/plan.ts";
 export { type Data, type Label, type Operand, type Program, ProgramBuilder, type Register } from "./launch/program.ts";
-export { hostPath, mountPrivately, type RootfsPlan } from "./launch/rootfs.ts";
+export { hostPath, makeMountPoints, mountPrivately, type RootfsPlan } from "./launch/rootfs.ts";
 export { MAX_SOCKET_PATH, sendFd } from "./launch/send-fd.ts";
 export {
   makeShare,

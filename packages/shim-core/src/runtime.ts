@@ -32,12 +32,27 @@ export interface Runtime {
   features?(): unknown;
 }
 
-/** Where a container's state is to be saved. */
+/** Where a container's state is to be saved, and what it may hold. Source: containerd.runc.v1.CheckpointOptions. */
 export interface CheckpointRequest {
   /** A directory of the host, which exists or can be made. */
   readonly directory: string;
+  /** A directory for logs, which then stay; undefined: the runtime's own. */
+  readonly workDirectory: string | undefined;
   /** End the container afterwards. */
   readonly exit: boolean;
+  /** It is paused, and stays so. */
+  readonly isPaused: boolean;
+  /** What is shared with the world outside, and saved only if asked for. */
+  readonly openTcp: boolean;
+  readonly externalUnixSockets: boolean;
+  readonly terminal: boolean;
+  readonly fileLocks: boolean;
+  /** Kinds of namespaces that are restored empty: "network" say. */
+  readonly emptyNamespaces: readonly string[];
+  /** How cgroups are saved; undefined: as the runtime likes. */
+  readonly cgroupsMode: string | undefined;
+  /** Names the request: a replay of it has the same. */
+  readonly key: RequestKey;
 }
 
 /** One container. A verb that is left out answers Unimplemented. */

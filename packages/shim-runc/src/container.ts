@@ -13,13 +13,20 @@ import {
   updateScope,
 } from "@trimaran/linux";
 import {
+  type CheckpointRequest,
   type Container,
+  type ContainerProcess,
   type ExecRequest,
   execKey,
   type Host,
   type MonitoredProcess,
   type RequestKey,
 } from "@trimaran/shim-core";
+import { Code, StatusError } from "ttrpc-ts";
+import { takeCheckpoint } from "./criu/checkpoint.ts";
+import type { MountedContainer } from "./criu/mounts.ts";
+import { Restoration } from "./criu/restore.ts";
+import { RestoredProcess } from "./criu/restored-process.ts";
 import { runHooks } from "./hooks.ts";
 import { type Layout, launchFailed } from "./layout.ts";
 import { leaveScope } from "./leave-scope.ts";
@@ -34,27 +41,33 @@ export interface ContainerParts {
   readonly host: Host;
   readonly cgroups: CgroupHost;
   readonly cgroup: Cgroup;
-  readonly init: MonitoredProcess;
+  /** Made by our program, or by criu in Start. */
+  readonly init: MonitoredProcess | Restoration;
   readonly features: HostFeatures;
   readonly filters: SeccompFilters;
+  readonly mounted: MountedContainer;
+  /** Where criu is looked for, and what it gets as PATH; and where it is. */
+  readonly searchPath: string;
+  readonly criu: () => string | undefined;
 }
 
 /** One container: its init, its cgroup, and programs that join it. */
 export class RuncContainer implements Container {
-  readonly init: MonitoredProcess;
+  readonly init: MonitoredProcess | RestoredProcess;
   readonly endsWithInit: boolean;
   readonly #parts: ContainerParts;
 
   constructor(parts: ContainerParts) {
     this.#parts = parts;
-    this.init = parts.init;
+    this.init = parts.init instanceof Restoration ? parts.init.init : parts.init;
     const pid = this.#spec.linux.namespaces.get("pid");
     this.endsWithInit = pid !== undefined && pid.path === undefined;
   }
 
   async start(): Promise<void> {
-    this.init.openGate();
-    await this.init.execed();
+    const { init } = this.#parts;
+    if (init instanceof Restoration) await init.start((pid) => this.#beforeItRuns(pid));
+    else await init.start();
     const { poststart } = this.#spec.hooks;
     if (poststart.length === 0) return;
     try {
@@ -63,6 +76,12 @@ export class RuncContainer implements Container {
       await this.kill(this.init, SIGKILL); // the container's end, as the specification has it since 1.3
       throw error;
     }
+  }
+
+  /** The hooks that want to see the namespaces: they make the interfaces, which no checkpoint holds. */
+  async #beforeItRuns(pid: number): Promise<void> {
+    const { prestart, createRuntime } = this.#spec.hooks;
+    await runHooks([...prestart, ...createRuntime], this.#state("creating", pid), this.#bundle);
   }
 
   /** Another program with `setns` at its head: exec makes no new namespaces. */
@@ -99,8 +118,10 @@ export class RuncContainer implements Container {
     return launched;
   }
 
-  async kill(process: MonitoredProcess, signal: number, once?: RequestKey): Promise<void> {
-    await this.#parts.host.signal(process, signal, once);
+  async kill(process: ContainerProcess, signal: number, once?: RequestKey): Promise<void> {
+    if (process instanceof RestoredProcess && process.pid === 0) return await this.#parts.cgroup.kill(); // criu, at its gate
+    const target = process instanceof RestoredProcess ? process.target : process;
+    await this.#parts.host.signal(target, signal, once);
     // v1's freezer holds a killed process until it is thawed; the task counts as paused until its exit.
     if (signal === SIGKILL && this.#parts.cgroup.isFrozen()) this.#parts.cgroup.thaw();
   }
@@ -127,6 +148,17 @@ export class RuncContainer implements Container {
     else await updateScope(cgroups, cgroup, parsed);
   }
 
+  async checkpoint(request: CheckpointRequest): Promise<void> {
+    const { layout, host, cgroup, mounted, searchPath } = this.#parts;
+    const criu = this.#parts.criu();
+    if (criu === undefined)
+      throw new StatusError(
+        Code.Unimplemented,
+        `checkpoint: criu is not installed (PATH: ${searchPath}): not implemented`,
+      );
+    await takeCheckpoint({ layout, host, cgroup, mounted, searchPath, criu, init: this.init }, request);
+  }
+
   pids(): readonly number[] {
     return this.#parts.cgroup.processes();
   }
@@ -141,10 +173,11 @@ export class RuncContainer implements Container {
 
   /** Everything left in the cgroup dies, also what init left behind in a shared pid namespace. */
   async remove(): Promise<void> {
-    const { cgroup } = this.#parts;
+    const { cgroup, init } = this.#parts;
     if (cgroup.processes().length > 0) await cgroup.kill();
     await leaveScope(this.#parts.layout, this.#parts.host);
     await cgroup.remove();
+    if (init instanceof Restoration) init.forget();
     await this.#afterStop();
   }
 

@@ -15,7 +15,15 @@ const body = (toml: string) => ({
   typeUrl: ANY.runtimeOptions,
   value: runtimeoptions.v1.Options.encode({ configBody: Buffer.from(toml) }),
 });
-const defaults = { noNewKeyring: false, ioUid: 0, ioGid: 0, shimCgroup: "", systemdCgroup: false };
+const defaults = {
+  noNewKeyring: false,
+  ioUid: 0,
+  ioGid: 0,
+  shimCgroup: "",
+  systemdCgroup: false,
+  criuPath: "",
+  criuWorkPath: "",
+};
 
 test("no options, and an Any with an empty value, are the defaults", () => {
   assert.deepEqual(parseOptions([]), defaults);
@@ -41,6 +49,13 @@ test("systemd's driver, as CRI and as ctr ask for it", () => {
     assert.deepEqual(parseOptions(options), { ...defaults, systemdCgroup: true });
 });
 
+test("criu's path and where its logs go: from a table, and from runc's own options", () => {
+  const table = body("CriuPath = '/opt/criu'\nCriuWorkPath = '/var/log/criu'\nCriuImagePath = '/i'\n");
+  const criu = { criuPath: "/opt/criu", criuWorkPath: "/var/log/criu" };
+  assert.deepEqual(parseOptions([table]), { ...defaults, ...criu });
+  assert.deepEqual(parseOptions([runc(criu)]), { ...defaults, ...criu });
+});
+
 test("ConfigPath names a TOML file", () => {
   const folder = mkdtempSync(join(tmpdir(), "trimaran-"));
   try {
@@ -64,6 +79,7 @@ for (const [what, options, message] of [
   ["no TOML", [body("a = = b")], /options: no TOML/],
   ["a wrong type", [body("IoUid = 'root'\n")], "options io_uid: root is no id (0 to 4294967294)"],
   ["a wrong type for a switch", [body("SystemdCgroup = 'yes'\n")], 'options systemd_cgroup: "yes" is no boolean'],
+  ["a relative path", [body("CriuWorkPath = 'work'\n")], 'options criu_work_path: "work" is no absolute path'],
   [
     "a foreign type",
     [{ typeUrl: "x.y.Z", value: Buffer.from("a") }],

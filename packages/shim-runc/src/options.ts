@@ -15,6 +15,10 @@ export interface RuncOptions {
   readonly shimCgroup: string;
   /** Let systemd make the cgroups, as scopes: `linux.cgroupsPath` is `slice:prefix:name` then. */
   readonly systemdCgroup: boolean;
+  /** criu itself; empty: PATH has it. */
+  readonly criuPath: string;
+  /** Where criu's logs go, and stay; empty: into the bundle. */
+  readonly criuWorkPath: string;
 }
 
 type Values = Partial<Record<keyof RuncOptions, unknown>>;
@@ -26,13 +30,13 @@ const KEYS: Readonly<Record<string, keyof RuncOptions | "ignored">> = {
   IoGid: "ioGid",
   ShimCgroup: "shimCgroup",
   SystemdCgroup: "systemdCgroup",
-  // Belong to a runc binary or to CRIU, which are not used: accepted, so that a runc table can be kept as it is.
+  CriuPath: "criuPath",
+  CriuWorkPath: "criuWorkPath",
+  // Belong to a runc binary, which is not used, or to containerd itself: accepted, so that a runc table can be kept as it is.
   BinaryName: "ignored",
   Root: "ignored",
   NoPivotRoot: "ignored",
-  CriuPath: "ignored",
   CriuImagePath: "ignored",
-  CriuWorkPath: "ignored",
 };
 
 /** Merge options field by field, later ones win. Throws InvalidArgument on a type, key or value that is not known. Source: contract, section 6. */
@@ -44,6 +48,8 @@ export function parseOptions(options: CreateRequest["options"]): RuncOptions {
     ioGid: id("io_gid", values.ioGid ?? 0),
     shimCgroup: text("shim_cgroup", values.shimCgroup ?? ""),
     systemdCgroup: boolean("systemd_cgroup", values.systemdCgroup ?? false),
+    criuPath: path("criu_path", values.criuPath ?? ""),
+    criuWorkPath: path("criu_work_path", values.criuWorkPath ?? ""),
   };
 }
 
@@ -51,8 +57,9 @@ function decode(typeUrl: string, value: Uint8Array): Values {
   if (value.length === 0) return {};
   switch (typeUrl) {
     case ANY.runcOptions: {
-      const { noNewKeyring, ioUid, ioGid, shimCgroup, systemdCgroup } = containerd.runc.v1.Options.decode(value);
-      return whatIsSet({ noNewKeyring, ioUid, ioGid, shimCgroup, systemdCgroup });
+      const set = containerd.runc.v1.Options.decode(value);
+      const { noNewKeyring, ioUid, ioGid, shimCgroup, systemdCgroup, criuPath, criuWorkPath } = set;
+      return whatIsSet({ noNewKeyring, ioUid, ioGid, shimCgroup, systemdCgroup, criuPath, criuWorkPath });
     }
     case ANY.oldRuncOptions:
       return whatIsSet(containerd.linux.runc.CreateOptions.decode(value));
@@ -67,7 +74,7 @@ function decode(typeUrl: string, value: Uint8Array): Values {
 }
 
 /** proto3 can't tell "unset" from the default, so only what differs from it says something. */
-function whatIsSet(fields: Partial<RuncOptions>): Values {
+function whatIsSet(fields: Values): Values {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => Boolean(value)));
 }
 
@@ -110,6 +117,12 @@ function boolean(field: string, value: unknown): boolean {
 function text(field: string, value: unknown): string {
   if (typeof value === "string") return value;
   throw new StatusError(Code.InvalidArgument, `options ${field}: ${JSON.stringify(value)} is no text`);
+}
+
+function path(field: string, value: unknown): string {
+  const path = text(field, value);
+  if (path === "" || path.startsWith("/")) return path;
+  throw new StatusError(Code.InvalidArgument, `options ${field}: ${JSON.stringify(path)} is no absolute path`);
 }
 
 function id(field: string, value: unknown): number {

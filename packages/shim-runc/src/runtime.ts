@@ -26,8 +26,12 @@ import {
   type UndoStep,
   watchOom,
 } from "@trimaran/shim-core";
+import { Code, StatusError } from "ttrpc-ts";
 import { cgroupViews } from "./cgroup-views.ts";
 import { RuncContainer } from "./container.ts";
+import { findCriu } from "./criu/binary.ts";
+import type { MountedContainer } from "./criu/mounts.ts";
+import { Restoration } from "./criu/restore.ts";
 import { features } from "./features.ts";
 import { isCrowded, startHeldScope } from "./held-scope.ts";
 import { Kernel } from "./kernel.ts";
@@ -44,8 +48,15 @@ export class RuncRuntime implements Runtime {
   readonly name = "io.containerd.trimaran-runc.v2";
   readonly version = "0.1.0";
   readonly keepsSandboxes = true;
+  readonly restores = true;
+  readonly #searchPath: string;
   readonly #kernel = new Kernel();
   readonly #filters = new SeccompFilters(this.#kernel.tools.native);
+
+  /** `path`: where criu is looked for, and what it gets as PATH. */
+  constructor(environment: { readonly path: string }) {
+    this.#searchPath = environment.path;
+  }
 
   checkOptions(options: CreateRequest["options"]): void {
     parseOptions(options);
@@ -73,6 +84,7 @@ export class RuncRuntime implements Runtime {
     try {
       if (cgroupPlan.scope !== undefined && !host.has(key)) await this.#startScope(layout, host);
       cgroup = this.#openCgroup(layout, host.has(key));
+      if (request.checkpoint !== undefined) return await this.#prepareRestore(layout, host, cgroup);
       const stdio = await host.openStdio(key, request.stdio, { ...request, owner: owner(layout) });
       const program = this.#compile(layout, cgroup, stdio.plan, host);
       const watches = cgroup.oomWatch() ? [SLOT.watch] : [];
@@ -97,9 +109,10 @@ export class RuncRuntime implements Runtime {
     }
   }
 
-  recover(request: CreateRequest, host: Host): Container {
+  async recover(request: CreateRequest, host: Host): Promise<Container> {
     const layout = this.#layout(request, host);
     const cgroup = Cgroup.open(this.#kernel.cgroups, layout.cgroupPlan, this.#kernel.tools);
+    if (request.checkpoint !== undefined) return await this.#prepareRestore(layout, host, cgroup);
     const init = host.find(initKey(request.id), this.#handlers(layout, undefined));
     return this.#container(layout, host, cgroup, init);
   }
@@ -118,8 +131,29 @@ export class RuncRuntime implements Runtime {
     await startHeldScope(subject, (program, describe) => host.launch(holderKey(request.id), { program, describe }));
   }
 
-  #container(layout: Layout, host: Host, cgroup: Cgroup, init: MonitoredProcess): RuncContainer {
+  async #prepareRestore(layout: Layout, host: Host, cgroup: Cgroup): Promise<RuncContainer> {
+    const criu = this.#criu(layout);
+    if (criu === undefined)
+      throw new StatusError(Code.FailedPrecondition, `checkpoint: criu is not installed (PATH: ${this.#searchPath})`);
+    const { features } = this.#kernel;
+    const mounted = this.#mounted(layout);
+    const parts = { layout, host, cgroup, criu, searchPath: this.#searchPath, features, mounted };
+    return this.#container(layout, host, cgroup, await Restoration.prepare(parts));
+  }
+
+  #criu({ options }: Layout): string | undefined {
+    return findCriu(this.#searchPath, options.criuPath);
+  }
+
+  #mounted({ spec, request: { bundle }, cgroupPlan }: Layout): MountedContainer {
+    return { spec, bundle, cgroups: cgroupViews(this.#kernel.cgroups, cgroupPlan) };
+  }
+
+  #container(layout: Layout, host: Host, cgroup: Cgroup, init: MonitoredProcess | Restoration): RuncContainer {
     return new RuncContainer({
+      mounted: this.#mounted(layout),
+      searchPath: this.#searchPath,
+      criu: () => this.#criu(layout),
       layout,
       host,
       cgroup,

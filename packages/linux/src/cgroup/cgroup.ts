@@ -126,6 +126,28 @@ export class Cgroup {
     return this.#freezer().isFrozen();
   }
 
+  /**
+   * Lend the freezer, as other programs look for one, to `job`, which may freeze and thaw by its directory: on a hybrid host that is v1's, which
+   * we don't use ourselves. What `isFrozen` when it comes never runs meanwhile, and is frozen afterwards; else it runs afterwards, whatever became
+   * of the job. Can be called again after a crash. The directory is undefined if there is none.
+   */
+  async lendFreezer<T>(isFrozen: boolean, job: (directory: string | undefined) => Promise<T>): Promise<T> {
+    const directory = this.#directoryOf("freezer");
+    if (directory === undefined) return await job(undefined);
+    const own = this.#freezer();
+    const lent = directory === this.plan.unified ? own : v1Freezer(directory);
+    if (isFrozen && lent !== own) {
+      await lent.freeze();
+      own.thaw();
+    }
+    try {
+      return await job(directory);
+    } finally {
+      if (isFrozen && this.processes().length > 0) await own.freeze();
+      if (!isFrozen || lent !== own) lent.thaw();
+    }
+  }
+
   /** Pids of all processes in it and below it, in our pid namespace. */
   processes(): number[] {
     return listProcesses(this.#processDirectory());

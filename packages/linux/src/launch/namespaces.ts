@@ -118,7 +118,20 @@ const IFF_UP_RUNNING = 0x41;
 
 /** Bring `lo` up in the network namespace that we just made. */
 export function raiseLoopback(b: ProgramBuilder, linux: Linux): void {
-  if (!isNew(linux, "network")) return;
+  if (isNew(linux, "network")) bringLoopbackUp(b);
+}
+
+/** The same in the network namespace of a process. */
+export function raiseLoopbackOf(b: ProgramBuilder, pid: number): void {
+  b.field = "linux.namespaces network";
+  const path = b.data.string(`/proc/${pid}/ns/net`);
+  const fd = b.call("openat", [AT.FDCWD, path, O.RDONLY | O.CLOEXEC], { action: "open namespace" });
+  b.sys("setns", [fd, CLONE.NEWNET]);
+  b.release(fd);
+  bringLoopbackUp(b);
+}
+
+function bringLoopbackUp(b: ProgramBuilder): void {
   b.field = "linux.namespaces network";
   const request = new Uint8Array(40);
   request.set([0x6c, 0x6f]); // "lo"

@@ -232,6 +232,26 @@ export function mountPrivately(b: ProgramBuilder, plan: RootfsPlan, target: stri
   b.release(root);
 }
 
+/** Make what a rootfs, mounted at `target`, lacks of places to mount on: a fresh one for a container that is restored. Nothing leaves it. */
+export function makeMountPoints(
+  b: ProgramBuilder,
+  target: string,
+  points: readonly { readonly path: string; readonly isFile: boolean }[],
+): void {
+  b.field = "root";
+  const root = b.call("openat", [AT.FDCWD, b.data.string(target), O.PATH | O.CLOEXEC], { action: "open rootfs" });
+  for (const { path, isFile } of points) {
+    b.field = `mounts ${JSON.stringify(path)}`;
+    const made = resolve(b, root, path, isFile ? MISSING.makeFile : MISSING.makeDirectory, {
+      mode: isFile ? 0o644 : 0o755,
+    });
+    b.sys("close", [made]);
+    b.release(made);
+  }
+  b.sys("close", [root]);
+  b.release(root);
+}
+
 /** A path on the host: relative ones are relative to the bundle. */
 export function hostPath(bundle: string, path: string): string {
   return path.startsWith("/") ? path : join(bundle, path);

@@ -169,8 +169,7 @@ function implementations(parts: EmbeddedParts, containers: ContainerRecords): Im
     sandboxes: parts.sandboxes,
     checkpoints: {
       take: async (...request) => (await rest()).checkpoints.take(...request),
-      restore: async (given, call) =>
-        given === undefined ? undefined : (await rest()).checkpoints.restore(given, call),
+      restore: async (...request) => (await rest()).checkpoints.restore(...request),
     },
     logOf: () => () => {},
   });

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { ANY, containerd, google, isAnyOf } from "@trimaran/proto";
 import { Code, hasCode } from "../errors/manager-error.ts";
@@ -59,24 +59,22 @@ export class Checkpoints {
     ];
   }
 
-  /** The directory of a checkpoint blob until it is disposed; undefined for what is none. */
-  async restore(
-    checkpoint: Descriptor | undefined,
-    call: ServiceCall,
-  ): Promise<(AsyncDisposable & { readonly path: string }) | undefined> {
-    if (checkpoint?.mediaType !== CRIU) return undefined;
-    await using undo = new AsyncDisposableStack();
-    const image = undo.use(await this.#directory());
+  /** Unpack a checkpoint blob into a new directory. */
+  async restore(checkpoint: Descriptor, directory: string, call: ServiceCall): Promise<void> {
+    await mkdir(directory, { mode: 0o700 });
     const { diff } = this.#services(requireNamespace(call));
-    await diff.apply({ diff: { ...checkpoint, mediaType: TAR }, mounts: [bind(image.path)] }, limits(call));
-    undo.move();
-    return image;
+    await diff.apply({ diff: { ...checkpoint, mediaType: TAR }, mounts: [bind(directory)] }, limits(call));
   }
 
   async #directory(): Promise<AsyncDisposable & { readonly path: string }> {
     const path = await mkdtemp(join(this.#folder, "checkpoint-"));
     return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
   }
+}
+
+/** Whether a descriptor is one of a checkpoint of criu's. Any other is of no effect, as with containerd. */
+export function isCheckpoint({ mediaType }: Pick<Descriptor, "mediaType">): boolean {
+  return mediaType === CRIU;
 }
 
 function imagePathOf(options: Any | undefined): string {

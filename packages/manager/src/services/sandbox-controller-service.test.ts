@@ -58,7 +58,7 @@ function openSandboxes(directory: string, records: ReturnType<typeof openTestRec
     containers: new ContainerRecords(records.host.database),
     sandboxRecords: new SandboxRecords(records.host.database),
     sandboxes,
-    checkpoints: { take: async () => [], restore: async () => undefined },
+    checkpoints: { take: async () => [], restore: async () => {} },
     logOf: () => () => {},
   });
   return {

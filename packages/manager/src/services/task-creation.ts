@@ -10,7 +10,7 @@ import type { LogSink } from "../shims/shim-log.ts";
 import type { SharedShim } from "../tasks/create-task.ts";
 import { namingStep } from "../tasks/step-error.ts";
 import type { TaskRegistry } from "../tasks/task-registry.ts";
-import type { Checkpoints } from "./checkpoints.ts";
+import { type Checkpoints, isCheckpoint } from "./checkpoints.ts";
 
 /** What a task is made from. */
 export interface TaskContainer {
@@ -46,7 +46,7 @@ export async function createContainerTask(host: TasksHost, request: CreateReques
   const spec = requireSpec(containerId, container);
   const runtime = request.runtimePath || container.runtime?.name;
   if (runtime === undefined || runtime === "") throw missing(containerId, "runtime.name");
-  await using checkpoint = await host.checkpoints.restore(request.checkpoint, call);
+  const { checkpoint } = request;
   const task = {
     bundle,
     runtime,
@@ -54,7 +54,10 @@ export async function createContainerTask(host: TasksHost, request: CreateReques
     rootfs: request.rootfs,
     io: { terminal, stdin, stdout, stderr },
     options: request.options ?? container.runtime?.options,
-    checkpoint: checkpoint?.path,
+    checkpoint:
+      checkpoint && isCheckpoint(checkpoint)
+        ? (directory: string) => host.checkpoints.restore(checkpoint, directory, call)
+        : undefined,
     sandbox: await sandboxShim(host, namespace, container.sandbox ?? ""),
     log: host.logOf(namespace, containerId),
     signal: call.signal,

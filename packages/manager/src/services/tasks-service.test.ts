@@ -52,7 +52,7 @@ function openTasks(directory: string, runtime: string, options?: google.protobuf
     },
     sandboxRecords: { find: () => undefined },
     sandboxes: { sharedShim: async () => undefined },
-    checkpoints: { take: async () => [], restore: async () => undefined },
+    checkpoints: { take: async () => [], restore: async () => {} },
     logOf: () => () => {},
   });
   const recover = () =>

@@ -1,12 +1,15 @@
+import { rm } from "node:fs/promises";
 import { GO_ZERO_TIME, type tasksV1, toTimestamp } from "@trimaran/proto";
 import { parseIdentifier } from "../bundles/identifier.ts";
 import { Code, ManagerError } from "../errors/manager-error.ts";
 import type { Implementation } from "../grpc/implementation.ts";
 import { requireNamespace, type ServiceCall } from "../grpc/service-call.ts";
+import { checkpointDirectory } from "../tasks/create-task.ts";
 import { namingStep } from "../tasks/step-error.ts";
 import { taskMetrics } from "../tasks/task-metrics.ts";
 import { taskProcess } from "../tasks/task-process.ts";
 import type { RunningTask } from "../tasks/task-registry.ts";
+import { isCheckpoint } from "./checkpoints.ts";
 import { createContainerTask, requireSpec, type TasksHost } from "./task-creation.ts";
 
 /**
@@ -22,10 +25,19 @@ export function tasksService(host: TasksHost): Implementation<typeof tasksV1> {
     return task;
   };
   const shimOf = (id: string, call: ServiceCall) => find(id, call).connection.task;
+  const restoring = new Set<string>(); // bundles whose Start will read a checkpoint; after a restart it goes with the bundle
   return {
-    create: (request, call) => createContainerTask(host, request, call),
+    async create(request, call) {
+      const made = await createContainerTask(host, request, call);
+      if (request.checkpoint && isCheckpoint(request.checkpoint))
+        restoring.add(find(request.containerId, call).bundle.path);
+      return made;
+    },
     async start({ containerId: id, execId }, call) {
-      return { pid: (await shimOf(id, call).start({ id, execId }, limits(call))).pid };
+      const { bundle, connection } = find(id, call);
+      const { pid } = await connection.task.start({ id, execId }, limits(call));
+      if (restoring.delete(bundle.path)) await rm(checkpointDirectory(bundle), { recursive: true, force: true });
+      return { pid };
     },
     async delete({ containerId: id }, call) {
       const { bundle } = find(id, call);

@@ -28,8 +28,8 @@ export interface NewTask {
   readonly io: TaskIo;
   /** The runtime's options: on stdin of `start`, and in Create. */
   readonly options?: google.protobuf.Any | undefined;
-  /** A directory to restore from. */
-  readonly checkpoint?: string | undefined;
+  /** Unpacks what is to be restored into a directory that does not exist yet, and is the bundle's. */
+  readonly checkpoint?: ((directory: string) => Promise<void>) | undefined;
   readonly log: LogSink;
   /** A running sandbox whose shim shall have the task, too: none is started. */
   readonly sandbox?: SharedShim | undefined;
@@ -65,6 +65,7 @@ export async function createTask(host: ShimHost, task: NewTask): Promise<Created
   const log = openShimLog(task.bundle, task.log);
   let connection: ShimConnection | undefined;
   try {
+    await task.checkpoint?.(checkpointDirectory(task.bundle));
     const opened = await inStep("start shim", () =>
       sandbox === undefined ? openShim(host, task, binary) : joinShim(host, task.bundle, sandbox),
     );
@@ -76,6 +77,11 @@ export async function createTask(host: ShimHost, task: NewTask): Promise<Created
     log[Symbol.dispose]();
     throw error;
   }
+}
+
+/** Where what a task is to be restored from is: a shim reads it in Start. It goes with the bundle, or when it has been started. */
+export function checkpointDirectory({ workPath }: Bundle): string {
+  return `${workPath}/checkpoint`;
 }
 
 /** A connection of the task's own to the sandbox's shim. containerd's files, so that it is found again. */
@@ -104,7 +110,8 @@ export async function openShim(
 }
 
 async function callCreate(connection: ShimConnection, task: NewTask) {
-  const { bundle, rootfs, io, options, checkpoint = "", signal } = task;
+  const { bundle, rootfs, io, options, signal } = task;
+  const checkpoint = task.checkpoint === undefined ? "" : checkpointDirectory(bundle);
   const request = { id: bundle.id, bundle: bundle.path, rootfs, ...io, options, checkpoint };
   try {
     return { connection, pid: (await connection.task.create(request, { signal })).pid };

@@ -32,10 +32,12 @@ export interface ProcessPlan {
   readonly prelude?: (builder: ProgramBuilder) => void;
   /** Further steps of the child, once it has its stdio and is in its cgroup. */
   readonly setup?: (builder: ProgramBuilder) => void;
+  /** Fds that `setup` has made and that the program inherits, from 3 on, sorted. Default: none. */
+  readonly inherited?: readonly number[];
 }
 
 /** Compile a plain process: everything that can go wrong before execve goes wrong before the gate. */
-export function processProgram({ process, stdio, cgroup, gate, prelude, setup }: ProcessPlan): Program {
+export function processProgram({ process, stdio, cgroup, gate, prelude, setup, inherited = [] }: ProcessPlan): Program {
   const builder = newProgram("stdio");
   stdio.prelude(builder);
   prelude?.(builder);
@@ -50,7 +52,7 @@ export function processProgram({ process, stdio, cgroup, gate, prelude, setup }:
   setup?.(builder);
   becomeUser(builder, process);
   const program = findProgram(builder, process);
-  builder.op("CLOSE", [builder.data.halves([]), 0]);
+  builder.op("CLOSE", [builder.data.halves(inherited), inherited.length]);
   builder.field = "start";
   if (gate) builder.op("GATE", []);
   execute(builder, process, program);

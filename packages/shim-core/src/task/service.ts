@@ -163,12 +163,19 @@ export const taskService: Implementation<TaskService, Connection> = {
     return {};
   },
 
-  async checkpoint({ id, path, options }, { data: { pod } }) {
-    const { exit, imagePath } = parseCheckpointOptions(options);
-    const directory = imagePath || path;
-    if (!directory.startsWith("/"))
-      throw new StatusError(Code.InvalidArgument, `path: ${JSON.stringify(directory)} is no absolute path`);
-    await pod.task(id).checkpoint({ directory, exit });
+  async checkpoint({ id, path, options }, { data: { pod, conn, replayed }, streamId }) {
+    const { imagePath, workPath, parentPath, cgroupsMode, ...wishes } = parseCheckpointOptions(options);
+    if (parentPath !== "")
+      throw new StatusError(Code.InvalidArgument, "parent_path: a checkpoint on top of another is not supported");
+    const task = await pod.readyTask(id);
+    const request = {
+      ...wishes,
+      directory: absolute("path", imagePath || path),
+      workDirectory: workPath === "" ? undefined : absolute("work_path", workPath),
+      cgroupsMode: cgroupsMode || undefined,
+      key: { conn, stream: streamId },
+    };
+    await task.checkpoint(request, replayed.has(streamId));
     return {};
   },
 
@@ -237,13 +244,21 @@ function pick({ stdin, stdout, stderr, terminal }: StdioUris): StdioUris {
   return { stdin, stdout, stderr, terminal };
 }
 
-function parseCheckpointOptions(any: google.protobuf.Any | undefined): { exit: boolean; imagePath: string } {
-  if (!any || any.value.length === 0) return { exit: false, imagePath: "" };
-  if (anyTypeName(any) === ANY.runcCheckpointOptions) return containerd.runc.v1.CheckpointOptions.decode(any.value);
+type CheckpointOptions = Omit<containerd.runc.v1.CheckpointOptions, symbol>;
+
+function parseCheckpointOptions(any: google.protobuf.Any | undefined): CheckpointOptions {
+  const { CheckpointOptions } = containerd.runc.v1;
+  if (!any || any.value.length === 0) return CheckpointOptions.decode(new Uint8Array(0));
+  if (anyTypeName(any) === ANY.runcCheckpointOptions) return CheckpointOptions.decode(any.value);
   throw new StatusError(
     Code.InvalidArgument,
     `options: type ${JSON.stringify(any.typeUrl)}, not ${ANY.runcCheckpointOptions}`,
   );
+}
+
+function absolute(field: string, path: string): string {
+  if (path.startsWith("/")) return path;
+  throw new StatusError(Code.InvalidArgument, `${field}: ${JSON.stringify(path)} is no absolute path`);
 }
 
 function parseResources(any: google.protobuf.Any | undefined): unknown {

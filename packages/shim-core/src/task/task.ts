@@ -261,12 +261,15 @@ export class Task implements TaskContext {
     });
   }
 
-  checkpoint(request: CheckpointRequest): Promise<void> {
+  /** `replayed`: it may be done, and the container have ended by it. */
+  checkpoint(request: Omit<CheckpointRequest, "isPaused">, replayed: boolean): Promise<void> {
     return this.#queue.run(async () => {
       const container = this.#live();
+      const { state } = this.state;
       if (!container.checkpoint) throw unimplemented("checkpoint");
-      if (this.state.state !== "running" && this.state.state !== "paused") throw illegal("checkpoint", this.state);
-      await container.checkpoint(request);
+      const isDone = replayed && state === "stopped";
+      if (state !== "running" && state !== "paused" && !isDone) throw illegal("checkpoint", this.state);
+      await container.checkpoint({ ...request, isPaused: state === "paused" });
     });
   }
 

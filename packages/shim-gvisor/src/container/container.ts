@@ -221,7 +221,7 @@ export class GvisorContainer implements Container {
     }
   }
 
-  async checkpoint({ directory, exit }: CheckpointRequest): Promise<void> {
+  async checkpoint({ directory, exit, key }: CheckpointRequest): Promise<void> {
     this.#assertAlone("checkpoint");
     if (!exit && !(await this.#parts.leavesRunning()))
       throw new StatusError(
@@ -231,7 +231,7 @@ export class GvisorContainer implements Container {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
     const leave = exit ? [] : ["--leave-running"];
     const args = ["checkpoint", `--image-path=${directory}`, ...leave, this.#runscId];
-    await this.#parts.runsc.run(this.#command(this.#next("checkpoint"), args), CHECKPOINT_LIMIT_MS);
+    await this.#parts.runsc.run(this.#command(`checkpoint-${key.conn}-${key.stream}`, args), CHECKPOINT_LIMIT_MS);
   }
 
   #assertAlone(verb: string): void {

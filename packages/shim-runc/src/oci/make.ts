@@ -158,7 +158,13 @@ export async function answer(
   return 0n;
 }
 
-function toRecord(options: MakeOptions, spec: Spec, cgroup: CgroupPlan, pid: number): ContainerRecord {
+/** What is written down of a container that is there. Throws if its init is gone. */
+export function toRecord(
+  options: Pick<MakeOptions, "id" | "bundle" | "newKeyring">,
+  spec: Spec,
+  cgroup: CgroupPlan,
+  pid: number,
+): ContainerRecord {
   const init = identify(pid);
   if (init === undefined) throw new Error("init ended before it was started");
   const { id, bundle, newKeyring } = options;

@@ -11,6 +11,8 @@ import { MonitoredProcess, type SyncRequest } from "@trimaran/shim-core";
 export interface PassingLaunch extends Launch {
   describe(step: number, errno: number): Error;
   onSync(sync: SyncRequest, process: MonitoredProcess): Promise<bigint>;
+  /** A watched slot was readable. */
+  onWatch?(): void;
 }
 
 const EINVAL = 22;
@@ -33,6 +35,7 @@ export class PassingMonitor implements AsyncDisposable {
     this.#exited = child.exitCode === null && child.signalCode === null ? once(child, "exit") : Promise.resolve();
     link.onProcess = (report) => this.#launched.get(report.key)?.process.report(report);
     link.onSync = (sync) => void this.#answer(sync.key, sync);
+    link.onWatch = (key) => this.#launched.get(key)?.launch.onWatch?.();
     link.onClose = () => {
       for (const { process } of this.#launched.values()) process.lost(new Error("the monitor is gone"));
     };

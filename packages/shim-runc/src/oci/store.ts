@@ -82,6 +82,11 @@ export class Store {
     return join(this.root, id, FIFO);
   }
 
+  /** A folder of a container's, for as long as it is there. */
+  folder(id: string, name: string): string {
+    return join(this.root, id, name);
+  }
+
   /** Write the record, and the config that belongs to it, whole. */
   write(record: ContainerRecord, config: Uint8Array): void {
     writeWhole(join(this.root, record.id, CONFIG), config);

@@ -1,14 +1,15 @@
 import type { Command } from "../context.ts";
 import type { FlagTable } from "../flags.ts";
+import { checkpoint } from "./checkpoint.ts";
 import { kill, pause, resume, update } from "./control.ts";
 import { create } from "./create.ts";
 import { deleteContainer } from "./delete.ts";
 import { exec } from "./exec.ts";
 import { events, features, list, ps, state } from "./look.ts";
+import { restore } from "./restore.ts";
 import { run } from "./run.ts";
 import { spec } from "./spec.ts";
 import { start } from "./start.ts";
-import { unimplemented } from "./unimplemented.ts";
 
 /** A command, its flags, and a line for --help. */
 export interface Entry {
@@ -30,6 +31,19 @@ const MAKE = {
 const UPDATE = ["resources", "memory", "memory-reservation", "memory-swap", "pids-limit", "blkio-weight"]
   .concat(["cpu-share", "cpu-quota", "cpu-period", "cpu-burst", "cpu-idle", "cpu-rt-period", "cpu-rt-runtime"])
   .concat(["cpuset-cpus", "cpuset-mems", "l3-cache-schema", "mem-bw-schema"]);
+
+const CRIU = {
+  "image-path": "text",
+  "work-path": "text",
+  "tcp-established": "boolean",
+  "ext-unix-sk": "boolean",
+  "shell-job": "boolean",
+  "file-locks": "boolean",
+  "manage-cgroups-mode": "text",
+  "empty-ns": "list",
+  "lazy-pages": "boolean",
+  "auto-dedup": "boolean",
+} as const;
 
 function entry(command: Command, usage: string, flags: FlagTable = {}, short: Entry["short"] = {}): Entry {
   return { command, usage, flags, short };
@@ -81,6 +95,28 @@ export const COMMANDS: Readonly<Record<string, Entry>> = {
   events: entry(events, "events --stats ID", { stats: "boolean", interval: "text" }),
   features: entry(features, "features"),
   spec: entry(spec, "spec [--bundle DIR]", { bundle: "text", rootless: "boolean" }, { b: "bundle" }),
-  checkpoint: entry(unimplemented("checkpoint"), "checkpoint ID (not implemented)"),
-  restore: entry(unimplemented("restore"), "restore ID (not implemented)"),
+  checkpoint: entry(checkpoint, "checkpoint [--image-path DIR] [--leave-running] ID", {
+    ...CRIU,
+    "leave-running": "boolean",
+    "parent-path": "text",
+    "pre-dump": "boolean",
+    "page-server": "text",
+    "status-fd": "text",
+  }),
+  restore: entry(
+    restore,
+    "restore [--image-path DIR] [--detach] [--bundle DIR] ID",
+    {
+      ...CRIU,
+      bundle: "text",
+      detach: "boolean",
+      "pid-file": "text",
+      "no-subreaper": "boolean",
+      "no-pivot": "boolean",
+      "console-socket": "text",
+      "lsm-profile": "text",
+      "lsm-mount-context": "text",
+    },
+    { b: "bundle", d: "detach" },
+  ),
 };
