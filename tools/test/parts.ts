@@ -30,6 +30,11 @@ const VM: Part = {
   limitMs: 5 * MINUTE_MS,
 };
 const V2: Part = { name: "e2e-v2", command: ["node", "e2e/vm/run.ts"], limitMs: 8 * MINUTE_MS };
+/** Every known attack, and a moment for every parser. */
+const ATTACKS: readonly Part[] = [
+  { name: "fuzz:parsers", command: ["node", "tools/fuzz/run.ts", "--seconds", "30"], limitMs: 3 * MINUTE_MS },
+  { name: "attacks", command: ["npm", "run", "--silent", "attacks"], limitMs: 20 * MINUTE_MS },
+];
 /** Our daemon in containerd's place, with upstream's shim: what is left to test there is the daemon. */
 const DAEMON: Part = {
   name: "e2e-daemon",
@@ -61,6 +66,7 @@ export function listParts(root: string): Part[] {
     ...fromScripts("analyze"),
     ...fromScripts("conformance"),
     ...fromScripts("fuzz"),
+    ...ATTACKS,
     ...fromScripts("e2e", 8 * MINUTE_MS),
     VM,
     V2,
