@@ -106,12 +106,11 @@ export class AttackBed implements AsyncDisposable {
     return existsSync(this.path(path)) ? readFileSync(this.path(path), "utf8") : undefined;
   }
 
-  /** A setuid program of root's that says who it runs as. busybox would not do: it gives such rights back. */
-  setuid(name: string): void {
+  /** A program of the image's, from a C source; setuid with mode 0o4755. */
+  program(name: string, source: string, mode = 0o755): void {
     const path = this.path("bin", name);
-    const source = '#include <stdio.h>\n#include <unistd.h>\nint main(void) { printf("%d\\n", (int)geteuid()); }\n';
-    execFileSync("gcc", ["-static", "-x", "c", "-o", path, "-"], { input: source });
-    chmodSync(path, 0o4755);
+    execFileSync("gcc", ["-static", "-D_GNU_SOURCE", "-x", "c", "-o", path, "-"], { input: source });
+    chmodSync(path, mode);
   }
 
   /** What is not as it was: outside of the bundle and the volume. Empty if the attack has not got out. */

@@ -104,12 +104,25 @@ export function strings(parent: JsonObject, key: string, at: string): string[] {
   return list(parent, key, at, asString);
 }
 
-/** An object whose values are strings; absent is empty. */
+/** Longest path that the kernel takes, in bytes. */
+const MAX_PATH = 4095;
+
+/** The same, of at most 4095 bytes: it also goes into messages. */
+export function requiredPath(parent: JsonObject, key: string, at: string): string {
+  const path = requiredString(parent, key, at);
+  if (Buffer.byteLength(path) > MAX_PATH) throw new InvalidSpec(pathOf(at, key), `longer than ${MAX_PATH} bytes`, path);
+  return path;
+}
+
+/** An object whose names and values are strings without NUL; absent is empty. */
 export function stringMap(parent: JsonObject, key: string, at: string): ReadonlyMap<string, string> {
   const value = optionalObject(parent, key, at);
   if (value === undefined) return new Map();
   return new Map(
-    Object.entries(value).map(([name, text]) => [name, asString(text, () => `${pathOf(at, key)}.${name}`)]),
+    Object.entries(value).map(([name, text]) => {
+      if (name.includes("\0")) throw new InvalidSpec(pathOf(at, key), "a name contains a NUL");
+      return [name, asString(text, () => `${pathOf(at, key)}.${name}`)];
+    }),
   );
 }
 

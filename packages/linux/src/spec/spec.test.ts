@@ -36,6 +36,8 @@ test("a bad value is an error that names the field", () => {
     [{ "process.args": [] }, "process.args: at least one argument"],
     [{ "process.args": ["a", 3] }, "process.args[1]: not a string"],
     [{ "process.args": ["a\0b"] }, "process.args[0]: contains a NUL"],
+    [{ "process.cwd": `/${"x".repeat(4095)}` }, `process.cwd "/${"x".repeat(98)}…: longer than 4095 bytes`],
+    [{ "linux.sysctl": { "net.a\0": "1" } }, "linux.sysctl: a name contains a NUL"],
     [{ "process.cwd": "tmp" }, 'process.cwd "tmp": not an absolute path'],
     [{ "process.env": ["A"] }, "process.env[0]: not NAME=value"],
     [{ "process.user": { uid: 4294967295 } }, "process.user.uid 4294967295: not between 0 and 4294967294"],

@@ -88,7 +88,7 @@ function hostName(from: JsonObject, key: string, linux: Linux): string | undefin
 /** A relative destination is relative to `/`. */
 function parseMount(entry: unknown, field: () => string): Mount {
   const mount = json.asObject(entry, field());
-  const destination = json.requiredString(mount, "destination", field());
+  const destination = json.requiredPath(mount, "destination", field());
   const target = cleanTarget(destination);
   if (target === "/") throw new InvalidSpec(`${field()}.destination`, "is the root", destination);
   return {
