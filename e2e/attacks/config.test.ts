@@ -47,7 +47,10 @@ test("CVE-2022-0811: a sysctl's value or name that smuggles another one in", LIM
 test("CVE-2021-43784: lengths beyond 16 bits, and far beyond, are right or refused", LIMIT, async () => {
   const maps = (count: number) =>
     Array.from({ length: count }, (_, i) => ({ containerID: i, hostID: 100_000 + i, size: 1 }));
-  const long = await run(({ process }) => process.env.push(`A=${"x".repeat(65_537)}`, "B=end"), 'echo $(printf %s "$A" | busybox wc -c) $B');
+  const long = await run(
+    ({ process }) => process.env.push(`A=${"x".repeat(65_537)}`, "B=end"),
+    'echo $(printf %s "$A" | busybox wc -c) $B',
+  );
   assert.equal(long.stdout, "65537 end\n");
   const cases: Readonly<Record<string, (config: Config) => unknown>> = {
     "a variable of 1 MB": ({ process }) => process.env.push(`A=${"x".repeat(1 << 20)}`),
