@@ -18,6 +18,7 @@ const nx = (target: string) => ["nx", "run-many", "-t", target, "--outputStyle=s
 const STATIC: readonly Part[] = [
   { name: "lint", command: ["biome", "check", "."], limitMs: MINUTE_MS },
   { name: "boundaries", command: ["node", "tools/lint-boundaries.ts"], limitMs: MINUTE_MS },
+  { name: "dependencies", command: ["node", "tools/lint-dependencies.ts"], limitMs: MINUTE_MS },
   { name: "generated", command: ["node", "packages/proto/generate.ts", "--check"], limitMs: MINUTE_MS },
   { name: "typecheck", command: nx("typecheck"), limitMs: 2 * MINUTE_MS },
   { name: "unit", command: nx("test"), limitMs: 4 * MINUTE_MS },
