@@ -32,11 +32,14 @@ const OUT = join(ROOT, "build");
 const LIBRARY = join(OUT, "lib/trimaran");
 const NODE = join(ROOT, `node_modules/node-linux-${process.arch}/bin/node`);
 
+/** Nothing of ours makes code from text, or looks for `__proto__`: what a hostile document might reach by these is not there. */
+const HARDENING = ["--disable-proto=delete", "--disallow-code-generation-from-strings"];
+
 /**
  * A task server runs each function seldom, but for weeks: its bytecode must not be thrown away and compiled again at each call. It keeps
  * little of what it allocates: a small young generation costs no time that we could measure, and saves 5 MB at 20 pods.
  */
-const NODE_FLAGS = ["--no-flush-bytecode", "--max-semi-space-size=1"];
+const NODE_FLAGS = ["--no-flush-bytecode", "--max-semi-space-size=1", ...HARDENING];
 
 /** How the names of chunks begin. */
 const CHUNK = "chunk-";

@@ -18,6 +18,7 @@ const nx = (target: string) => ["nx", "run-many", "-t", target, "--outputStyle=s
 const STATIC: readonly Part[] = [
   { name: "lint", command: ["biome", "check", "."], limitMs: MINUTE_MS },
   { name: "boundaries", command: ["node", "tools/lint-boundaries.ts"], limitMs: MINUTE_MS },
+  { name: "dependencies", command: ["node", "tools/lint-dependencies.ts"], limitMs: MINUTE_MS },
   { name: "generated", command: ["node", "packages/proto/generate.ts", "--check"], limitMs: MINUTE_MS },
   { name: "typecheck", command: nx("typecheck"), limitMs: 2 * MINUTE_MS },
   { name: "unit", command: nx("test"), limitMs: 4 * MINUTE_MS },
@@ -36,6 +37,11 @@ const SYSTEMD: Part = {
   command: ["env", "E2E_ENGINES=2.x", "node", "e2e/vm/run.ts", "--systemd"],
   limitMs: 8 * MINUTE_MS,
 };
+/** Every known attack, and a moment for every parser. */
+const ATTACKS: readonly Part[] = [
+  { name: "fuzz:parsers", command: ["node", "tools/fuzz/run.ts", "--seconds", "30"], limitMs: 3 * MINUTE_MS },
+  { name: "attacks", command: ["npm", "run", "--silent", "attacks"], limitMs: 20 * MINUTE_MS },
+];
 /** Our daemon in containerd's place, with upstream's shim: what is left to test there is the daemon. */
 const DAEMON: Part = {
   name: "e2e-daemon",
@@ -67,6 +73,7 @@ export function listParts(root: string): Part[] {
     ...fromScripts("analyze"),
     ...fromScripts("conformance"),
     ...fromScripts("fuzz"),
+    ...ATTACKS,
     ...fromScripts("e2e", 8 * MINUTE_MS),
     VM,
     V2,

@@ -39,7 +39,7 @@ export async function serveHost(options: AgentOptions): Promise<LocalPod> {
   );
   const oom = new OomNews();
   const pod = await LocalPod.open({
-    runtime: new RuncRuntime(),
+    runtime: new RuncRuntime({ path: "" }), // no CRIU: a guest is not saved from inside
     log,
     monitor: options.monitor,
     directory,

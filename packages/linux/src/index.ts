@@ -42,7 +42,7 @@ export { InvalidSpec } from "./spec/invalid-spec.ts";
 export type { Process } from "./spec/process.ts";
 export { parseResources } from "./spec/resources.ts";
 export { parseSeccomp, parseSeccompListener, type SeccompListener } from "./spec/seccomp.ts";
-export { parseExecProcess, parseSpec, type Spec } from "./spec/spec.ts";
+export { notJson, parseExecProcess, parseSpec, type Spec } from "./spec/spec.ts";
 export { MEMORY_POLICY_FLAG, MEMORY_POLICY_MODE } from "./spec/tables.ts";
 export { errnoName, SyscallError } from "./syscall/errno.ts";
 export { lazyNative, type Native } from "./syscall/native.ts";

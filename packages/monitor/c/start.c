@@ -93,11 +93,15 @@ static uint64_t fnv1a(uint64_t hash, const char *bytes, size_t n)
 	return hash;
 }
 
+/* Whoever may write here could put a socket of his own in the task server's place, and would be obeyed. */
 static bool make_private(const char *path)
 {
 	struct stat st;
 
-	return (mkdir(path, 0700) == 0 || errno == EEXIST) && lstat(path, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid();
+	if ((mkdir(path, 0700) < 0 && errno != EEXIST) || lstat(path, &st) < 0)
+		return false;
+	errno = EPERM;
+	return S_ISDIR(st.st_mode) && st.st_uid == geteuid() && !(st.st_mode & 0022);
 }
 
 /* EXE, SHIM, CMD and DIR. False: errno. */

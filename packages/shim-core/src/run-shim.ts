@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { lazyNative, sealedCopy } from "@trimaran/linux";
 import { parseShimArguments } from "./bootstrap/arguments.ts";
 import { encodeInfo } from "./bootstrap/info.ts";
+import { refuseDumps } from "./host/harden.ts";
 import { Logger } from "./log.ts";
 import type { Runtime } from "./runtime.ts";
 import { serveTasks } from "./server.ts";
@@ -66,7 +67,9 @@ function serve(runtime: Runtime, process: ShimProcess): void {
   const stateDirectory = env.TRIMARAN_STATE ?? "/run/trimaran";
   const cacheDirectory = join(stateDirectory, "cache");
   mkdirSync(cacheDirectory, { recursive: true, mode: 0o700 });
-  const image = sealedCopy(lazyNative(), join(process.libraryDirectory, "../../bin", shimName), "trimaran");
+  const native = lazyNative();
+  refuseDumps(native);
+  const image = sealedCopy(native, join(process.libraryDirectory, "../../bin", shimName), "trimaran");
   // PATH, so that a task server that a monitor starts finds the programs that this one finds
   const names = ["TRIMARAN_ADDRESS", "TRIMARAN_NAMESPACE", "TRIMARAN_CMD", ...(env.PATH === undefined ? [] : ["PATH"])];
   const passed = names.map((name) => [name, env[name] ?? ""]);

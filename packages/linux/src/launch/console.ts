@@ -36,7 +36,7 @@ export function makeConsole(b: ProgramBuilder, stdio: StdioPlan, host: HostFeatu
     b.sys("ioctl", [master, IOCTL.TIOCSWINSZ, b.data.bytes(size)], { action: "set size" });
   }
   if (place.uid !== 0) b.sys("fchown", [slave, place.uid, -1], { tolerate: ["EPERM", "EROFS"] });
-  if (place.dev !== undefined) bindConsole(b, host, place.dev, slave);
+  if (place.dev !== undefined) bindConsole(b, place.dev, slave);
   b.op("SYNC", [SYNC_CODE.CONSOLE, 0, master, stdio.slot, b.data.string(""), 0], { action: "send the console" });
   for (const fd of [0, 1, 2]) b.sys("dup3", [slave, fd, 0]);
   b.sys("ioctl", [0, IOCTL.TIOCSCTTY, 0], { action: "set controlling terminal" });
@@ -64,10 +64,9 @@ function verifyMaster(b: ProgramBuilder, fd: Operand): void {
   check(b, fd, CHECK.rdev, makedev(5, 2), { action: "device number" });
 }
 
-function bindConsole(b: ProgramBuilder, host: HostFeatures, dev: Operand, slave: Register): void {
+function bindConsole(b: ProgramBuilder, dev: Operand, slave: Register): void {
   b.field = 'process.terminal "/dev/console"';
-  const flags = O.CREAT | O.WRONLY | O.NOCTTY | O.CLOEXEC | O_BY_ARCH[host.architecture].NOFOLLOW;
-  const place = b.call("openat", [dev, b.data.string("console"), flags, 0o620]);
+  const place = resolve(b, dev, "console", MISSING.makeFile, { mode: 0o620, flags: PATH_FLAG.noSymlinks });
   const clone = MOUNT.OPEN_TREE_CLONE | O.CLOEXEC | AT.EMPTY_PATH;
   const tree = b.call("open_tree", [slave, b.data.string(""), clone]);
   attach(b, tree, place);

@@ -1,7 +1,9 @@
+import { ATTR } from "../mount/mount.ts";
 import { runChild } from "./child.ts";
-import { AT, CLOSE_RANGE_CLOEXEC, O } from "./constants.ts";
+import { AT, CLOSE_RANGE_CLOEXEC, MOUNT, O } from "./constants.ts";
 import { BRANCH } from "./opcodes.ts";
 import type { Operand, ProgramBuilder } from "./program.ts";
+import { setAttributes } from "./tree.ts";
 
 const FROM = 297;
 const TO = 298;
@@ -11,10 +13,14 @@ const EMPTY_DIRECTORY = 48; // two entries of 24 bytes: "." and ".."
 
 /**
  * Fill a new file system with what the directory under it holds: owners, modes, links and attributes as they are, by the host's `cp -a`.
- * Source and target are fds: no path of the image's is walked to reach them, and `cp -a` follows no symlink in them.
+ * Source and target are fds: no path of the image's is walked to reach them. The host's root is in sight of `cp`, which looks at a name and then
+ * opens it: a neighbour may have put a link in its place. So it reads a clone of the directory's mount on which the kernel follows no link.
  */
 export function copyUp(b: ProgramBuilder, target: Operand, tree: Operand): void {
-  const source = b.call("openat", [target, b.data.string("."), O.RDONLY | O.CLOEXEC], { action: "open target" });
+  const flags = MOUNT.OPEN_TREE_CLONE | O.CLOEXEC | AT.RECURSIVE | AT.EMPTY_PATH;
+  const clone = b.call("open_tree", [target, b.data.string(""), flags], { action: "clone target" });
+  setAttributes(b, clone, { set: ATTR.nosymfollow, clear: 0 }, true);
+  const source = b.call("openat", [clone, b.data.string("."), O.RDONLY | O.CLOEXEC], { action: "open target" });
   const entries = b.call("getdents64", [source, b.data.space(4096), 4096], { action: "read target" });
   const empty = b.op("BRANCH", [entries, BRANCH.less, EMPTY_DIRECTORY + 1], { action: "is empty" });
   runChild(b, {
@@ -34,6 +40,8 @@ export function copyUp(b: ProgramBuilder, target: Operand, tree: Operand): void 
   });
   b.skipOnSuccess(empty);
   b.sys("close", [source]);
+  b.sys("close", [clone]);
+  b.release(clone);
   b.release(entries);
   b.release(source);
 }

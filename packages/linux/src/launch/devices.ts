@@ -4,7 +4,7 @@ import type { Spec } from "../spec/spec.ts";
 import { AT, MOUNT, makedev, O, O_BY_ARCH, S } from "./constants.ts";
 import type { HostFeatures } from "./host.ts";
 import type { OwnMounts } from "./mounts.ts";
-import { CHECK, MISSING } from "./opcodes.ts";
+import { CHECK, MISSING, PATH_FLAG } from "./opcodes.ts";
 import type { Operand, ProgramBuilder, Register } from "./program.ts";
 import { attach, check, resolve, setAttributes } from "./tree.ts";
 
@@ -127,8 +127,9 @@ function makeDevice(
       b.skipOnSuccess(jump);
     }
   } else {
-    const flags = O.CREAT | O.WRONLY | O.CLOEXEC | O_BY_ARCH[host.architecture].NOFOLLOW;
-    const place = b.call("openat", [parent, name, flags, 0o644]);
+    // Never opened for real: what the image has there may be a FIFO, which would hold us up, or a device.
+    const options = { mode: 0o644, flags: PATH_FLAG.noSymlinks };
+    const place = resolve(b, parent, path.slice(slash + 1), MISSING.makeFile, options);
     attach(b, tree, place);
     b.release(place);
     b.release(tree);

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { chownSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { chownSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import type { NamespaceKind } from "../spec/linux.ts";
@@ -51,6 +52,30 @@ test("a user namespace with maps: ids, mounts, devices, masks", async () => {
     "0",
   ]);
   assert.match(stdout, /CapBnd:\t00000000a80425fb/);
+});
+
+test("a FIFO of the image where a device belongs holds nothing up, a link leads nowhere", {
+  timeout: 20_000,
+}, async () => {
+  const config = configure(
+    "echo x > /dev/null && echo ran",
+    USER.map((type) => ({ type })),
+    (config) => {
+      Object.assign(config.linux, MAPS);
+      config.mounts = config.mounts.filter(({ destination }) => !destination.startsWith("/dev"));
+    },
+  );
+  execFileSync("mkfifo", [pod.path("dev/null")]);
+  chownSync(pod.path("dev/null"), 100000, 200000);
+  assert.deepEqual(await run(pod, config), { failure: undefined, code: 0, stdout: "ran\n", stderr: "" });
+  rmSync(pod.path("dev/null"));
+  const canary = join(pod.folder, "canary");
+  symlinkSync(canary, pod.path("dev/null"));
+  assert.match((await run(pod, config)).failure ?? "", /^default device "\/dev\/null": .*ELOOP/);
+  assert.equal(existsSync(canary), false);
+  rmSync(pod.path("dev"), { recursive: true });
+  mkdirSync(pod.path("dev"));
+  chownSync(pod.path("dev"), 100000, 200000);
 });
 
 test("a user namespace: stdio belongs to the user, files to the mapped root", async () => {

@@ -50,7 +50,7 @@ export function parseHooks(root: JsonObject): Hooks {
 function parseHook(value: unknown, field: () => string): Hook {
   const at = field();
   const from = json.asObject(value, at);
-  const path = json.requiredString(from, "path", at);
+  const path = json.requiredPath(from, "path", at);
   if (!path.startsWith("/")) throw new InvalidSpec(`${at}.path`, "not an absolute path", path);
   const args = json.strings(from, "args", at);
   const seconds = json.optionalInteger(from, "timeout", at, 1, MAX_TIMEOUT_S);

@@ -2,7 +2,8 @@ import { InvalidSpec } from "./invalid-spec.ts";
 
 /**
  * Readers of untrusted JSON. Each takes the parent object, the key and the parent's path (for errors), and throws InvalidSpec
- * if the value is present but not what it should be. JSON `null` counts as absent, as in Go's decoder.
+ * if the value is present but not what it should be. JSON `null` counts as absent, as in Go's decoder. A value of a wrong type is not
+ * shown: it may be an environment, which holds secrets.
  */
 export type JsonObject = Readonly<Record<string, unknown>>;
 
@@ -20,7 +21,7 @@ function member(parent: JsonObject, key: string): unknown {
 /** `value` as an object, or throws with the field's whole path. */
 export function asObject(value: unknown, field: string): JsonObject {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new InvalidSpec(field, "not an object", value);
+    throw new InvalidSpec(field, "not an object");
   }
   return value as JsonObject;
 }
@@ -38,8 +39,8 @@ export function optionalString(parent: JsonObject, key: string, at: string): str
 }
 
 function asString(value: unknown, field: () => string): string {
-  if (typeof value !== "string") throw new InvalidSpec(field(), "not a string", value);
-  if (value.includes("\0")) throw new InvalidSpec(field(), "contains a NUL", value);
+  if (typeof value !== "string") throw new InvalidSpec(field(), "not a string");
+  if (value.includes("\0")) throw new InvalidSpec(field(), "contains a NUL");
   return value;
 }
 
@@ -54,7 +55,7 @@ export function requiredString(parent: JsonObject, key: string, at: string): str
 export function optionalBoolean(parent: JsonObject, key: string, at: string): boolean {
   const value = member(parent, key);
   if (value === undefined) return false;
-  if (typeof value !== "boolean") throw new InvalidSpec(pathOf(at, key), "not a boolean", value);
+  if (typeof value !== "boolean") throw new InvalidSpec(pathOf(at, key), "not a boolean");
   return value;
 }
 
@@ -91,7 +92,7 @@ export function list<T>(
 ): T[] {
   const value = member(parent, key);
   if (value === undefined) return [];
-  if (!Array.isArray(value)) throw new InvalidSpec(pathOf(at, key), "not an array", value);
+  if (!Array.isArray(value)) throw new InvalidSpec(pathOf(at, key), "not an array");
   if (value.length > MAX_ENTRIES) throw new InvalidSpec(pathOf(at, key), `more than ${MAX_ENTRIES} entries`);
   return value.map((entry, i) => parse(entry, () => `${pathOf(at, key)}[${i}]`));
 }
@@ -103,12 +104,25 @@ export function strings(parent: JsonObject, key: string, at: string): string[] {
   return list(parent, key, at, asString);
 }
 
-/** An object whose values are strings; absent is empty. */
+/** Longest path that the kernel takes, in bytes. */
+const MAX_PATH = 4095;
+
+/** The same, of at most 4095 bytes: it also goes into messages. */
+export function requiredPath(parent: JsonObject, key: string, at: string): string {
+  const path = requiredString(parent, key, at);
+  if (Buffer.byteLength(path) > MAX_PATH) throw new InvalidSpec(pathOf(at, key), `longer than ${MAX_PATH} bytes`, path);
+  return path;
+}
+
+/** An object whose names and values are strings without NUL; absent is empty. */
 export function stringMap(parent: JsonObject, key: string, at: string): ReadonlyMap<string, string> {
   const value = optionalObject(parent, key, at);
   if (value === undefined) return new Map();
   return new Map(
-    Object.entries(value).map(([name, text]) => [name, asString(text, () => `${pathOf(at, key)}.${name}`)]),
+    Object.entries(value).map(([name, text]) => {
+      if (name.includes("\0")) throw new InvalidSpec(pathOf(at, key), "a name contains a NUL");
+      return [name, asString(text, () => `${pathOf(at, key)}.${name}`)];
+    }),
   );
 }
 

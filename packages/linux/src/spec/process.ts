@@ -79,7 +79,7 @@ export function parseProcess(value: unknown, at = "process"): Process {
   const args = json.strings(from, "args", at);
   if (args.length === 0) throw new InvalidSpec(json.pathOf(at, "args"), "at least one argument");
   if (args[0] === "") throw new InvalidSpec(`${json.pathOf(at, "args")}[0]`, "empty");
-  const cwd = json.requiredString(from, "cwd", at);
+  const cwd = json.requiredPath(from, "cwd", at);
   if (!cwd.startsWith("/")) throw new InvalidSpec(json.pathOf(at, "cwd"), "not an absolute path", cwd);
   return {
     terminal,

@@ -34,8 +34,10 @@ test("the default spec of ctr parses; unknown properties are ignored", () => {
 test("a bad value is an error that names the field", () => {
   const cases: readonly (readonly [Json, string])[] = [
     [{ "process.args": [] }, "process.args: at least one argument"],
-    [{ "process.args": ["a", 3] }, "process.args[1] 3: not a string"],
-    [{ "process.args": ["a\0b"] }, 'process.args[0] "a\\u0000b": contains a NUL'],
+    [{ "process.args": ["a", 3] }, "process.args[1]: not a string"],
+    [{ "process.args": ["a\0b"] }, "process.args[0]: contains a NUL"],
+    [{ "process.cwd": `/${"x".repeat(4095)}` }, `process.cwd "/${"x".repeat(98)}…: longer than 4095 bytes`],
+    [{ "linux.sysctl": { "net.a\0": "1" } }, "linux.sysctl: a name contains a NUL"],
     [{ "process.cwd": "tmp" }, 'process.cwd "tmp": not an absolute path'],
     [{ "process.env": ["A"] }, "process.env[0]: not NAME=value"],
     [{ "process.user": { uid: 4294967295 } }, "process.user.uid 4294967295: not between 0 and 4294967294"],
@@ -111,8 +113,8 @@ test("a bad value is an error that names the field", () => {
     [{ mounts: [{ destination: "/a/..", type: "tmpfs" }] }, 'mounts[0].destination "/a/..": is the root'],
     [{ mounts: [{ type: "tmpfs" }] }, "mounts[0].destination: missing"],
     [{ ociVersion: "2.0.0" }, 'ociVersion "2.0.0": not 1.x'],
-    [{ ociVersion: 1 }, "ociVersion 1: not a string"],
-    [{ process: [] }, "process []: not an object"],
+    [{ ociVersion: 1 }, "ociVersion: not a string"],
+    [{ process: [] }, "process: not an object"],
     [{ hostname: "x".repeat(65) }, `hostname "${"x".repeat(65)}": longer than 64 bytes`],
   ];
   for (const [changes, message] of cases) {
@@ -164,8 +166,8 @@ test("bounds: size, depth, no JSON", () => {
   assert.throws(() => parseSpec(" ".repeat((4 << 20) + 1)), /config\.json: more than 4194304 bytes/);
   assert.throws(() => parseSpec("{"), /config\.json: not JSON/);
   assert.throws(() => parseSpec(Uint8Array.of(0x22, 0xff, 0x22)), /config\.json: not JSON/);
-  assert.throws(() => parseSpec("null"), /config\.json null: not an object/);
-  assert.throws(() => parseExecProcess("[]"), /process \[\]: not an object/);
+  assert.throws(() => parseSpec("null"), /config\.json: not an object/);
+  assert.throws(() => parseExecProcess("[]"), /process: not an object/);
 });
 
 test("a prototype's members are no fields", () => {

@@ -43,8 +43,14 @@ function parseJson(input: string | Uint8Array, what: string): unknown {
   try {
     return JSON.parse(typeof input === "string" ? input : new TextDecoder("utf-8", { fatal: true }).decode(input));
   } catch (error) {
-    throw new InvalidSpec(what, `not JSON: ${error instanceof Error ? error.message : error}`);
+    throw new InvalidSpec(what, notJson(error));
   }
+}
+
+/** Why a text is no JSON. The engine's own words quote the text, which holds secrets; where it was is enough. */
+export function notJson(error: unknown): string {
+  const place = error instanceof Error ? /\(line [0-9]+ column [0-9]+\)/.exec(error.message)?.[0] : undefined;
+  return place === undefined ? "not JSON" : `not JSON ${place}`;
 }
 
 /** The same from JSON that is parsed already. Throws InvalidSpec. */
@@ -82,7 +88,7 @@ function hostName(from: JsonObject, key: string, linux: Linux): string | undefin
 /** A relative destination is relative to `/`. */
 function parseMount(entry: unknown, field: () => string): Mount {
   const mount = json.asObject(entry, field());
-  const destination = json.requiredString(mount, "destination", field());
+  const destination = json.requiredPath(mount, "destination", field());
   const target = cleanTarget(destination);
   if (target === "/") throw new InvalidSpec(`${field()}.destination`, "is the root", destination);
   return {

@@ -22,3 +22,15 @@ test("unknown names and impossible numbers are refused", () => {
   assert.throws(() => resolveUser("4294967295", files), /process\.user/);
   assert.throws(() => resolveUser("bad", files), /process\.user/);
 });
+
+test("CVE-2016-3697, CVE-2024-40635, CVE-2026-46680: a number is that number, whatever the image's files call it", () => {
+  const hostile = {
+    passwd: "1000:x:0:0::/:\n4294967296:x:0:0::/:\n18446744073709551616:x:0:0::/:\nbob:x:1000:1001::/:\n",
+    group: "1001:x:0:\n4294967296:x:0:\n",
+  };
+  assert.deepEqual(resolveUser("1000", hostile), { uid: 1000, gid: 1001 });
+  assert.deepEqual(resolveUser("0001000", hostile), { uid: 1000, gid: 1001 });
+  assert.deepEqual(resolveUser("1000:1001", hostile), { uid: 1000, gid: 1001 });
+  for (const user of ["4294967296", "4294967295", "18446744073709551616", "1000:4294967296", "1000:99999999999"])
+    assert.throws(() => resolveUser(user, hostile), /process\.user/, user);
+});

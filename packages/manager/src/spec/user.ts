@@ -10,16 +10,17 @@ export interface AccountFiles {
 const MAX_ID = 2 ** 32 - 2;
 
 /**
- * `USER[:GROUP]` to numbers, each part a name or a number; "" is root. A user without a group gets the group of passwd, and the
+ * `USER[:GROUP]` to numbers, each part a name or a number; "" is root. What is a number is never looked up as a name: the files are the image's. A user without a group gets the group of passwd, and the
  * supplementary ones of the group file, as docker and containerd do. Throws InvalidArgument for an unknown name.
  */
 export function resolveUser(text: string, files: AccountFiles): OciUser {
   if (text === "") return { uid: 0, gid: 0 };
   const [userPart = "", groupPart] = text.split(":", 2);
-  const account = parsePasswd(files.passwd ?? "").find(
-    ({ name, uid }) => name === userPart || String(uid) === userPart,
+  const number = idOf("process.user", userPart);
+  const account = parsePasswd(files.passwd ?? "").find(({ name, uid }) =>
+    number === undefined ? name === userPart : uid === number,
   );
-  const uid = account?.uid ?? parseId(userPart);
+  const uid = number ?? account?.uid;
   if (uid === undefined) throw unknownName("process.user", userPart, "/etc/passwd");
   if (groupPart !== undefined) return { uid, gid: resolveGroup(groupPart, files.group ?? "") };
   const gid = account?.gid ?? 0;
@@ -30,7 +31,7 @@ export function resolveUser(text: string, files: AccountFiles): OciUser {
 }
 
 function resolveGroup(text: string, groupFile: string): number {
-  const gid = parseGroups(groupFile).find(({ name }) => name === text)?.gid ?? parseId(text);
+  const gid = idOf("process.user group", text) ?? parseGroups(groupFile).find(({ name }) => name === text)?.gid;
   if (gid === undefined) throw unknownName("process.user group", text, "/etc/group");
   return gid;
 }
@@ -53,6 +54,14 @@ function parseGroups(text: string): { name: string; gid: number; members: string
 
 function parseId(text: string): number | undefined {
   return /^\d{1,10}$/.test(text) && Number(text) <= MAX_ID ? Number(text) : undefined;
+}
+
+/** Undefined for a name. Throws InvalidArgument for a number that is no id: 0 to 2³²−2. */
+function idOf(field: string, text: string): number | undefined {
+  if (!/^\d+$/.test(text)) return undefined;
+  const id = parseId(text.replace(/^0+(?=\d)/, ""));
+  if (id !== undefined) return id;
+  throw new ManagerError(Code.InvalidArgument, `${field} ${JSON.stringify(text)}: not between 0 and ${MAX_ID}`);
 }
 
 function unknownName(field: string, name: string, file: string): ManagerError {

@@ -27,7 +27,7 @@ export async function daemonMajorVersion(binary: string, cacheFile: string, sign
  */
 export function parseMajorVersion(text: string): number {
   const words = text.split(/\s+/);
-  const version = words.slice(words.lastIndexOf("containerd") + 1).find((word) => /^v?\d+\.\d+/.test(word));
+  const version = words.slice(words.lastIndexOf("containerd") + 1).find((word) => /^v?\d{1,6}\.\d+/.test(word));
   return version ? Number.parseInt(version.replace(/^v/, ""), 10) : 1;
 }
 

@@ -43,3 +43,8 @@ test("an unknown scheme and a relative path are errors that name the stream", ()
   });
   assert.throws(() => parseStdio({ ...none, stderr: "err" }), { message: 'stderr "err": not an absolute path' });
 });
+
+test("a % that is none of a URI is a bad request, not a bug of ours", () => {
+  for (const stdout of ["file:///a%b", "fifo:///%", "binary:///%zz"])
+    assert.throws(() => parseStdio({ ...none, stdout }), { code: Code.InvalidArgument });
+});

@@ -56,15 +56,15 @@ function parseTarget(field: string, text: string): StdioTarget {
   const [path = "", query = ""] = splitOnce(rest, "?");
   switch (scheme) {
     case "fifo":
-      return { kind: "fifo", path: absolute(field, decodeURI(rest)) };
+      return { kind: "fifo", path: absolute(field, decode(field, rest, decodeURI)) };
     case "file":
-      return { kind: "file", path: absolute(field, decodeURIComponent(path)) };
+      return { kind: "file", path: absolute(field, decode(field, path, decodeURIComponent)) };
     case "binary":
     case "binary-v2":
       if (field === "stdin") return { kind: "null" };
       return {
         kind: "logger",
-        path: absolute(field, decodeURIComponent(path)),
+        path: absolute(field, decode(field, path, decodeURIComponent)),
         args: loggerArguments(query),
         mustReportReady: scheme === "binary-v2",
       };
@@ -76,6 +76,14 @@ function parseTarget(field: string, text: string): StdioTarget {
 /** The query's keys and values, in order, as a logger's argv after its path: a key without a value gives an empty argument. */
 function loggerArguments(query: string): string[] {
   return [...new URLSearchParams(query)].flat();
+}
+
+function decode(field: string, text: string, by: (text: string) => string): string {
+  try {
+    return by(text);
+  } catch {
+    throw new StatusError(Code.InvalidArgument, `${field} ${JSON.stringify(text)}: a % that is none of a URI`);
+  }
 }
 
 function absolute(field: string, path: string): string {

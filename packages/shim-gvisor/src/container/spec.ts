@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { InvalidSpec } from "@trimaran/linux";
+import { InvalidSpec, notJson } from "@trimaran/linux";
 
 /** The part of config.json that the shim itself needs; runsc reads, checks and refuses the rest. */
 export interface GvisorSpec {
@@ -50,7 +50,7 @@ function parse(bundle: string): unknown {
   try {
     return JSON.parse(bytes.toString());
   } catch (error) {
-    throw new InvalidSpec("config.json", `not JSON: ${error instanceof Error ? error.message : error}`);
+    throw new InvalidSpec("config.json", notJson(error));
   }
 }
 

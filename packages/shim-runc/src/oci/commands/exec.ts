@@ -135,7 +135,7 @@ function mergeEnv(base: readonly string[], more: readonly string[]): string[] {
   const byName = new Map(base.map((entry) => [entry.slice(0, entry.indexOf("=")), entry]));
   for (const entry of more) {
     const at = entry.indexOf("=");
-    if (at < 1) throw new UsageError(`--env ${JSON.stringify(entry)}: not NAME=value`);
+    if (at < 1) throw new UsageError("--env: not NAME=value"); // not shown: it may be a secret
     byName.set(entry.slice(0, at), entry);
   }
   return [...byName.values()];

@@ -1,0 +1,133 @@
+/**
+ * A neighbour changes names in a volume, or in the image, while containers start. ATTACK_ROUNDS says how often (default 60 of each;
+ * `npm run attacks:long`: 3000). The control is the naive runtime: it must lose in as many rounds, so that a round is known to be a chance.
+ */
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import type { Finished } from "../harness/process.ts";
+import { AttackBed, type RuntimeName } from "./bed/bed.ts";
+import { baseConfig, bind, type Config, mount } from "./bed/config.ts";
+import { Flipper } from "./bed/flipper.ts";
+
+const ROUNDS = Number(process.env.ATTACK_ROUNDS ?? 60);
+const LIMIT = { timeout: 60_000 + ROUNDS * 4_000 };
+
+interface Race {
+  readonly script: string;
+  /** Make the image; the pairs of names to be exchanged. */
+  readonly pairs: (bed: AttackBed) => readonly (readonly [string, string])[];
+  readonly config: (config: Config, bed: AttackBed) => unknown;
+  /** Whether this round was lost. Damage outside is looked for, too. */
+  readonly lost?: (outcome: Finished, bed: AttackBed) => boolean;
+}
+
+/** How many rounds of `most` were lost; ends at `enough`. */
+async function play(race: Race, runtime: RuntimeName, most: number, enough: number): Promise<number> {
+  await using bed = new AttackBed();
+  const pairs = race.pairs(bed);
+  let lost = 0;
+  let ran = 0;
+  {
+    await using _ = new Flipper(pairs);
+    for (let round = 0; round < most && lost < enough; round++) {
+      const config = baseConfig(["sh", "-c", race.script]);
+      race.config(config, bed);
+      const outcome = await bed.run(runtime, config);
+      if (outcome.code === 0) ran++;
+      if (race.lost?.(outcome, bed) === true || bed.damage() !== "") lost++;
+    }
+  }
+  if (runtime === "trimaran-oci") assert.ok(ran > 0, "no container ever started: nothing was shown");
+  return lost;
+}
+
+function race(name: string, what: Race): void {
+  test(name, LIMIT, async () => {
+    assert.ok((await play(what, "naive", ROUNDS * 2, 1)) > 0, "the naive runtime never lost: this race proves nothing");
+    assert.equal(await play(what, "trimaran-oci", ROUNDS, Number.POSITIVE_INFINITY), 0);
+  });
+}
+
+race("CVE-2021-30465, CVE-2024-45310: the target of a mount below a shared volume becomes a link", {
+  script: "true",
+  pairs: (bed) => {
+    mkdirSync(join(bed.volume, "dir"));
+    symlinkSync(bed.canary, join(bed.volume, "link"));
+    return [[join(bed.volume, "dir"), join(bed.volume, "link")]];
+  },
+  config: ({ mounts }, bed) => {
+    mounts.push(bind(bed.volume, "/mnt"));
+    for (let i = 0; i < 8; i++) mounts.push(mount(`/mnt/dir/made-${i}`, "tmpfs"));
+  },
+});
+
+race("CVE-2023-27561: /proc of the image becomes a link to a volume", {
+  script: "test -e /proc/self/status || echo fake; readlink /proc && echo link; true",
+  pairs: (bed) => {
+    mkdirSync(bed.path("fake"));
+    symlinkSync("fake", bed.path("link"));
+    return [[bed.path("proc"), bed.path("link")]];
+  },
+  config: () => undefined,
+  lost: ({ stdout, code }) => (code === 0 && stdout !== "" && !stdout.includes("link\n") ? true : stdout === "fake\n"),
+});
+
+race("CVE-2025-31133: /dev/null of the image becomes a link while masks are made", {
+  script: "head -c 3 /proc/keys",
+  pairs: (bed) => {
+    writeFileSync(bed.path("tmp/target"), "own");
+    symlinkSync("../tmp/target", bed.path("dev/link"));
+    execFileSync("mknod", ["-m", "666", bed.path("dev/null"), "c", "1", "3"]);
+    return [[bed.path("dev/null"), bed.path("dev/link")]];
+  },
+  config: (config) => {
+    config.mounts = config.mounts.filter(({ destination }) => !destination.startsWith("/dev"));
+  },
+  lost: ({ stdout }) => stdout === "own",
+});
+
+race("CVE-2026-41579: /dev of the image becomes a link", {
+  script: "true",
+  pairs: (bed) => {
+    symlinkSync(bed.canary, bed.path("link"));
+    return [[bed.path("dev"), bed.path("link")]];
+  },
+  config: (config) => {
+    config.mounts = config.mounts.filter(({ destination }) => !destination.startsWith("/dev"));
+  },
+});
+
+const DIRECTORIES = 10;
+
+race("CVE-2026-53489: directories that a tmpfs copies up become links to the host", {
+  script: "grep -r host /mnt/vol && echo leaked; true",
+  pairs: (bed) => {
+    const vol = join(bed.volume, "vol");
+    return Array.from({ length: DIRECTORIES }, (_, i) => {
+      mkdirSync(join(vol, `d${i}`), { recursive: true });
+      writeFileSync(join(vol, `d${i}/secret`), "own");
+      symlinkSync(join(bed.canary, "sub"), join(bed.volume, `l${i}`));
+      return [join(vol, `d${i}`), join(bed.volume, `l${i}`)] as const;
+    });
+  },
+  config: ({ mounts }, bed) => {
+    mounts.push(bind(bed.volume, "/mnt"), mount("/mnt/vol", "tmpfs", "tmpcopyup"));
+  },
+  lost: ({ stdout }) => stdout.includes("leaked"),
+});
+
+race("the working directory becomes a link", {
+  script: "true",
+  pairs: (bed) => {
+    mkdirSync(bed.path("work"));
+    symlinkSync(bed.canary, bed.path("link"));
+    return [[bed.path("work"), bed.path("link")]];
+  },
+  config: ({ process }) => {
+    process.cwd = "/work/made/deep";
+  },
+  lost: (_, bed) => existsSync(join(bed.canary, "made")) || readdirSync(bed.canary).length > 3,
+});
