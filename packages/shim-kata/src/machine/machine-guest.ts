@@ -38,6 +38,8 @@ export class MachineGuest implements Guest {
   readonly #parts: MachineParts;
   readonly #share: Share;
   #how = "";
+  /** Why its files went first: empty where they did not. */
+  #withoutFiles = "";
 
   constructor(parts: MachineParts) {
     this.#parts = parts;
@@ -47,12 +49,23 @@ export class MachineGuest implements Guest {
     void this.vmm.exited().then((exit) => {
       this.#how = describeExit(exit);
     });
+    if (parts.host.has(parts.places.key)) void this.#endWithFiles();
   }
 
   explainEnd(): string {
     const { reason, lines } = readLastWords(vmPaths(this.#parts.places.machine).console);
     const words = reason ?? lines.at(-1);
-    return `qemu: ${this.#how || "has ended"}${words === undefined ? "" : `; the guest's console: ${words}`}`;
+    const files = this.#withoutFiles && `the pod's files: ${this.#withoutFiles}; `;
+    return `${files}qemu: ${this.#how || "has ended"}${words === undefined ? "" : `; the guest's console: ${words}`}`;
+  }
+
+  /** A guest whose files are gone can do nothing but fail, each program in its own way: it ends, with the reason. */
+  async #endWithFiles(): Promise<void> {
+    await Promise.race([this.#share.ended(), this.vmm.exited()]);
+    if (this.vmm.hasExited || !this.#parts.host.has(this.#parts.places.key)) return;
+    this.#withoutFiles = (await this.#share.reason()) || "the file share has ended";
+    this.#parts.host.log.error("a pod's file share has ended", { id: this.#parts.podId, error: this.#withoutFiles });
+    await this.kill();
   }
 
   async prepare(agent: AgentConnection): Promise<void> {

@@ -93,10 +93,14 @@ export class MachineGuests implements GuestProvider {
   }
 
   /** The helpers' cgroup is the pod's. */
-  #sharePlan({ directory }: PodPlaces, virtiofsd = "", cgroup?: Cgroup): SharePlan {
+  #sharePlan({ directory }: PodPlaces, daemon?: KataConfig["virtiofsd"], cgroup?: Cgroup): SharePlan {
     const into = cgroup?.unifiedDirectory();
     const attachFiles = cgroup?.attachFiles({ clonedIntoUnified: true }) ?? [];
-    const binaries = { bridge: join(this.#options.libraryDirectory, "trimaran-fsbridge"), virtiofsd };
+    const binaries = {
+      bridge: join(this.#options.libraryDirectory, "trimaran-fsbridge"),
+      virtiofsd: daemon?.path ?? "",
+      ...(daemon && { cache: daemon.cache, extraArgs: daemon.extraArgs }),
+    };
     return {
       layout: shareLayout(directory),
       binaries,
@@ -123,7 +127,7 @@ export class MachineGuests implements GuestProvider {
     };
     const startTemplate = launch(places.templateKey, undefined);
     const stateDirectory = join(this.#options.stateDirectory, "kata-host");
-    const plan = this.#sharePlan(places, config.virtiofsd.path, cgroup);
+    const plan = this.#sharePlan(places, config.virtiofsd, cgroup);
     let share: Share | undefined;
     const startPod = async (vm: VmPlan) => {
       await share?.close(); // it ended with the attempt before
@@ -144,6 +148,7 @@ export class MachineGuests implements GuestProvider {
       startTemplate,
       ready: answers,
       readyTemplate: (paths) => this.#warm(paths, host),
+      coldLimitMs: config.dialTimeoutMs,
       onFallback: (error) => host.log.warning("no clone of a template could be had; the guest boots", { error }),
       signal,
     });
