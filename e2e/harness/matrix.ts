@@ -39,6 +39,8 @@ export type Scenarios = (scenario: (name: string, body: (box: Box, t: TestContex
 export interface MatrixOptions {
   /** Default: upstream's and ours for runc. */
   readonly runtimes?: readonly string[];
+  /** Default: all. */
+  readonly engines?: readonly EngineVersion[];
   /** Run it on our own daemon, too, with the newest ctr. Default: false; E2E_DAEMON=trimaran is for all files, and both ctrs. */
   readonly onOurDaemonToo?: boolean;
   readonly engine?: Partial<EngineOptions>;
@@ -52,7 +54,8 @@ export interface MatrixOptions {
 export function matrix(name: string, scenarios: Scenarios, options: MatrixOptions = {}): void {
   const wanted = options.runtimes ?? ASKED_FOR[process.env.E2E_RUNTIMES ?? ""] ?? [CONTROL, TRIMARAN];
   const runtimes = chosen("E2E_RUNTIMES", { control: CONTROL, trimaran: TRIMARAN, gvisor: GVISOR, kata: KATA });
-  const engines = chosen<EngineVersion>("E2E_ENGINES", { "1.6": "1.6", "2.x": "2.x" });
+  const all = chosen<EngineVersion>("E2E_ENGINES", { "1.6": "1.6", "2.x": "2.x" });
+  const engines = all.filter((version) => options.engines?.includes(version) ?? true);
   const daemon = process.env.E2E_DAEMON === "trimaran" ? "trimaran" : "containerd";
   const places: Pick<EngineOptions, "version" | "daemon">[] = engines.map((version) => ({ version, daemon }));
   if (options.onOurDaemonToo === true && daemon === "containerd" && engines.includes("2.x"))
