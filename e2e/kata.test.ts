@@ -131,7 +131,7 @@ matrix(
       await other.reached("STOPPED");
     });
 
-    scenario("a pod of two: one machine, one network; each one's exit; the first one's end ends all", async (box) => {
+    scenario("a pod of two: one machine, one network; each one's exit; the machine goes with the first one", async (box) => {
       const pod = box.engine.newId();
       const as = (type: "sandbox" | "container") => kata(box, "", podFlags(type, pod));
       await using pause = await box.start({ ...(await as("sandbox")), id: pod }, "sleep", "1000");
@@ -153,6 +153,8 @@ matrix(
       await using three = await box.start(await as("container"), "sleep", "1000");
       await pause.taskOk("kill", "-s", "9");
       await pause.reached("STOPPED");
+      assert.equal((await three.listed())?.status, "RUNNING", "as with runc");
+      assert.match((await pause.task("rm")).stderr, /exit code 137|^$/);
       await three.reached("STOPPED");
     });
   },

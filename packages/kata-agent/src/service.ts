@@ -42,6 +42,10 @@ export function agentService(parts: AgentParts): Implementation<typeof agentV1, 
       await guest.mountShare(target);
       return {};
     },
+    async forgetFiles({ path }) {
+      await guest.forgetFiles(path);
+      return {};
+    },
     async configureNetwork(request) {
       await guest.configureNetwork(request);
       return {};

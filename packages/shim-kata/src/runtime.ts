@@ -119,7 +119,7 @@ export class KataRuntime implements Runtime {
       await sandbox.agent
         .call(({ agent }, options) => agent.deleteProcess(gone, options), { limitMs: 5000 })
         .catch(() => undefined); // it was not made, or goes with its machine
-      await sandbox.guest.unshare({ request, spec: config.spec });
+      await sandbox.guest.unshare({ request, spec: config.spec }, sandbox.agent);
     }
     host.forget(initKey(id));
     host.clearUndo(bundle);

@@ -10,6 +10,8 @@ type Network = trimaran.agent.v1.ConfigureNetworkRequest;
 export interface Guest {
   refresh(request: Refresh): Promise<void>;
   mountShare(target: string): Promise<void>;
+  /** Files below the share were taken away on the host. */
+  forgetFiles(path: string): Promise<void>;
   configureNetwork(request: Network): Promise<void>;
   /** What was written into files, by mappings too, is with the host. */
   flush(): Promise<void>;
@@ -57,6 +59,9 @@ export class NoGuest implements Guest {
   async mountShare(): Promise<void> {
     throw notInit("mount a share");
   }
+
+  /** It remembers none. */
+  async forgetFiles(): Promise<void> {}
 
   async configureNetwork(): Promise<void> {
     throw notInit("configure the network");

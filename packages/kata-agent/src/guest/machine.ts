@@ -41,8 +41,13 @@ export class Machine implements Guest {
     return this.#share.mount(target);
   }
 
+  forgetFiles(path: string): Promise<void> {
+    return this.#share.forget(path);
+  }
+
   async configureNetwork(request: trimaran.agent.v1.ConfigureNetworkRequest): Promise<void> {
     await configureNetwork(request);
+    for (const [file, value] of Object.entries(request.sysctls)) writeSysctl(file, value);
     if (request.resolvConf !== "") writeFileSync("/run/resolv.conf", request.resolvConf);
   }
 
@@ -57,6 +62,19 @@ export class Machine implements Guest {
 
   details(): Details {
     return readDetails([process.pid, ...childrenOf(process.pid)]);
+  }
+}
+
+/** Throws InvalidArgument for what is not the network's, or what this kernel refuses. */
+function writeSysctl(file: string, value: string): void {
+  const field = `sysctls ${JSON.stringify(file)}`;
+  if (!/^net\/[^\0]+$/.test(file) || file.split("/").includes(".."))
+    throw new StatusError(Code.InvalidArgument, `${field}: not a file of the network's`);
+  try {
+    writeFileSync(`/proc/sys/${file}`, value);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new StatusError(Code.InvalidArgument, `${field}: the guest's kernel refuses ${JSON.stringify(value)} (${why})`);
   }
 }
 

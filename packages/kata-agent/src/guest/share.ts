@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import { mkdirSync } from "node:fs";
+import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { Code, StatusError } from "ttrpc-ts";
 import { findPort } from "../channel/port.ts";
@@ -27,6 +28,13 @@ export class Share {
     this.#target = target;
     this.#mounted ??= this.#run(target);
     return this.#mounted;
+  }
+
+  /** Look for what is gone: the kernel then lets go of it, and the host's file server with it. Throws InvalidArgument outside of the share. */
+  async forget(path: string): Promise<void> {
+    if (!this.#mounted || !path.startsWith(`${this.#target}/`) || path.includes("\0"))
+      throw new StatusError(Code.InvalidArgument, `path ${JSON.stringify(path)}: not below the share`);
+    for (const each of [`${path}/rootfs`, path]) await stat(each).catch(() => undefined); // as it should be
   }
 
   #run(target: string): Promise<void> {

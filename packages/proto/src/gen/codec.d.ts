@@ -2240,6 +2240,8 @@ readonly hello: MethodDescriptor<trimaran.agent.v1.HelloRequest, trimaran.agent.
 readonly refresh: MethodDescriptor<trimaran.agent.v1.RefreshRequest, google.protobuf.Empty, false, false>;
 /** Mount the pod's shared directory: FUSE messages go over the port `fs.0`. */
 readonly mountShare: MethodDescriptor<trimaran.agent.v1.MountShareRequest, google.protobuf.Empty, false, false>;
+/** A container's files were taken out of the share: what the kernel remembers of them keeps them open on the host. */
+readonly forgetFiles: MethodDescriptor<trimaran.agent.v1.ForgetFilesRequest, google.protobuf.Empty, false, false>;
 readonly configureNetwork: MethodDescriptor<trimaran.agent.v1.ConfigureNetworkRequest, google.protobuf.Empty, false, false>;
 readonly createContainer: MethodDescriptor<trimaran.agent.v1.CreateContainerRequest, trimaran.agent.v1.ProcessResponse, false, false>;
 readonly addExec: MethodDescriptor<trimaran.agent.v1.AddExecRequest, google.protobuf.Empty, false, false>;
@@ -2291,11 +2293,18 @@ interface MountShareRequest {
 target: string;
 }
 const MountShareRequest: MessageCodec<MountShareRequest>;
+interface ForgetFilesRequest {
+/** Absolute, in the guest, below the share. */
+path: string;
+}
+const ForgetFilesRequest: MessageCodec<ForgetFilesRequest>;
 interface ConfigureNetworkRequest {
 interfaces: trimaran.agent.v1.Interface[];
 routes: trimaran.agent.v1.Route[];
 /** Lines of resolv.conf; empty: leave it. */
 resolvConf: string;
+/** Files below /proc/sys/net, such as net/ipv4/ip_forward, and what to write. */
+sysctls: Record<string, string>;
 }
 const ConfigureNetworkRequest: MessageCodec<ConfigureNetworkRequest>;
 interface Interface {

@@ -5504,8 +5504,9 @@ function read_trimaran_agent_v1_Address(r, m) {
   return m;
 }
 
-const empty_trimaran_agent_v1_ConfigureNetworkRequest = () => ({ interfaces: [], routes: [], resolvConf: "" });
+const empty_trimaran_agent_v1_ConfigureNetworkRequest = () => ({ interfaces: [], routes: [], resolvConf: "", sysctls: {} });
 function write_trimaran_agent_v1_ConfigureNetworkRequest(w, m) {
+  if (m.sysctls) for (const [k, v] of Object.entries(m.sysctls).reverse()) { const e = w.pos; w.string(18, v); w.string(10, k); w.close(34, e); }
   if (m.resolvConf) w.string(26, m.resolvConf);
   if (m.routes) for (let i = m.routes.length - 1; i >= 0; i--) w.message(18, write_trimaran_agent_v1_Route, m.routes[i]);
   if (m.interfaces) for (let i = m.interfaces.length - 1; i >= 0; i--) w.message(10, write_trimaran_agent_v1_Interface, m.interfaces[i]);
@@ -5517,6 +5518,7 @@ function read_trimaran_agent_v1_ConfigureNetworkRequest(r, m) {
       case 10: m.interfaces.push(r.message(read_trimaran_agent_v1_Interface, empty_trimaran_agent_v1_Interface())); break;
       case 18: m.routes.push(r.message(read_trimaran_agent_v1_Route, empty_trimaran_agent_v1_Route())); break;
       case 26: m.resolvConf = r.string(); break;
+      case 34: readEntry(r, m.sysctls, "", 18, () => r.string()); break;
       default: r.skip(tag);
     }
   }
@@ -5567,6 +5569,21 @@ function read_trimaran_agent_v1_ExitResponse(r, m) {
       case 24: m.oomKills = r.uint32(); break;
       case 32: m.stdoutOffset = r.uint64(); break;
       case 40: m.stderrOffset = r.uint64(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_trimaran_agent_v1_ForgetFilesRequest = () => ({ path: "" });
+function write_trimaran_agent_v1_ForgetFilesRequest(w, m) {
+  if (m.path) w.string(10, m.path);
+}
+function read_trimaran_agent_v1_ForgetFilesRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.path = r.string(); break;
       default: r.skip(tag);
     }
   }
@@ -6287,6 +6304,7 @@ const codec_trimaran_agent_v1_Address = new MessageCodec("trimaran.agent.v1.Addr
 const codec_trimaran_agent_v1_ConfigureNetworkRequest = new MessageCodec("trimaran.agent.v1.ConfigureNetworkRequest", write_trimaran_agent_v1_ConfigureNetworkRequest, read_trimaran_agent_v1_ConfigureNetworkRequest, empty_trimaran_agent_v1_ConfigureNetworkRequest);
 const codec_trimaran_agent_v1_CreateContainerRequest = new MessageCodec("trimaran.agent.v1.CreateContainerRequest", write_trimaran_agent_v1_CreateContainerRequest, read_trimaran_agent_v1_CreateContainerRequest, empty_trimaran_agent_v1_CreateContainerRequest);
 const codec_trimaran_agent_v1_ExitResponse = new MessageCodec("trimaran.agent.v1.ExitResponse", write_trimaran_agent_v1_ExitResponse, read_trimaran_agent_v1_ExitResponse, empty_trimaran_agent_v1_ExitResponse);
+const codec_trimaran_agent_v1_ForgetFilesRequest = new MessageCodec("trimaran.agent.v1.ForgetFilesRequest", write_trimaran_agent_v1_ForgetFilesRequest, read_trimaran_agent_v1_ForgetFilesRequest, empty_trimaran_agent_v1_ForgetFilesRequest);
 const codec_trimaran_agent_v1_GuestDetailsResponse = new MessageCodec("trimaran.agent.v1.GuestDetailsResponse", write_trimaran_agent_v1_GuestDetailsResponse, read_trimaran_agent_v1_GuestDetailsResponse, empty_trimaran_agent_v1_GuestDetailsResponse);
 const codec_trimaran_agent_v1_HelloRequest = new MessageCodec("trimaran.agent.v1.HelloRequest", write_trimaran_agent_v1_HelloRequest, read_trimaran_agent_v1_HelloRequest, empty_trimaran_agent_v1_HelloRequest);
 const codec_trimaran_agent_v1_HelloResponse = new MessageCodec("trimaran.agent.v1.HelloResponse", write_trimaran_agent_v1_HelloResponse, read_trimaran_agent_v1_HelloResponse, empty_trimaran_agent_v1_HelloResponse);
@@ -6976,6 +6994,7 @@ Agent: {
     hello: { name: "Hello", request: codec_trimaran_agent_v1_HelloRequest, response: codec_trimaran_agent_v1_HelloResponse, clientStreaming: false, serverStreaming: false },
     refresh: { name: "Refresh", request: codec_trimaran_agent_v1_RefreshRequest, response: codec_google_protobuf_Empty, clientStreaming: false, serverStreaming: false },
     mountShare: { name: "MountShare", request: codec_trimaran_agent_v1_MountShareRequest, response: codec_google_protobuf_Empty, clientStreaming: false, serverStreaming: false },
+    forgetFiles: { name: "ForgetFiles", request: codec_trimaran_agent_v1_ForgetFilesRequest, response: codec_google_protobuf_Empty, clientStreaming: false, serverStreaming: false },
     configureNetwork: { name: "ConfigureNetwork", request: codec_trimaran_agent_v1_ConfigureNetworkRequest, response: codec_google_protobuf_Empty, clientStreaming: false, serverStreaming: false },
     createContainer: { name: "CreateContainer", request: codec_trimaran_agent_v1_CreateContainerRequest, response: codec_trimaran_agent_v1_ProcessResponse, clientStreaming: false, serverStreaming: false },
     addExec: { name: "AddExec", request: codec_trimaran_agent_v1_AddExecRequest, response: codec_google_protobuf_Empty, clientStreaming: false, serverStreaming: false },
@@ -6996,6 +7015,7 @@ HelloRequest: codec_trimaran_agent_v1_HelloRequest,
 HelloResponse: codec_trimaran_agent_v1_HelloResponse,
 RefreshRequest: codec_trimaran_agent_v1_RefreshRequest,
 MountShareRequest: codec_trimaran_agent_v1_MountShareRequest,
+ForgetFilesRequest: codec_trimaran_agent_v1_ForgetFilesRequest,
 ConfigureNetworkRequest: codec_trimaran_agent_v1_ConfigureNetworkRequest,
 Interface: codec_trimaran_agent_v1_Interface,
 Address: codec_trimaran_agent_v1_Address,

@@ -13,6 +13,10 @@ const ATTEMPT_LIMIT_MS = 20_000;
 const HELLO_LIMIT_MS = 20_000;
 const FIRST_PAUSE_MS = 5;
 const LONGEST_PAUSE_MS = 250;
+/** setTimeout's. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+/** How long an agent that has left a call without an answer may take to greet. */
+const WATCHDOG_LIMIT_MS = 30_000;
 /** A guest does not need more at once; what the host asks for is smaller. */
 const QUEUE_LIMIT_BYTES = 16 << 20;
 
@@ -27,8 +31,10 @@ export interface ConnectionOptions {
   /** The unix socket that leads to the agent's port. */
   readonly path: string;
   readonly log: Logger;
-  /** The agent has broken the protocol: nothing that it says counts any more. */
+  /** The agent has broken the protocol, or does not answer at all: nothing that it says counts any more. */
   readonly onLie: (why: string) => void;
+  /** Milliseconds that an agent which has left a call without an answer may take to greet. Default: `WATCHDOG_LIMIT_MS`. */
+  readonly watchdogLimitMs?: number;
 }
 
 function isLate(error: unknown): boolean {
@@ -46,6 +52,7 @@ export class AgentConnection {
   readonly #ended = Promise.withResolvers<never>();
   #link: Promise<Link> | undefined;
   #end: StatusError | undefined;
+  #isWatching = false;
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
@@ -59,7 +66,8 @@ export class AgentConnection {
 
   /**
    * Make a call that may be made again: it is, when the connection is lost under it. Rejects with the agent's error, its text made harmless; with
-   * Unavailable when the guest has ended, or could not be reached within the limit. `limitMs`: of all of it; 0: none, for calls that wait.
+   * Unavailable when the guest has ended, or could not be reached within the limit; whether it is alive at all is then found out, and one that is not is
+   * given up. `limitMs`: of all of it; 0: none, for calls that wait.
    */
   async call<T>(
     make: (services: AgentServices, options: { readonly timeoutMs?: number }) => Promise<T>,
@@ -70,14 +78,18 @@ export class AgentConnection {
       if (this.#end) throw this.#end;
       let link: Link | undefined;
       try {
-        link = await Promise.race([this.#connect(), this.#ended.promise]);
+        link = await this.#connectUntil(until);
         const leftMs = Math.max(1, Math.min(until - performance.now(), ATTEMPT_LIMIT_MS));
         const timeout = limitMs === 0 ? {} : { timeoutMs: leftMs };
         return await Promise.race([make(link, timeout), this.#ended.promise]);
       } catch (error) {
         if (this.#end) throw this.#end;
-        if (isLate(error)) link?.client.close();
-        if (!(await this.#isLost(link, error)) || performance.now() + pauseMs > until) throw this.#readable(error);
+        if (isLate(error) && link) this.#drop(link);
+        if (!(await this.#isLost(link, error))) throw this.#readable(error);
+        if (performance.now() + pauseMs > until) {
+          void this.#watch();
+          throw this.#readable(error);
+        }
       }
       await new Promise((resolve) => setTimeout(resolve, pauseMs));
     }
@@ -98,6 +110,47 @@ export class AgentConnection {
     this.close(why);
     this.#options.onLie(why);
     return this.#end ?? new StatusError(Code.Unavailable, why);
+  }
+
+  /** A call was left without an answer: an agent that does not greet either is stuck, and its machine of no use. No timer runs before. */
+  async #watch(): Promise<void> {
+    if (this.#isWatching || this.#end) return;
+    this.#isWatching = true;
+    const { watchdogLimitMs = WATCHDOG_LIMIT_MS } = this.#options;
+    try {
+      const greeting = { version: PROTOCOL_VERSION };
+      await this.call((services, options) => services.agent.hello(greeting, options), { limitMs: watchdogLimitMs });
+    } catch (error) {
+      const isSilent = error instanceof StatusError && error.code === Code.Unavailable;
+      if (isSilent && !this.#end) this.#giveUp(`the agent does not answer: nothing in ${watchdogLimitMs} ms after a call`);
+    } finally {
+      this.#isWatching = false;
+    }
+  }
+
+  #giveUp(why: string): void {
+    this.#options.log.error("the guest is stuck: its machine is ended", { error: why });
+    this.close(why);
+    this.#options.onLie(why);
+  }
+
+  /** Rejects with DeadlineExceeded when it takes longer; the attempt goes on, for whoever calls next. */
+  async #connectUntil(until: number): Promise<Link> {
+    const late = Promise.withResolvers<never>();
+    const leftMs = until - performance.now();
+    const fail = () => late.reject(new StatusError(Code.DeadlineExceeded, "agent: does not answer"));
+    const timer = leftMs < LONGEST_TIMER_MS ? setTimeout(fail, Math.max(0, leftMs)) : undefined;
+    try {
+      return await Promise.race([this.#connect(), this.#ended.promise, late.promise]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** Other calls of it are made again at once: they don't fail with it. */
+  #drop(link: Link): void {
+    link.isGone = true;
+    link.client.close();
   }
 
   #connect(): Promise<Link> {

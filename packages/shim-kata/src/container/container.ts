@@ -137,7 +137,7 @@ export class KataContainer implements Container {
     const { request, config, sandbox, ownsGuest, removeGuest } = this.#parts;
     if (!sandbox.guest.vmm.hasExited) await this.#delete("");
     if (!ownsGuest) {
-      await sandbox.guest.unshare({ request, spec: config.spec });
+      await sandbox.guest.unshare({ request, spec: config.spec }, sandbox.agent);
     } else await removeGuest();
   }
 

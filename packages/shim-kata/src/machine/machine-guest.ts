@@ -20,6 +20,7 @@ import { describeExit, endQemu, findQemuProcess } from "./qemu-process.ts";
 const ENTROPY_BYTES = 64;
 const HOST_NAME_LIMIT = 63;
 const SIGKILL = 9;
+const FORGET_LIMIT_MS = 2000;
 
 /** What a pod's machine is found by. */
 export interface MachineParts {
@@ -80,8 +81,17 @@ export class MachineGuest implements Guest {
     await agent.call((services, options) => services.agent.mountShare({ target: GUEST_SHARE }, options));
     const path = this.#networkNamespace();
     const pod = path === undefined ? undefined : readPodNetwork(path);
-    const network = { interfaces: [...(pod?.interfaces ?? [])], routes: [...(pod?.routes ?? [])] };
+    const [interfaces, routes] = [[...(pod?.interfaces ?? [])], [...(pod?.routes ?? [])]];
+    const network = { interfaces, routes, sysctls: this.#networkSysctls() };
     await agent.call((services, options) => services.agent.configureNetwork(network, options));
+  }
+
+  /** Those of the pod's network, which is the guest's. */
+  #networkSysctls(): Readonly<Record<string, string>> {
+    const bundle = readMark(this.#parts.places);
+    const sysctls = bundle === undefined ? [] : readConfig(bundle).spec.linux.sysctl;
+    const wanted = sysctls.filter(({ kind }) => kind === "network");
+    return Object.fromEntries(wanted.map(({ file, value }) => [file, value]));
   }
 
   #networkNamespace(): string | undefined {
@@ -94,8 +104,13 @@ export class MachineGuest implements Guest {
     return [this.#share.rootfsMount(request.id)];
   }
 
-  async unshare({ request, spec }: GuestContainer): Promise<void> {
+  async unshare({ request, spec }: GuestContainer, agent?: AgentConnection): Promise<void> {
     await this.#share.remove(request.id, planVolumes(spec.mounts).length);
+    if (this.vmm.hasExited) return;
+    const forget = { path: `${GUEST_SHARE}/${request.id}` };
+    await agent
+      ?.call((services, options) => services.agent.forgetFiles(forget, options), { limitMs: FORGET_LIMIT_MS })
+      .catch(() => undefined); // they stay open as long as the machine lives
   }
 
   async kill(): Promise<void> {

@@ -23,8 +23,8 @@ export interface Guest {
    * its root. Again it gives the same.
    */
   share(container: GuestContainer): Promise<readonly RootfsMount[]>;
-  /** Take that away. Harmless if it is gone. */
-  unshare(container: GuestContainer): Promise<void>;
+  /** Take that away. Harmless if it is gone. `agent`: to be told, if it answers. */
+  unshare(container: GuestContainer, agent?: AgentConnection): Promise<void>;
   /** End the machine at once, and resolve when it has ended. */
   kill(): Promise<void>;
   /** End it, and take away everything that was made for it. Called after its last container; again after a crash. */
