@@ -8,10 +8,12 @@ import { after } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { processesOf } from "./harness/belongings.ts";
 import type { ContainerOptions } from "./harness/container.ts";
+import { BUILD_BIN } from "./harness/containerd.ts";
 import { watchEvents } from "./harness/events.ts";
 import { assertNoLeaks, snapshot } from "./harness/leaks.ts";
 import { type Box, KATA, matrix } from "./harness/matrix.ts";
 import { openPodNetworks } from "./harness/pod-networks.ts";
+import { run, runOk } from "./harness/process.ts";
 
 const FOREVER = "trap 'exit 23' TERM; echo up; while :; do sleep 0.05; done";
 const BOOT_ID = "cat /proc/sys/kernel/random/boot_id";
@@ -131,32 +133,35 @@ matrix(
       await other.reached("STOPPED");
     });
 
-    scenario("a pod of two: one machine, one network; each one's exit; the machine goes with the first one", async (box) => {
-      const pod = box.engine.newId();
-      const as = (type: "sandbox" | "container") => kata(box, "", podFlags(type, pod));
-      await using pause = await box.start({ ...(await as("sandbox")), id: pod }, "sleep", "1000");
-      const script = `${BOOT_ID}; readlink /proc/self/ns/net`;
-      const job = await box.run(await as("container"), "sh", "-c", `${script}; exit 7`);
-      assert.deepEqual([job.code, job.stderr], [7, ""]);
-      assert.equal((await pause.exec({}, "sh", "-c", script)).stdout, job.stdout);
-      await using one = await box.start(await as("container"), "sh", "-c", "echo hello | nc -l -p 5000");
-      await using two = await box.start(await as("container"), "sh", "-c", FOREVER);
-      const pids = await Promise.all([pause, one, two].map((each) => each.listed()));
-      assert.equal(new Set(pids.map((each) => each?.pid)).size, 1, "all are shown with their machine's pid");
-      const qemus = (await processesOf(box.engine)).filter(({ command }) => command.includes("qemu-system"));
-      assert.equal(qemus.length, 1);
-      const heard = await two.exec({}, "sh", "-c", "until nc -w 5 127.0.0.1 5000; do sleep 0.1; done");
-      assert.equal(heard.stdout, "hello\n");
-      await two.taskOk("kill", "-s", "TERM");
-      await two.reached("STOPPED");
-      assert.equal((await pause.listed())?.status, "RUNNING");
-      await using three = await box.start(await as("container"), "sleep", "1000");
-      await pause.taskOk("kill", "-s", "9");
-      await pause.reached("STOPPED");
-      assert.equal((await three.listed())?.status, "RUNNING", "as with runc");
-      assert.match((await pause.task("rm")).stderr, /exit code 137|^$/);
-      await three.reached("STOPPED");
-    });
+    scenario(
+      "a pod of two: one machine, one network; each one's exit; the machine goes with the first one",
+      async (box) => {
+        const pod = box.engine.newId();
+        const as = (type: "sandbox" | "container") => kata(box, "", podFlags(type, pod));
+        await using pause = await box.start({ ...(await as("sandbox")), id: pod }, "sleep", "1000");
+        const script = `${BOOT_ID}; readlink /proc/self/ns/net`;
+        const job = await box.run(await as("container"), "sh", "-c", `${script}; exit 7`);
+        assert.deepEqual([job.code, job.stderr], [7, ""]);
+        assert.equal((await pause.exec({}, "sh", "-c", script)).stdout, job.stdout);
+        await using one = await box.start(await as("container"), "sh", "-c", "echo hello | nc -l -p 5000");
+        await using two = await box.start(await as("container"), "sh", "-c", FOREVER);
+        const pids = await Promise.all([pause, one, two].map((each) => each.listed()));
+        assert.equal(new Set(pids.map((each) => each?.pid)).size, 1, "all are shown with their machine's pid");
+        const qemus = (await processesOf(box.engine)).filter(({ command }) => command.includes("qemu-system"));
+        assert.equal(qemus.length, 1);
+        const heard = await two.exec({}, "sh", "-c", "until nc -w 5 127.0.0.1 5000; do sleep 0.1; done");
+        assert.equal(heard.stdout, "hello\n");
+        await two.taskOk("kill", "-s", "TERM");
+        await two.reached("STOPPED");
+        assert.equal((await pause.listed())?.status, "RUNNING");
+        await using three = await box.start(await as("container"), "sleep", "1000");
+        await pause.taskOk("kill", "-s", "9");
+        await pause.reached("STOPPED");
+        assert.equal((await three.listed())?.status, "RUNNING", "as with runc");
+        assert.match((await pause.task("rm")).stderr, /exit code 137|^$/);
+        await three.reached("STOPPED");
+      },
+    );
   },
   { runtimes: [KATA], onOurDaemonToo: true },
 );
@@ -283,6 +288,22 @@ matrix(
       const { parent = 0 } = (await processesOf(box.engine)).find(({ pid }) => pid === qemu) ?? {};
       process.kill(parent, "SIGKILL");
       await last.reached("absent");
+    });
+
+    scenario("trimaran kata pods, and debug: a shell in the guest, beside the container", async (box) => {
+      await using container = await box.start(await kata(box), "sleep", "1000");
+      const trimaran = join(BUILD_BIN, "trimaran");
+      const env = { ...process.env, TRIMARAN_STATE: box.engine.trimaranState };
+      assert.equal(await runOk([trimaran, "kata", "pods"], { env }), `${box.engine.namespace}  ${container.id}\n`);
+      const dialogue = [
+        { expect: /[#$] /, send: "cat /proc/sys/kernel/random/boot_id; ps | grep -c 'sleep 100[0]'\n" },
+        { expect: /\n1\r?\n/, send: "\x1d" },
+      ];
+      const shown = await run([trimaran, "kata", "debug", container.id], { env, dialogue });
+      const boot = (await container.exec({}, "sh", "-c", BOOT_ID)).stdout.trim();
+      assert.ok(shown.stdout.includes(boot), shown.stdout);
+      const none = await run([trimaran, "kata", "debug", "nobody"], { env });
+      assert.match(none.stderr, /pod "nobody": no machine of that name runs/);
     });
 
     scenario("containerd is killed: the machine lives on", async (box) => {

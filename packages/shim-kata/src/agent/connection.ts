@@ -122,7 +122,8 @@ export class AgentConnection {
       await this.call((services, options) => services.agent.hello(greeting, options), { limitMs: watchdogLimitMs });
     } catch (error) {
       const isSilent = error instanceof StatusError && error.code === Code.Unavailable;
-      if (isSilent && !this.#end) this.#giveUp(`the agent does not answer: nothing in ${watchdogLimitMs} ms after a call`);
+      if (isSilent && !this.#end)
+        this.#giveUp(`the agent does not answer: nothing in ${watchdogLimitMs} ms after a call`);
     } finally {
       this.#isWatching = false;
     }

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { readFileSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { readHostFeatures } from "@trimaran/linux";
 import type { ContainerCgroups, CreateRequest, Host, MonitoredProcess } from "@trimaran/shim-core";
 import type { AgentConnection } from "../agent/connection.ts";
@@ -13,6 +13,7 @@ import { GUEST_SHARE, shareLayout } from "../storage/layout.ts";
 import type { SharePlan } from "../storage/programs.ts";
 import { findShare, type Share } from "../storage/share.ts";
 import { planVolumes } from "../storage/volumes.ts";
+import { readOwner } from "./owner-mark.ts";
 import { machineIdOf, type PodPlaces } from "./places.ts";
 import { describeExit, endQemu, findQemuProcess } from "./qemu-process.ts";
 
@@ -88,14 +89,14 @@ export class MachineGuest implements Guest {
 
   /** Those of the pod's network, which is the guest's. */
   #networkSysctls(): Readonly<Record<string, string>> {
-    const bundle = readMark(this.#parts.places);
+    const bundle = readOwner(this.#parts.places)?.bundle;
     const sysctls = bundle === undefined ? [] : readConfig(bundle).spec.linux.sysctl;
     const wanted = sysctls.filter(({ kind }) => kind === "network");
     return Object.fromEntries(wanted.map(({ file, value }) => [file, value]));
   }
 
   #networkNamespace(): string | undefined {
-    const bundle = readMark(this.#parts.places);
+    const bundle = readOwner(this.#parts.places)?.bundle;
     return bundle === undefined ? undefined : readConfig(bundle).spec.linux.namespaces.get("network")?.path;
   }
 
@@ -128,7 +129,7 @@ export class MachineGuest implements Guest {
     await endShare(host, places);
     const network = this.#networkNamespace();
     if (network !== undefined) disconnectTap(network);
-    const bundle = readMark(places);
+    const bundle = readOwner(places)?.bundle;
     const cgroup = bundle === undefined ? undefined : cgroups.find({ id: this.#parts.podId }, readConfig(bundle).spec);
     if (cgroup && cgroup.processes().length > 0) await cgroup.kill();
     await cgroup?.remove();
@@ -145,14 +146,4 @@ export async function endShare(host: Host, { directory }: PodPlaces): Promise<vo
     cgroup: { attachFiles: [] },
   };
   await findShare(host, nothing, readHostFeatures()).close();
-}
-
-/** The bundle of the pod's first container. Undefined where nothing was made yet. */
-function readMark({ ownerMark }: PodPlaces): string | undefined {
-  try {
-    const mark: unknown = JSON.parse(readFileSync(ownerMark, "utf8"));
-    return typeof mark === "object" && mark !== null && "bundle" in mark ? String(mark.bundle) : undefined;
-  } catch {
-    return undefined;
-  }
 }

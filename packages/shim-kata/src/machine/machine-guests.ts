@@ -25,8 +25,9 @@ import { shareLayout } from "../storage/layout.ts";
 import type { SharePlan } from "../storage/programs.ts";
 import { openShare, type Share, shareUndo } from "../storage/share.ts";
 import { startMachine } from "../template/start-machine.ts";
-import { templateDirectory } from "../template/store.ts";
+import { defaultTemplates, templateDirectory } from "../template/store.ts";
 import { endShare, MachineGuest } from "./machine-guest.ts";
+import { writeOwner } from "./owner-mark.ts";
 import { type PodPlaces, podPlaces } from "./places.ts";
 import { endQemu, findQemuProcess, launchQemu } from "./qemu-process.ts";
 import { podLimits } from "./resources.ts";
@@ -45,6 +46,8 @@ export interface MachineOptions {
   readonly searchPath: string;
   /** TRIMARAN_STATE: pods' folders, templates and what was found out about this host are below. */
   readonly stateDirectory: string;
+  /** Where templates are, unless the configuration says. Default: see `defaultTemplates`. */
+  readonly templates?: string;
 }
 
 /** QEMU machines: clones of a template, or booted. */
@@ -74,7 +77,7 @@ export class MachineGuests implements GuestProvider {
     const cgroup = this.#cgroups.make(owner, { ...spec, linux: { ...spec.linux, resources: undefined } }, host);
     host.recordUndo(owner.bundle, [...host.recordedUndo(owner.bundle), ...undoSteps(places)]);
     mkdirSync(places.directory, { recursive: true, mode: 0o700 });
-    writeFileSync(places.ownerMark, JSON.stringify({ bundle: owner.bundle }));
+    writeOwner(places, { namespace: owner.namespace, podId, bundle: owner.bundle });
     const network = spec.linux.namespaces.get("network")?.path;
     try {
       const vmm = await this.#start({ config, places, host, cgroup, network, limits: podLimits(spec) });
@@ -171,8 +174,8 @@ export class MachineGuests implements GuestProvider {
   }
 
   #templates(config: KataConfig): string {
-    const below = join(this.#options.stateDirectory, "kata-host/templates");
-    const path = config.template.path || templateDirectory([below, "/dev/shm/trimaran-kata-templates"]);
+    const { stateDirectory, templates } = this.#options;
+    const path = config.template.path || templates || templateDirectory(defaultTemplates(stateDirectory));
     mkdirSync(path, { recursive: true, mode: 0o700 });
     return path;
   }
