@@ -1,10 +1,9 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { release } from "node:os";
 import { join } from "node:path";
-import { after } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { processesOf } from "./harness/belongings.ts";
 import type { ContainerOptions } from "./harness/container.ts";
@@ -18,13 +17,10 @@ import { run, runOk } from "./harness/process.ts";
 const FOREVER = "trap 'exit 23' TERM; echo up; while :; do sleep 0.05; done";
 const BOOT_ID = "cat /proc/sys/kernel/random/boot_id";
 const CGROUP = ["--mount", "type=cgroup,src=cgroup,dst=/sys/fs/cgroup,options=ro"];
-/** In memory, and this file's own: they go with it. */
-const TEMPLATES = mkdtempSync("/dev/shm/trm-kata-");
-after(() => rmSync(TEMPLATES, { recursive: true, force: true }));
 
 /** The shim's configuration; `toml` is added to its [hypervisor.qemu]. */
 async function kata(box: Box, toml = "", flags: readonly string[] = []): Promise<ContainerOptions> {
-  return await configured(box, `[factory]\ntemplate_path = "${TEMPLATES}"\n[hypervisor.qemu]\n${toml}`, flags);
+  return await configured(box, `[hypervisor.qemu]\n${toml}`, flags);
 }
 
 async function configured(box: Box, toml: string, flags: readonly string[] = []): Promise<ContainerOptions> {
@@ -364,11 +360,6 @@ matrix(
         interfaces().filter((name) => !links.includes(name) && name.startsWith("trimaran")),
         [],
       );
-      assert.deepEqual(ownPidFiles(box), []);
-      assert.deepEqual(
-        existsSync(join(box.engine.trimaranState, "kata")) ? readdirSync(join(box.engine.trimaranState, "kata")) : [],
-        [],
-      );
     });
   },
   { runtimes: [KATA], onOurDaemonToo: IS_LONG, ...(!IS_LONG && { engines: ["2.x"] }) },
@@ -376,10 +367,4 @@ matrix(
 
 function interfaces(): string[] {
   return readdirSync("/sys/class/net");
-}
-
-/** What virtiofsd leaves by itself: it would be there for ever. */
-function ownPidFiles({ engine }: Box): string[] {
-  const folder = "/run/virtiofsd";
-  return existsSync(folder) ? readdirSync(folder).filter((name) => name.includes(engine.tag)) : [];
 }

@@ -6,6 +6,7 @@ import { deleteTasks } from "./clean-up.ts";
 import type { EngineVersion } from "./config.ts";
 import { Container, type ContainerOptions, runContainer } from "./container.ts";
 import { BUILD_BIN, type Engine, type EngineOptions, startContainerd } from "./containerd.ts";
+import { KataTemplates } from "./kata-templates.ts";
 import { assertNoLeaks, type Snapshot, snapshot } from "./leaks.ts";
 import { PATIENCE } from "./patience.ts";
 import type { Finished } from "./process.ts";
@@ -69,6 +70,9 @@ export function matrix(name: string, scenarios: Scenarios, options: MatrixOption
   }
 }
 
+const templates = new KataTemplates();
+after(() => templates[Symbol.dispose]());
+
 function suite(options: EngineOptions, runtime: string, scenarios: Scenarios): void {
   let open: { readonly box: Box; readonly clean: Snapshot } | undefined;
   const box = () => {
@@ -78,6 +82,7 @@ function suite(options: EngineOptions, runtime: string, scenarios: Scenarios): v
   before(async () => {
     mustExist(runtime);
     const engine = await startContainerd(options);
+    if (runtime === KATA) templates.serve(engine.trimaranState);
     open = { box: openBox(engine, runtime), clean: await snapshot(engine) };
   });
   afterEach(async () => {

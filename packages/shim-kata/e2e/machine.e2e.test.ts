@@ -4,9 +4,10 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { release } from "node:os";
 import { join } from "node:path";
-import { afterEach, before, beforeEach, describe, test } from "node:test";
+import { after, afterEach, before, beforeEach, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { cgroupsOf, filesOf, mountsOf, processesOf } from "../../../e2e/harness/belongings.ts";
+import { KataTemplates } from "../../../e2e/harness/kata-templates.ts";
 import { run, runOk } from "../../../e2e/harness/process.ts";
 import { runDelete, Shim } from "../../../e2e/harness/shim-client.ts";
 import { type ShimKind, ShimYard, type StartedShim } from "../../../e2e/harness/shims.ts";
@@ -28,12 +29,15 @@ const SANDBOX = "io.kubernetes.cri.sandbox-id";
 
 describe("kata, in machines", { timeout: 900_000 }, () => {
   let yard: ShimYard;
+  const templates = new KataTemplates();
+  after(() => templates[Symbol.dispose]());
   before(async () => {
     const sources = installedSources(join(BUILD, "lib/trimaran"), process.execPath);
     await ensureImage(sources, { download: "missing", signal: AbortSignal.timeout(120_000) });
   });
   beforeEach(async () => {
     yard = await ShimYard.open(KIND);
+    templates.serve(yard.trimaranState);
   });
   afterEach(async (context) => {
     const passed = "passed" in context && context.passed === true;

@@ -9,6 +9,5 @@ const guests = new MachineGuests({
   node: execPath,
   searchPath: env.PATH ?? "/usr/sbin:/usr/bin:/sbin:/bin",
   stateDirectory: env.TRIMARAN_STATE ?? "/run/trimaran",
-  ...(env.TRIMARAN_KATA_TEMPLATES !== undefined && { templates: env.TRIMARAN_KATA_TEMPLATES }),
 });
 runShim(new KataRuntime(guests), { argv, env, pid, exit: (code) => exit(code), libraryDirectory });

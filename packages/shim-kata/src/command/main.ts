@@ -15,7 +15,6 @@ try {
   await runCommand(process.argv.slice(2), {
     sources: installedSources(library, process.execPath),
     stateDirectory: process.env.TRIMARAN_STATE ?? "/run/trimaran",
-    ...(process.env.TRIMARAN_KATA_TEMPLATES !== undefined && { templates: process.env.TRIMARAN_KATA_TEMPLATES }),
     write,
     terminal: { input: process.stdin, output: process.stdout },
     signal: stop.signal,

@@ -1,4 +1,5 @@
 import { Code, StatusError } from "ttrpc-ts";
+import { parseConfig } from "../config/config.ts";
 import { KEYS } from "../config/keys.ts";
 import type { GuestSources } from "../image/contents.ts";
 import { currentManifest, ensureImage } from "../image/ensure.ts";
@@ -17,8 +18,6 @@ export interface CommandContext {
   readonly cacheDirectory?: string;
   /** TRIMARAN_STATE of the shims. */
   readonly stateDirectory: string;
-  /** Where templates are. Default: all places where they may be if nobody says. */
-  readonly templates?: string;
   readonly write: (text: string) => void;
   readonly terminal: Terminal;
   readonly signal: AbortSignal;
@@ -107,9 +106,10 @@ function showPods({ stateDirectory, write }: CommandContext): void {
   for (const { namespace, podId } of listPods(stateDirectory)) write(`${namespace}  ${podId}\n`);
 }
 
-async function pruneTemplates({ stateDirectory, templates, write, signal }: CommandContext): Promise<void> {
-  const roots = templates === undefined ? defaultTemplates(stateDirectory) : [templates];
-  for (const root of roots) {
+/** Those of the default places, and of the place that the default configuration names. */
+async function pruneTemplates({ stateDirectory, write, signal }: CommandContext): Promise<void> {
+  const { template } = parseConfig([]);
+  for (const root of [...defaultTemplates(stateDirectory), ...(template.path === "" ? [] : [template.path])]) {
     const bytes = await withMachineLock(templateLock(root), signal, async () => removeTemplates(root));
     if (bytes > 0) write(`${root}: ${Math.round(bytes / 2 ** 20)} MiB are free again\n`);
   }

@@ -11,7 +11,7 @@ import { readLastWords } from "../qemu/console.ts";
 import { vmPaths } from "../qemu/plan.ts";
 import { GUEST_SHARE, shareLayout } from "../storage/layout.ts";
 import type { SharePlan } from "../storage/programs.ts";
-import { findShare, type Share } from "../storage/share.ts";
+import { findShare, hasShare, type Share } from "../storage/share.ts";
 import { planVolumes } from "../storage/volumes.ts";
 import { readOwner } from "./owner-mark.ts";
 import { machineIdOf, type PodPlaces } from "./places.ts";
@@ -138,9 +138,10 @@ export class MachineGuest implements Guest {
 }
 
 /** End a pod's share, if it has one. */
-export async function endShare(host: Host, { directory }: PodPlaces): Promise<void> {
-  if (host.keys("share/").length === 0) return;
+export async function endShare(host: Host, { directory, podId }: PodPlaces): Promise<void> {
+  if (!hasShare(host, podId)) return;
   const nothing = {
+    pod: podId,
     layout: shareLayout(directory),
     binaries: { bridge: "", virtiofsd: "" },
     cgroup: { attachFiles: [] },

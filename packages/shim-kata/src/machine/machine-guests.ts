@@ -46,8 +46,6 @@ export interface MachineOptions {
   readonly searchPath: string;
   /** TRIMARAN_STATE: pods' folders, templates and what was found out about this host are below. */
   readonly stateDirectory: string;
-  /** Where templates are, unless the configuration says. Default: see `defaultTemplates`. */
-  readonly templates?: string;
 }
 
 /** QEMU machines: clones of a template, or booted. */
@@ -96,7 +94,7 @@ export class MachineGuests implements GuestProvider {
   }
 
   /** The helpers' cgroup is the pod's. */
-  #sharePlan({ directory }: PodPlaces, daemon?: KataConfig["virtiofsd"], cgroup?: Cgroup): SharePlan {
+  #sharePlan({ directory, podId }: PodPlaces, daemon?: KataConfig["virtiofsd"], cgroup?: Cgroup): SharePlan {
     const into = cgroup?.unifiedDirectory();
     const attachFiles = cgroup?.attachFiles({ clonedIntoUnified: true }) ?? [];
     const binaries = {
@@ -105,6 +103,7 @@ export class MachineGuests implements GuestProvider {
       ...(daemon && { cache: daemon.cache, extraArgs: daemon.extraArgs }),
     };
     return {
+      pod: podId,
       layout: shareLayout(directory),
       binaries,
       cgroup: { attachFiles, ...(into === undefined ? {} : { into }) },
@@ -174,8 +173,7 @@ export class MachineGuests implements GuestProvider {
   }
 
   #templates(config: KataConfig): string {
-    const { stateDirectory, templates } = this.#options;
-    const path = config.template.path || templates || templateDirectory(defaultTemplates(stateDirectory));
+    const path = config.template.path || templateDirectory(defaultTemplates(this.#options.stateDirectory));
     mkdirSync(path, { recursive: true, mode: 0o700 });
     return path;
   }

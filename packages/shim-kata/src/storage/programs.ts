@@ -21,6 +21,8 @@ export interface ShareBinaries {
 
 /** What a pod's share is made of. */
 export interface SharePlan {
+  /** The pod's id: a monitor may have several pods, each with a share. */
+  readonly pod: string;
   readonly layout: ShareLayout;
   readonly binaries: ShareBinaries;
   readonly cgroup: steps.HelperCgroup;
