@@ -230,10 +230,18 @@ matrix(
       const { flags = [] } = await inside(0);
       const bind = ["--mount", `type=bind,src=${volume},dst=/received,options=rbind:rw`];
       const serve = "nc -l -p 5000 | sha256sum > /received/sum";
-      await using listening = await box.start({ flags: [...flags, ...bind] }, "sh", "-c", serve);
+      const pod = box.engine.newId();
+      const first = { id: pod, flags: [...flags, ...bind, ...podFlags("sandbox", pod)] };
+      await using listening = await box.start(first, "sh", "-c", serve);
       const ping = await box.run(await inside(1), "sh", "-c", `ping -c 1 -W 20 ${server.address} && ip addr show eth0`);
       assert.match(ping.stdout, /1 packets received/, ping.stderr);
       assert.ok(ping.stdout.includes(`${client.address}/24`), ping.stdout);
+      await killTaskServers(box); // the next one finds the network as it is
+      const joined = await box.run(
+        { flags: [...flags, ...podFlags("container", pod)] },
+        ...["sh", "-c", "ip addr show eth0; netstat -ltn"],
+      );
+      assert.match(joined.stdout, new RegExp(`${server.address}/24[^]*:5000 `), joined.stderr);
       const send = `head -c 3000000 /dev/zero | nc -w 30 ${server.address} 5000`;
       assert.equal((await box.run(await inside(1), "sh", "-c", send)).code, 0);
       await listening.reached("STOPPED");
@@ -300,6 +308,20 @@ matrix(
       assert.ok(shown.stdout.includes(boot), shown.stdout);
       const none = await run([trimaran, "kata", "debug", "nobody"], { env });
       assert.match(none.stderr, /pod "nobody": no machine of that name runs/);
+    });
+
+    scenario("two containers of one shim are no pod: each has a machine, and outlives the other's", async (box) => {
+      const group = ["--annotation", `io.containerd.runc.v2.group=${box.engine.newId()}`];
+      await using one = await box.start(await kata(box, "", group), "sleep", "1000");
+      await using two = await box.start(await kata(box, "", group), "sleep", "1000");
+      const monitors = (await processesOf(box.engine)).filter(({ command }) => command.startsWith("containerd-shim-"));
+      assert.equal(monitors.length, 1);
+      const boots = [await one.exec({}, "sh", "-c", BOOT_ID), await two.exec({}, "sh", "-c", BOOT_ID)];
+      assert.notEqual(boots[0]?.stdout, boots[1]?.stdout);
+      await one.taskOk("kill", "-s", "9");
+      await one.reached("STOPPED");
+      await one.task("rm");
+      assert.equal((await two.exec({}, "sh", "-c", "echo a > /f; cat /f; exit 4")).code, 4);
     });
 
     scenario("containerd is killed: the machine lives on", async (box) => {

@@ -74,7 +74,10 @@ function writeSysctl(file: string, value: string): void {
     writeFileSync(`/proc/sys/${file}`, value);
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
-    throw new StatusError(Code.InvalidArgument, `${field}: the guest's kernel refuses ${JSON.stringify(value)} (${why})`);
+    throw new StatusError(
+      Code.InvalidArgument,
+      `${field}: the guest's kernel refuses ${JSON.stringify(value)} (${why})`,
+    );
   }
 }
 
