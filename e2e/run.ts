@@ -18,7 +18,7 @@ if (process.arch === "x64") await ensureGuestImage(); // there are no others yet
 await buildImages(); // once, not by every test file at the same time
 await buildRootfs();
 /** Machines under emulation take both cores, and would make what is timed by others late: they are a run of their own. */
-const APART = new Set(["kata.test.ts"]);
+const APART = new Set(["kata.test.ts", "kata-sandbox.test.ts"]);
 const all = globSync("*.test.ts", { cwd: import.meta.dirname }).filter((name) => !APART.has(name));
 const files = names.length > 0 ? names : all.sort().map((name) => join(import.meta.dirname, name));
 // A scenario waits more than it computes: three files at a time keep two cores busy.

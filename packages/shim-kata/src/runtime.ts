@@ -12,6 +12,7 @@ import { findHolder, openHolder } from "./container/holder.ts";
 import type { GuestProvider } from "./pod/guest.ts";
 import { type Membership, membershipOf } from "./pod/membership.ts";
 import { type Sandbox, Sandboxes } from "./pod/sandbox.ts";
+import { sandboxGuest } from "./pod/sandbox-bundle.ts";
 import { toGuestSpec } from "./storage/guest-spec.ts";
 import { planVolumes } from "./storage/volumes.ts";
 
@@ -22,6 +23,7 @@ const BOOT_LIMIT_MS = 120_000;
 export class KataRuntime implements Runtime {
   readonly name = "io.containerd.trimaran-kata.v2";
   readonly version = "0.1.0";
+  readonly keepsSandboxes = true;
   readonly #provider: GuestProvider;
   readonly #sandboxes: Sandboxes;
 
@@ -34,9 +36,33 @@ export class KataRuntime implements Runtime {
     this.#provider.checkOptions?.(options);
   }
 
+  /** Machines that are there before their first container. */
+  readonly sandboxes: NonNullable<Runtime["sandboxes"]> = {
+    start: async (request, host) => {
+      this.#sandboxes.share(request.id, host);
+      try {
+        const sandbox = await this.#sandboxes.open(sandboxGuest(request), host);
+        await sandbox.prepare();
+        return { pid: sandbox.guest.vmm.pid, ended: sandbox.guest.vmm.exited() };
+      } catch (error) {
+        await this.sandboxes.remove(request, host);
+        throw error;
+      }
+    },
+    recover: ({ id, namespace }, host) => {
+      this.#sandboxes.share(id, host);
+      const { vmm } = this.#sandboxes.find(id, namespace, host).guest;
+      return { pid: vmm.pid, ended: vmm.exited() };
+    },
+    remove: async ({ id, namespace }, host) => {
+      this.#sandboxes.find(id, namespace, host);
+      await this.#sandboxes.remove(id, host);
+    },
+  };
+
   async create(request: CreateRequest, host: Host): Promise<Container> {
     const config = readConfig(request.bundle);
-    const membership = membershipOf(config.spec.annotations);
+    const membership = this.#membership(config, host);
     const podId = podIdOf(membership, request.id);
     const ownsGuest = membership.kind !== "member";
     let sandbox: Sandbox | undefined;
@@ -46,7 +72,7 @@ export class KataRuntime implements Runtime {
         : this.#sandboxes.find(podId, request.namespace, host);
       const holder = await openHolder(host, initKey(request.id), request.stdio, request);
       await sandbox.prepare();
-      await this.#createInside(request, config, membership, sandbox);
+      await this.#createInside(request, config, membership, sandbox, host);
       const container = this.#container(request, config, host, sandbox, holder, ownsGuest);
       await container.attach();
       return container;
@@ -58,7 +84,7 @@ export class KataRuntime implements Runtime {
 
   async recover(request: CreateRequest, host: Host): Promise<Container> {
     const config = readConfig(request.bundle);
-    const membership = membershipOf(config.spec.annotations);
+    const membership = this.#membership(config, host);
     const sandbox = this.#sandboxes.find(podIdOf(membership, request.id), request.namespace, host);
     const holder = findHolder(host, initKey(request.id));
     const container = this.#container(request, config, host, sandbox, holder, membership.kind !== "member");
@@ -69,6 +95,12 @@ export class KataRuntime implements Runtime {
       container.init.lost(error instanceof Error ? error.message : String(error)); // its guest has ended, or forgot it
     }
     return container;
+  }
+
+  /** In a sandbox that was there first all containers are members, whatever they say. */
+  #membership({ spec }: BundleConfig, host: Host): Membership {
+    const podId = this.#sandboxes.shared(host);
+    return podId === undefined ? membershipOf(spec.annotations) : { kind: "member", podId };
   }
 
   #container(
@@ -88,10 +120,12 @@ export class KataRuntime implements Runtime {
     config: BundleConfig,
     membership: Membership,
     { guest, agent }: Sandbox,
+    host: Host,
   ): Promise<void> {
     const { id } = request;
     const rootfs = await guest.share({ request, spec: config.spec });
-    const podPid = membership.kind === "member" ? await podPidOf(agent, membership.podId) : undefined;
+    const joins = membership.kind === "member" && this.#sandboxes.shared(host) === undefined;
+    const podPid = joins ? await podPidOf(agent, membership.podId) : undefined;
     const guestSpec = toGuestSpec(config.json, {
       id,
       volumes: planVolumes(config.spec.mounts),

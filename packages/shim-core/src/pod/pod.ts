@@ -7,8 +7,8 @@ import type { ContainerProcess } from "../host/container-process.ts";
 import { Host } from "../host/host.ts";
 import { resizeProgram } from "../host/programs.ts";
 import type { Logger } from "../log.ts";
-import type { Runtime } from "../runtime.ts";
-import { PodSandbox } from "../sandbox/pod-sandbox.ts";
+import type { RunningSandbox, Runtime, SandboxRequest } from "../runtime.ts";
+import { PodSandbox, type WantedSandbox } from "../sandbox/pod-sandbox.ts";
 import { SLOT } from "../stdio/slots.ts";
 import type { ExitRecord } from "../task/exit.ts";
 import { type CreateRequest, decodeRecord, type ExecRecord, type TaskRecord } from "../task/record.ts";
@@ -98,13 +98,30 @@ export class Pod {
   }
 
   /** Throws AlreadyExists if there is another; `by` names the request, whose replay is welcome. */
-  createSandbox(id: string, by: string): void {
+  createSandbox(wanted: WantedSandbox, by: string): void {
+    const { id } = wanted;
     if (this.#environment.runtime.keepsSandboxes !== true)
       throw new StatusError(Code.Unimplemented, "this runtime keeps no sandboxes: not implemented");
     if (this.#sandbox?.id === id && this.#sandbox.createdBy === by) return;
     if (this.#sandbox) throw new StatusError(Code.AlreadyExists, `sandbox ${this.#sandbox.id}: already exists`);
     this.host.recordUndo(this.identity.bundle, []); // the socket, which nobody else takes away if the monitor is killed
-    this.#sandbox = PodSandbox.create(this.#keeper(), id, by);
+    this.#sandbox = PodSandbox.create(this.#keeper(), wanted, by);
+  }
+
+  /** Throws FailedPrecondition unless it was just created; what the runtime says, and it may be started again. */
+  startSandbox(sandbox: PodSandbox, by: string): Promise<{ readonly startedAtNs: bigint; readonly pid: number }> {
+    const { sandboxes } = this.#environment.runtime;
+    if (sandboxes === undefined) return sandbox.start(by, () => this.host.monitorPid);
+    return sandbox.start(by, async () => {
+      const running = await sandboxes.start(this.#sandboxRequest(sandbox), this.host);
+      this.#follow(sandbox, running);
+      return running.pid;
+    });
+  }
+
+  /** What the runtime has made for it goes. Without that nothing happens. */
+  async removeSandbox(sandbox: PodSandbox): Promise<void> {
+    await this.#environment.runtime.sandboxes?.remove(this.#sandboxRequest(sandbox), this.host);
   }
 
   /** Take the sandbox and all its containers away, whatever their state is. Without one nothing happens. */
@@ -112,6 +129,7 @@ export class Pod {
     const sandbox = this.#sandbox;
     if (sandbox === undefined) return;
     await Promise.all([...this.tasks.keys()].map((id) => this.destroy(id)));
+    await this.removeSandbox(sandbox);
     this.host.clearUndo(this.identity.bundle);
     sandbox.stop();
     sandbox.dropNote();
@@ -251,9 +269,21 @@ export class Pod {
     };
   }
 
+  #sandboxRequest({ wanted }: PodSandbox): SandboxRequest {
+    const { namespace, bundle } = this.identity;
+    return { ...wanted, namespace, bundle, options: this.options };
+  }
+
+  #follow(sandbox: PodSandbox, { ended }: RunningSandbox): void {
+    void ended.then(() => sandbox.stop());
+  }
+
   /** Rebuild everything from the monitor's notes. */
   #recover(): void {
     this.#sandbox = PodSandbox.recover(this.#keeper());
+    const { sandboxes } = this.#environment.runtime;
+    if (this.#sandbox?.state.state === "ready" && sandboxes !== undefined)
+      this.#follow(this.#sandbox, sandboxes.recover(this.#sandboxRequest(this.#sandbox), this.host));
     const execs = new Map<string, ExecRecord[]>();
     for (const [key, value] of this.#link.notes) {
       const [kind, id = ""] = key.split("/");
