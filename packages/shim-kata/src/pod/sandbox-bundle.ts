@@ -7,11 +7,8 @@ import type { GuestRequest } from "./guest.ts";
 export function sandboxGuest(request: SandboxRequest): GuestRequest {
   const { id, namespace, bundle, networkNamespace, annotations, options } = request;
   const network = { type: "network", ...(networkNamespace !== "" && { path: networkNamespace }) };
-  const spec = {
-    ociVersion: "1.1.0",
-    annotations,
-    linux: { cgroupsPath: `/${namespace}/${id}`, namespaces: [network] },
-  };
+  const namespaces = [{ type: "mount" }, network]; // no spec goes without the first
+  const spec = { ociVersion: "1.1.0", annotations, linux: { cgroupsPath: `/${namespace}/${id}`, namespaces } };
   writeFileSync(join(bundle, "config.json"), JSON.stringify(spec));
   const stdio = { stdin: "", stdout: "", stderr: "", terminal: false };
   const owner: CreateRequest = { id, namespace, bundle, rootfs: [], stdio, options };
