@@ -324,6 +324,35 @@ matrix(
       assert.equal((await two.exec({}, "sh", "-c", "echo a > /f; cat /f; exit 4")).code, 4);
     });
 
+    scenario("a guest that stands still: a SIGKILL ends it, and so does a call that it never answers", async (box) => {
+      for (const isKilled of IS_LONG ? [true, false] : [true]) {
+        await using container = await box.start(await kata(box), "sleep", "1000");
+        process.kill((await container.listed())?.pid ?? 0, "SIGSTOP");
+        if (isKilled) await container.task("kill", "-s", "9");
+        else {
+          const late = await container.exec({ timeoutMs: 150_000 }, "true");
+          assert.match(late.stderr, /agent: does not answer/);
+        }
+        await container.reached("STOPPED", 60_000);
+        assert.match((await container.task("rm")).stderr, /exit code 255|^$/);
+      }
+    });
+
+    scenario("a volume that is full says so inside", async (box) => {
+      const volume = join(box.engine.dir, "tmp", "full");
+      await mkdir(volume);
+      await runOk(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", volume]);
+      try {
+        const bind = ["--mount", `type=bind,src=${volume},dst=/data,options=rbind:rw`];
+        const write = ["dd", "if=/dev/zero", "of=/data/f", "bs=64k", "count=64"];
+        const done = await box.run(await kata(box, "", bind), ...write);
+        assert.equal(done.code, 1);
+        assert.match(done.stderr, /No space left on device/);
+      } finally {
+        await runOk(["umount", volume]);
+      }
+    });
+
     scenario("containerd is killed: the machine lives on", async (box) => {
       await using container = await box.start(await kata(box), "sleep", "1000");
       const before = [await container.listed(), (await container.exec({}, "sh", "-c", BOOT_ID)).stdout];
