@@ -18,7 +18,6 @@ export const BUILD_PACKAGES = [
   "musl-tools",
   "qemu-system-x86",
   "qemu-system-common", // virtiofsd
-  "libcap2-bin",
   "runsc",
 ] as const;
 
@@ -33,6 +32,7 @@ export const TEST_PACKAGES = [
   "golang-go",
   "iproute2",
   "iptables",
+  "libcap2-bin",
   "podman",
   "runc",
   "util-linux",
