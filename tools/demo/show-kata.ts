@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { release } from "node:os";
 import type { ManagerClient } from "@trimaran/manager";
 import type { Printer } from "./print.ts";
@@ -13,11 +14,10 @@ export async function showKata(
   print: Printer,
 ): Promise<void> {
   print.title(`In a virtual machine: ${RUNTIME}, by QEMU`);
+  const look = "uname -r; cut -c1-8 /proc/sys/kernel/random/boot_id";
   const run = (id: string, how: string) =>
     runAndLook(client, {
-      ...{ id, runtime: RUNTIME, rootfs },
-      script: "uname -r",
-      exec: "uname -r; cat /proc/sys/kernel/random/boot_id",
+      ...{ id, runtime: RUNTIME, rootfs, script: look, exec: look },
       started: (startMs) => {
         print.step("create", steps.get("create") ?? 0, how);
         print.step("start", startMs, "sh runs in it");
@@ -31,10 +31,15 @@ export async function showKata(
     "clone",
     "a clone of the template: memory is copied when it is written",
   );
-  print.step("exec", execMs, "in the same machine, and its end");
-  const [kernel = "", boot = ""] = fromExec.split("\n");
+  print.step("exec", execMs, "in the same machine, until its end");
+  const [kernel = "", boot = ""] = output.split("\n");
+  const [execKernel = "", execBoot = ""] = fromExec.split("\n");
+  const hostBoot = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").slice(0, 8);
   print.table(
     ["", "host", "container", "exec"],
-    [["kernel", release(), output.trim(), kernel].map(String), ["boot id", "", "", boot]],
+    [
+      ["kernel", release(), kernel, execKernel],
+      ["boot", hostBoot, boot, execBoot],
+    ],
   );
 }
