@@ -1,22 +1,24 @@
 import assert from "node:assert/strict";
 import { matrix } from "./harness/matrix.ts";
 
-// The sleeps are for the tools: ctr sends the terminal's size only after the start, and complains if the process has exited by
-// then; script(1) may drop what is still on its own terminal when ctr ends.
+/** ctr sends the terminal's size only after the start, and complains if the process has exited by then. */
+const SIZED = "until stty size 2>/dev/null | grep -q '^40 100$'; do sleep 0.05; done";
+
+// The sleeps are for script(1), which may drop what is still on its own terminal when ctr ends.
 matrix("terminal", (scenario) => {
   scenario("run -t: a terminal on all three, with ctr's size", async (box) => {
     const done = await box.run(
       { tty: true },
       "sh",
       "-c",
-      "tty; test -t 0 && test -t 1 && test -t 2 && echo all; sleep 0.5; stty size",
+      `tty; test -t 0 && test -t 1 && test -t 2 && echo all; ${SIZED}; sleep 0.2; stty size`,
     );
     assert.equal(done.stdout, "/dev/pts/0\r\nall\r\n40 100\r\n");
     assert.equal(done.code, 0);
   });
 
   scenario("run -t: exit status", async (box) => {
-    assert.equal((await box.run({ tty: true }, "sh", "-c", "sleep 0.5; exit 33")).code, 33);
+    assert.equal((await box.run({ tty: true }, "sh", "-c", `${SIZED}; exit 33`)).code, 33);
   });
 
   scenario("run -t: what is typed arrives, Ctrl-D ends, Ctrl-C interrupts", async (box) => {
@@ -26,7 +28,7 @@ matrix("terminal", (scenario) => {
       { expect: /typed\r\ntyped\r\n/, send: "\x04" }, // the terminal's echo, then cat's
       { expect: /waiting/, send: "\x03" },
     ];
-    const done = await box.run({ tty: true, dialogue, timeoutMs: 15_000 }, "sh", "-c", `echo go; ${script}`);
+    const done = await box.run({ tty: true, dialogue, timeoutMs: 15_000 }, "sh", "-c", `${SIZED}; echo go; ${script}`);
     assert.equal(done.stdout, "go\r\ntyped\r\ntyped\r\nwaiting\r\n^C\r\ninterrupted\r\n");
     assert.equal(done.code, 9);
   });
@@ -47,7 +49,7 @@ matrix("terminal", (scenario) => {
       { tty: true },
       "sh",
       "-c",
-      "tty; test -t 2 && echo yes; sleep 0.5; stty size; exit 3",
+      `tty; test -t 2 && echo yes; ${SIZED}; sleep 0.2; stty size; exit 3`,
     );
     assert.equal(done.stdout, "/dev/pts/0\r\nyes\r\n40 100\r\n");
     assert.equal(done.code, 3);
@@ -55,7 +57,7 @@ matrix("terminal", (scenario) => {
 
   scenario("exec -t into a container with a terminal", async (box) => {
     await using container = await box.start({ tty: true }, "sleep", "1000");
-    const done = await container.exec({ tty: true }, "sh", "-c", "tty; sleep 0.5");
+    const done = await container.exec({ tty: true }, "sh", "-c", `tty; ${SIZED}; sleep 0.2`);
     assert.equal(done.stdout, "/dev/pts/1\r\n");
   });
 });

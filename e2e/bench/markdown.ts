@@ -43,6 +43,12 @@ median and quartiles of the pairs of a round: above 1 ours is better; a row that
 ${head("ms, p50 / p99")}
 ${latencyRows(series).join("\n")}
 
+The raw floor is [a C program](e2e/bench/floor.c) that does the same to the kernel and nothing else; the rest is what a runtime adds.
+
+| ms, p50 | ${names[0] ?? ""} | raw floor | ours over the floor |
+|---|---|---|---|
+${floorRows(report).join("\n")}
+
 ${head("memory, KiB")}
 ${memoryRows(report).join("\n")}`;
 }
@@ -74,6 +80,25 @@ function latencyRows(series: readonly Series[]): string[] {
       return `${short(median)} (${short(lower)} to ${short(upper)})${lost(median)}`;
     });
     return `| ${[step, ...times, ...ratios].join(" | ")} |`;
+  });
+}
+
+/** Steps of ours, as sums, beside the floor's. */
+const FLOOR_ROWS = [
+  ["create", ["create"], "create"],
+  ["start, to the exit", ["start", "wait"], "start"],
+  ["delete", ["delete"], "remove"],
+  ["create to clean-up", ["create", "start", "wait", "delete"], "total"],
+] as const;
+
+function floorRows({ series: [ours], floor }: Report): string[] {
+  return FLOOR_ROWS.flatMap(([name, steps, step]) => {
+    const raw = floor[step] ?? [];
+    const own = raw.map((_, at) => steps.reduce((sum, each) => sum + (ours?.samples[each]?.[at] ?? Number.NaN), 0));
+    if (raw.length === 0) return [];
+    const { median, lower, upper } = ratioOf(raw, own);
+    const cells = [summarize(own).p50, summarize(raw).p50].map(short);
+    return [`| ${[name, ...cells, `${short(median)} (${short(lower)} to ${short(upper)})`].join(" | ")} |`];
   });
 }
 

@@ -19,6 +19,8 @@ export interface Report {
   /** Ours first, if it is there. */
   readonly series: readonly Series[];
   readonly memory: Readonly<Record<string, readonly PodMemory[]>>;
+  /** Milliseconds of the raw floor by step, in the same rounds as the containers. */
+  readonly floor: Readonly<Record<string, readonly number[]>>;
 }
 
 /** What the figures depend on. */

@@ -10,6 +10,7 @@ import { startContainerd } from "../harness/containerd.ts";
 import { buildImages, buildRootfs } from "../harness/images.ts";
 import { CONTROL, TRIMARAN } from "../harness/matrix.ts";
 import { type ShimKind, ShimYard, shimKinds, trimaranShim } from "../harness/shims.ts";
+import { openFloor } from "./floor.ts";
 import { oneContainer, oneExec } from "./latency.ts";
 import { renderReport, writeBetweenMarks } from "./markdown.ts";
 import { measure, type PodMemory, startPod } from "./memory.ts";
@@ -28,7 +29,8 @@ await buildRootfs();
 if (!existsSync(trimaranShim())) console.error(`${trimaranShim()}: not built; the control runs alone`);
 const kinds = (await candidates()).map((kind) => ({ kind, series: new Map<string, number[]>() }));
 
-await inTurn("containers", rounds, (yard, record) => async () => record(await oneContainer(yard)));
+const floor = new Map<string, number[]>();
+await containers();
 await execs();
 await ctrRuns();
 const memory = await memories();
@@ -36,7 +38,14 @@ const series: Series[] = kinds.map(({ kind, series: samples }) => ({
   name: kind.name,
   samples: Object.fromEntries(samples),
 }));
-const report: Report = { at: new Date().toISOString(), machine: await machine(), rounds, series, memory };
+const report: Report = {
+  at: new Date().toISOString(),
+  machine: await machine(),
+  rounds,
+  series,
+  memory,
+  floor: Object.fromEntries(floor),
+};
 console.log(renderReport(report));
 const file = join(import.meta.dirname, "../../build/bench.json");
 await mkdir(join(file, ".."), { recursive: true });
@@ -57,6 +66,7 @@ async function inTurn(
   what: string,
   count: number,
   open: (yard: ShimYard, record: Record) => () => Promise<void>,
+  alongside: () => Promise<void> = async () => undefined,
 ): Promise<void> {
   await using stack = new AsyncDisposableStack();
   const steps: (() => Promise<void>)[] = [];
@@ -71,9 +81,19 @@ async function inTurn(
   }
   for (let round = 0; round <= count; round++) {
     for (const step of steps) await step();
+    if (warm) await alongside();
     warm = true;
   }
   process.stderr.write(`${what}: ${count} rounds\n`);
+}
+
+/** With the raw floor in the same rounds. */
+async function containers(): Promise<void> {
+  await using raw = await openFloor();
+  const lap = async () => {
+    for (const [step, ms] of Object.entries(await raw.life())) floor.set(step, [...(floor.get(step) ?? []), ms]);
+  };
+  await inTurn("containers", rounds, (yard, record) => async () => record(await oneContainer(yard)), lap);
 }
 
 async function execs(): Promise<void> {

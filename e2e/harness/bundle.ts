@@ -18,6 +18,8 @@ export interface BundleOptions {
   readonly resources?: object;
   /** Added to `mounts`, which are those of `ctr run`. */
   readonly mounts?: readonly object[];
+  /** `linux.cgroupsPath`. Default: as ctr has it, `/NAMESPACE/ID`. */
+  readonly cgroupsPath?: string;
   /** Types added to `linux.namespaces`, which are those of `ctr run`: all but cgroup, user and time. */
   readonly namespaces?: readonly string[];
 }
@@ -118,7 +120,7 @@ function ociSpec(options: BundleOptions) {
         cpu: { shares: 1024 },
         ...resources,
       },
-      cgroupsPath: `/${namespace}/${id}`,
+      cgroupsPath: options.cgroupsPath ?? `/${namespace}/${id}`,
       namespaces: [
         ...["pid", "ipc", "uts", "mount", ...namespaces].map((type) => ({ type })),
         { type: "network", ...(networkNamespace !== undefined && { path: networkNamespace }) },

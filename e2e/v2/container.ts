@@ -8,6 +8,13 @@ import type { ShimYard, StartedShim } from "../harness/shims.ts";
 /** stderr has a file of its own, which stays empty: upstream's shim dies of stdout alone, and of one file for both it loses output. */
 const openFiles = (output: string) => ({ stdout: `file://${output}`, stderr: `file://${output}.err` });
 
+/** The folder of a process's cgroup. */
+async function cgroupOf(pid: number): Promise<string> {
+  const path = /^0::(.*)$/m.exec(await readFile(`/proc/${pid}/cgroup`, "utf8"))?.[1];
+  if (path === undefined) throw new Error(`process ${pid} has no unified cgroup`);
+  return join("/sys/fs/cgroup", path);
+}
+
 /** The container's figures, as io.containerd.cgroups.v2.Metrics has them. */
 export type Metrics = io.containerd.cgroups.v2.Metrics;
 
@@ -22,10 +29,10 @@ export class Container {
   readonly #output: string;
   #execs = 0;
 
-  private constructor(yard: ShimYard, pod: StartedShim, output: string, pid: number) {
+  private constructor(cgroup: string, pod: StartedShim, output: string, pid: number) {
     this.id = pod.id;
     this.pid = pid;
-    this.cgroup = join("/sys/fs/cgroup", yard.tag, pod.id);
+    this.cgroup = cgroup;
     this.#pod = pod;
     this.#output = output;
   }
@@ -37,9 +44,12 @@ export class Container {
     await writeFile(output, "");
     const { id, bundle } = pod;
     const stdio = openFiles(output);
-    const { pid } = await pod.shim.task.create({ id, bundle: bundle.path, rootfs: bundle.mounts, ...stdio });
+    const { pid } = await pod.shim.task.create({
+      ...{ id, bundle: bundle.path, rootfs: bundle.mounts, ...stdio },
+      ...(yard.kind.options && { options: yard.kind.options }),
+    });
     await pod.shim.task.start({ id });
-    return new Container(yard, pod, output, pid);
+    return new Container(await cgroupOf(pid), pod, output, pid);
   }
 
   /** The shim's task service. */

@@ -20,6 +20,8 @@ export interface GuestTask {
 export interface GuestNames {
   /** The folder of this project. */
   readonly root: string;
+  /** What is PID 1: a script, or systemd, which starts the task as a service. */
+  readonly init: "script" | "systemd";
   readonly outputPort: string;
   readonly resultPort: string;
 }
@@ -43,6 +45,7 @@ export async function buildInitramfs(kernel: GuestKernel, names: GuestNames, tas
     ),
     text("task/guest", [
       `ROOT=${shellQuote(names.root)}`,
+      `INIT=${names.init}`,
       `OUTPUT=${shellQuote(names.outputPort)}`,
       `RESULT=${shellQuote(names.resultPort)}`,
       `MODULES=${shellQuote(kernel.modules)}`,

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import type { Writable } from "node:stream";
 import { ensureGuestKernel } from "../../tools/debian.ts";
-import { buildInitramfs, type GuestTask } from "./initramfs.ts";
+import { buildInitramfs, type GuestNames, type GuestTask } from "./initramfs.ts";
 import { startQemu } from "./qemu.ts";
 import { HostShare } from "./share.ts";
 import { stopChild } from "./stop-child.ts";
@@ -21,6 +21,8 @@ export interface MachineOptions {
   readonly memoryMib?: number;
   /** Where its files are while it runs, in a folder of its own. Default: the system's for temporary files. */
   readonly folder?: string;
+  /** PID 1: a script of ours, which is quicker, or this machine's systemd. Default: script. */
+  readonly init?: GuestNames["init"];
   /** Added to the kernel's command line. */
   readonly kernelArgs?: readonly string[];
 }
@@ -40,7 +42,7 @@ export async function runInGuest(task: GuestTask, options: MachineOptions): Prom
   const folder = await mkdtemp(join(options.folder ?? tmpdir(), "trimaran-vm-"));
   undo.defer(() => rm(folder, { recursive: true, force: true }));
   const file = (name: string) => join(folder, name);
-  await writeFile(file("initramfs"), await buildInitramfs(kernel, NAMES, task));
+  await writeFile(file("initramfs"), await buildInitramfs(kernel, { ...NAMES, init: options.init ?? "script" }, task));
   await writeFile(file("disk"), "");
   await truncate(file("disk"), DISK_BYTES);
   const share = undo.use(

@@ -1,5 +1,6 @@
 // Run tests in a virtual machine with cgroup v2 alone: node e2e/vm/run.ts [FILE…] [-- FLAGS of node --test]. Ends with the tests' exit status.
-// Without a file: those of the short form; with --long: all that make sense there. E2E_… variables go into the guest.
+// Without a file: those of the short form; with --long: all that make sense there. With --systemd: systemd is PID 1, and the files are those of
+// e2e/systemd. E2E_… variables go into the guest.
 import { globSync } from "node:fs";
 import { join, relative } from "node:path";
 import { ensureContainerd2, ensurePackages, ensureRecentRunsc } from "../../tools/debian.ts";
@@ -11,6 +12,8 @@ const ROOT = join(import.meta.dirname, "../..");
 const LIMIT_MS = Number(process.env.E2E_VM_LIMIT_MS ?? 20 * 60_000);
 const LINUX = "packages/linux/src";
 const SHORT = ["e2e/v2/*.test.ts", `${LINUX}/cgroup/{cgroup,cgroup-v2}.e2e.test.ts`];
+const SYSTEMD = ["e2e/systemd/{scope,ctr}.test.ts"];
+const SYSTEMD_LONG = ["e2e/systemd/*.test.ts"];
 const LONG = [
   ...SHORT,
   `${LINUX}/{cgroup/device-program,launch/*}.e2e.test.ts`,
@@ -20,6 +23,7 @@ const LONG = [
 const split = process.argv.indexOf("--");
 const words = process.argv.slice(2, split < 0 ? undefined : split);
 const flags = split < 0 ? [] : process.argv.slice(split + 1);
+const isSystemd = words.includes("--systemd");
 process.exitCode = await main();
 
 async function main(): Promise<number> {
@@ -29,10 +33,17 @@ async function main(): Promise<number> {
   const late = setTimeout(() => stop.abort(new Error(`no end after ${LIMIT_MS / 1000} s`)), LIMIT_MS);
   try {
     await prepareHost();
-    const argv = [process.execPath, "e2e/run.ts", ...chosenFiles(), "--", "--test-concurrency=2", ...flags];
+    const argv = [
+      process.execPath,
+      "e2e/run.ts",
+      ...chosenFiles(),
+      "--",
+      `--test-concurrency=${isSystemd ? 1 : 2}`,
+      ...flags,
+    ];
     return await runInGuest(
       { argv, env: guestEnvironment(), cwd: ROOT },
-      { output: process.stdout, signal: stop.signal },
+      { output: process.stdout, signal: stop.signal, init: isSystemd ? "systemd" : "script" },
     );
   } catch (error) {
     process.stderr.write(`e2e/vm: ${error instanceof Error ? error.message : String(error)}\n`);
@@ -50,12 +61,13 @@ async function prepareHost(): Promise<void> {
 }
 
 function chosenFiles(): string[] {
-  const isLong = words.includes("--long");
-  const names = words.filter((word) => word !== "--long");
+  const names = words.filter((word) => word !== "--long" && word !== "--systemd");
   const unknown = names.find((word) => word.startsWith("-"));
-  if (unknown !== undefined) throw new Error(`${unknown} is unknown; --long?`);
+  if (unknown !== undefined) throw new Error(`${unknown} is unknown; --long or --systemd?`);
   if (names.length > 0) return names.map((name) => relative(ROOT, name));
-  return globSync(isLong ? LONG : SHORT, { cwd: ROOT }).sort();
+  const [short, long] = isSystemd ? [SYSTEMD, SYSTEMD_LONG] : [SHORT, LONG];
+  const patterns = words.includes("--long") ? long : short;
+  return globSync(patterns, { cwd: ROOT }).sort();
 }
 
 function guestEnvironment(): Record<string, string> {

@@ -36,6 +36,12 @@ const KATA: Part = {
   command: ["node", "e2e/run.ts", "e2e/kata.test.ts", "e2e/kata-sandbox.test.ts"],
   limitMs: 10 * MINUTE_MS,
 };
+/** systemd's cgroup driver, with systemd as the machine's PID 1. */
+const SYSTEMD: Part = {
+  name: "e2e-systemd",
+  command: ["env", "E2E_ENGINES=2.x", "node", "e2e/vm/run.ts", "--systemd"],
+  limitMs: 8 * MINUTE_MS,
+};
 /** Our daemon in containerd's place, with upstream's shim: what is left to test there is the daemon. */
 const DAEMON: Part = {
   name: "e2e-daemon",
@@ -70,6 +76,7 @@ export function listParts(root: string): Part[] {
     ...fromScripts("e2e", 8 * MINUTE_MS),
     VM,
     V2,
+    SYSTEMD,
     CONTAINERD,
     KATA,
     DAEMON,

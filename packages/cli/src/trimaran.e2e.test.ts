@@ -83,7 +83,8 @@ test("the rootfs directory is not changed, and a read-only one cannot be", async
 
 test("a detached container is found by later commands: ps, exec, logs, kill, rm", async () => {
   const command = "echo started; trap 'echo stopped; exit 3' TERM; sleep 1000 & wait";
-  assert.equal((await trimaran.run("-d", "--name", "web", rootfs, "sh", "-c", command)).stdout, "web\n");
+  const started = await trimaran.run("-d", "--name", "web", rootfs, "sh", "-c", command);
+  assert.deepEqual([started.code, started.stdout, started.stderr], [0, "web\n", ""]);
   const [line = ""] = (await trimaran.call("ps", "--json")).stdout.split("\n");
   const { id, runtime, state, pid } = JSON.parse(line);
   assert.deepEqual([id, runtime, state], ["web", RUNTIME, "running"]);

@@ -5,10 +5,12 @@ export { type CgroupHost, type CgroupMode, detectCgroups } from "./cgroup/host.t
 export type { OomWatch } from "./cgroup/oom.ts";
 export { type CgroupPlan, planCgroup } from "./cgroup/plan.ts";
 export type { LinuxResources } from "./cgroup/resources.ts";
+export { planScope } from "./cgroup/scope-plan.ts";
 export type { CgroupStats } from "./cgroup/stats.ts";
 export { compileExec } from "./launch/exec.ts";
 export { explain } from "./launch/explain.ts";
 export { describeFailure } from "./launch/failure.ts";
+export { compileHolder } from "./launch/holder.ts";
 export { type HookStatus, type HookSubject, hookState } from "./launch/hooks.ts";
 export { type HostFeatures, readHostFeatures } from "./launch/host.ts";
 export { compileInit } from "./launch/init.ts";
@@ -27,14 +29,9 @@ export {
   unmountInShare,
 } from "./launch/share.ts";
 export type { Mount } from "./mount/mount.ts";
-export { inNetworkNamespace } from "./net/namespace.ts";
-export {
-  decodeAttributes,
-  encodeAttribute,
-  Netlink,
-  type NetlinkAttribute,
-  type NetlinkObject,
-} from "./net/netlink.ts";
+export { inNetworkNamespace } from "./network/namespace.ts";
+export { type Attribute as NetlinkAttribute, encodeAttribute } from "./network/netlink.ts";
+export { Netlink, type NetlinkObject } from "./network/netlink-socket.ts";
 export { type FoundDevice, readDevices } from "./network/read-device.ts";
 export { SeccompCompiler } from "./seccomp/compiler.ts";
 export { AUDIT_ARCH, alwaysPasses } from "./seccomp/filter.ts";
@@ -52,3 +49,5 @@ export { SYSCALL, toArchitecture } from "./syscall/numbers.ts";
 export { openPidfd, sendPidfdSignal } from "./syscall/pidfd.ts";
 export { sealedCopy } from "./syscall/sealed-copy.ts";
 export { signalNumber } from "./syscall/signals.ts";
+export { startScope, stopScope, updateScope } from "./systemd/scope.ts";
+export type { ScopeStart } from "./systemd/scope-properties.ts";

@@ -17,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { START_MS = 10000, DELETE_MS = 3000, WELCOME_MS = 5000, LOOK_MS = 300, LOCKED_MS = 2, KILL_MS = 1000, TRIES = 3, AGAIN = -1, STDIN_MAX = 4 << 20, PATH_LEN = 4096 };
+enum { START_MS = 30000, DELETE_MS = 3000, WELCOME_MS = 5000, LOOK_MS = 300, LOCKED_MS = 2, KILL_MS = 1000, TRIES = 3, AGAIN = -1, STDIN_MAX = 4 << 20, PATH_LEN = 4096 };
 
 extern char **environ;
 

@@ -1,15 +1,16 @@
 import {
   type Cgroup,
+  type CgroupHost,
   type CgroupStats,
   compileExec,
   describeFailure,
   type HookStatus,
   type HostFeatures,
   hookState,
-  type Native,
   parseExecProcess,
   parseResources,
   type Spec,
+  updateScope,
 } from "@trimaran/linux";
 import {
   type Container,
@@ -21,6 +22,7 @@ import {
 } from "@trimaran/shim-core";
 import { runHooks } from "./hooks.ts";
 import { type Layout, launchFailed } from "./layout.ts";
+import { leaveScope } from "./leave-scope.ts";
 import type { SeccompFilters } from "./seccomp-filters.ts";
 import { answerSync } from "./sync.ts";
 
@@ -30,10 +32,10 @@ const SIGKILL = 9;
 export interface ContainerParts {
   readonly layout: Layout;
   readonly host: Host;
+  readonly cgroups: CgroupHost;
   readonly cgroup: Cgroup;
   readonly init: MonitoredProcess;
   readonly features: HostFeatures;
-  readonly native: Native;
   readonly filters: SeccompFilters;
 }
 
@@ -65,7 +67,7 @@ export class RuncContainer implements Container {
 
   /** Another program with `setns` at its head: exec makes no new namespaces. */
   async exec(request: ExecRequest): Promise<MonitoredProcess> {
-    const { layout, host, cgroup, features, filters, native } = this.#parts;
+    const { layout, host, cgroup, features, filters } = this.#parts;
     const process = parseExecProcess(request.spec);
     const key = execKey(layout.request.id, request.id);
     const owner = { uid: layout.options.ioUid, gid: layout.options.ioGid };
@@ -91,7 +93,7 @@ export class RuncContainer implements Container {
       stdio,
       describe: (step, errno) => launchFailed(describeFailure(program, step, errno)),
       onSync: (sync, process) =>
-        answerSync(sync, process, { id: layout.request.id, bundle: layout.request.bundle, spec: this.#spec, native }),
+        answerSync(sync, process, { id: layout.request.id, bundle: layout.request.bundle, spec: this.#spec }),
     });
     await launched.execed();
     return launched;
@@ -118,8 +120,11 @@ export class RuncContainer implements Container {
   }
 
   async update(resources: unknown): Promise<void> {
+    const { cgroups, cgroup } = this.#parts;
     const parsed = parseResources(resources);
-    if (parsed) this.#parts.cgroup.update(parsed);
+    if (parsed === undefined) return;
+    if (cgroup.plan.scope === undefined) cgroup.update(parsed);
+    else await updateScope(cgroups, cgroup, parsed);
   }
 
   pids(): readonly number[] {
@@ -138,6 +143,7 @@ export class RuncContainer implements Container {
   async remove(): Promise<void> {
     const { cgroup } = this.#parts;
     if (cgroup.processes().length > 0) await cgroup.kill();
+    await leaveScope(this.#parts.layout, this.#parts.host);
     await cgroup.remove();
     await this.#afterStop();
   }

@@ -15,7 +15,7 @@ const body = (toml: string) => ({
   typeUrl: ANY.runtimeOptions,
   value: runtimeoptions.v1.Options.encode({ configBody: Buffer.from(toml) }),
 });
-const defaults = { noNewKeyring: false, ioUid: 0, ioGid: 0, shimCgroup: "" };
+const defaults = { noNewKeyring: false, ioUid: 0, ioGid: 0, shimCgroup: "", systemdCgroup: false };
 
 test("no options, and an Any with an empty value, are the defaults", () => {
   assert.deepEqual(parseOptions([]), defaults);
@@ -34,6 +34,11 @@ test("ctr of 1.6 sends the owner of the pipes in an old form", () => {
 
 test("a table made for runc is accepted; what belongs to its binary is ignored", () => {
   assert.deepEqual(parseOptions([body("BinaryName = 'crun'\nRoot = '/run/x'\nSystemdCgroup = false\n")]), defaults);
+});
+
+test("systemd's driver, as CRI and as ctr ask for it", () => {
+  for (const options of [[body("SystemdCgroup = true\n")], [runc({ systemdCgroup: true })]])
+    assert.deepEqual(parseOptions(options), { ...defaults, systemdCgroup: true });
 });
 
 test("ConfigPath names a TOML file", () => {
@@ -58,7 +63,7 @@ for (const [what, options, message] of [
   ],
   ["no TOML", [body("a = = b")], /options: no TOML/],
   ["a wrong type", [body("IoUid = 'root'\n")], "options io_uid: root is no id (0 to 4294967294)"],
-  ["systemd's driver", [runc({ systemdCgroup: true })], /systemd cgroup driver is not supported/],
+  ["a wrong type for a switch", [body("SystemdCgroup = 'yes'\n")], 'options systemd_cgroup: "yes" is no boolean'],
   [
     "a foreign type",
     [{ typeUrl: "x.y.Z", value: Buffer.from("a") }],

@@ -13,16 +13,19 @@ export interface RuncOptions {
   readonly ioGid: number;
   /** A cgroup for the monitor itself; empty: containerd's. */
   readonly shimCgroup: string;
+  /** Let systemd make the cgroups, as scopes: `linux.cgroupsPath` is `slice:prefix:name` then. */
+  readonly systemdCgroup: boolean;
 }
 
 type Values = Partial<Record<keyof RuncOptions, unknown>>;
 
 /** Keys of the options table in containerd's configuration, as CRI users write them for runc, and what they set here. */
-const KEYS: Readonly<Record<string, keyof RuncOptions | "ignored" | "refused">> = {
+const KEYS: Readonly<Record<string, keyof RuncOptions | "ignored">> = {
   NoNewKeyring: "noNewKeyring",
   IoUid: "ioUid",
   IoGid: "ioGid",
   ShimCgroup: "shimCgroup",
+  SystemdCgroup: "systemdCgroup",
   // Belong to a runc binary or to CRIU, which are not used: accepted, so that a runc table can be kept as it is.
   BinaryName: "ignored",
   Root: "ignored",
@@ -30,7 +33,6 @@ const KEYS: Readonly<Record<string, keyof RuncOptions | "ignored" | "refused">> 
   CriuPath: "ignored",
   CriuImagePath: "ignored",
   CriuWorkPath: "ignored",
-  SystemdCgroup: "refused",
 };
 
 /** Merge options field by field, later ones win. Throws InvalidArgument on a type, key or value that is not known. Source: contract, section 6. */
@@ -41,6 +43,7 @@ export function parseOptions(options: CreateRequest["options"]): RuncOptions {
     ioUid: id("io_uid", values.ioUid ?? 0),
     ioGid: id("io_gid", values.ioGid ?? 0),
     shimCgroup: text("shim_cgroup", values.shimCgroup ?? ""),
+    systemdCgroup: boolean("systemd_cgroup", values.systemdCgroup ?? false),
   };
 }
 
@@ -49,8 +52,7 @@ function decode(typeUrl: string, value: Uint8Array): Values {
   switch (typeUrl) {
     case ANY.runcOptions: {
       const { noNewKeyring, ioUid, ioGid, shimCgroup, systemdCgroup } = containerd.runc.v1.Options.decode(value);
-      if (systemdCgroup) throw refused("systemd_cgroup");
-      return whatIsSet({ noNewKeyring, ioUid, ioGid, shimCgroup });
+      return whatIsSet({ noNewKeyring, ioUid, ioGid, shimCgroup, systemdCgroup });
     }
     case ANY.oldRuncOptions:
       return whatIsSet(containerd.linux.runc.CreateOptions.decode(value));
@@ -65,7 +67,7 @@ function decode(typeUrl: string, value: Uint8Array): Values {
 }
 
 /** proto3 can't tell "unset" from the default, so only what differs from it says something. */
-function whatIsSet(fields: RuncOptions): Values {
+function whatIsSet(fields: Partial<RuncOptions>): Values {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => Boolean(value)));
 }
 
@@ -89,8 +91,7 @@ function fromToml(where: string, toml: string): Values {
     const meaning = KEYS[key];
     if (meaning === undefined)
       throw new StatusError(Code.InvalidArgument, `${where}: ${JSON.stringify(key)} is unknown${hint(key)}`);
-    if (meaning === "refused" && value === true) throw refused(key);
-    if (meaning !== "ignored" && meaning !== "refused") values[meaning] = value;
+    if (meaning !== "ignored") values[meaning] = value;
   }
   return values;
 }
@@ -99,13 +100,6 @@ function hint(key: string): string {
   const plain = (name: string): string => name.toLowerCase().replaceAll("_", "");
   const near = Object.keys(KEYS).find((name) => plain(name) === plain(key));
   return near === undefined ? "" : `; "${near}"?`;
-}
-
-function refused(key: string): StatusError {
-  return new StatusError(
-    Code.InvalidArgument,
-    `options ${key}: the systemd cgroup driver is not supported yet; set it to false`,
-  );
 }
 
 function boolean(field: string, value: unknown): boolean {

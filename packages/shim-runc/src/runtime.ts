@@ -10,6 +10,7 @@ import {
   parseResources,
   parseSpec,
   planCgroup,
+  planScope,
   readDevices,
   type StdioPlan,
 } from "@trimaran/linux";
@@ -28,8 +29,10 @@ import {
 import { cgroupViews } from "./cgroup-views.ts";
 import { RuncContainer } from "./container.ts";
 import { features } from "./features.ts";
+import { isCrowded, startHeldScope } from "./held-scope.ts";
 import { Kernel } from "./kernel.ts";
 import { type Layout, launchFailed } from "./layout.ts";
+import { endScopeHolder, holderKey, leaveScope } from "./leave-scope.ts";
 import { parseOptions } from "./options.ts";
 import { SeccompFilters } from "./seccomp-filters.ts";
 import { answerSync } from "./sync.ts";
@@ -68,6 +71,7 @@ export class RuncRuntime implements Runtime {
     let cgroup: Cgroup | undefined;
     let init: MonitoredProcess | undefined;
     try {
+      if (cgroupPlan.scope !== undefined && !host.has(key)) await this.#startScope(layout, host);
       cgroup = this.#openCgroup(layout, host.has(key));
       const stdio = await host.openStdio(key, request.stdio, { ...request, owner: owner(layout) });
       const program = this.#compile(layout, cgroup, stdio.plan, host);
@@ -79,12 +83,14 @@ export class RuncRuntime implements Runtime {
         watches,
       });
       await init.reachedGate();
+      if (cgroupPlan.scope !== undefined) await endScopeHolder(host, request.id);
       host.recordProcess(request.bundle, init);
       return this.#container(layout, host, cgroup, init);
     } catch (error) {
       if (init && !init.hasExited) await host.signal(init, SIGKILL).catch(() => undefined); // its program failed: it ends by itself
       await init?.exited();
       host.forget(key);
+      await leaveScope(layout, host);
       await cgroup?.remove();
       host.clearUndo(request.bundle);
       throw error;
@@ -106,14 +112,20 @@ export class RuncRuntime implements Runtime {
     return Cgroup.create(cgroups, cgroupPlan, parseResources(spec.linux.resources), tools, { adopt: true, devices });
   }
 
+  async #startScope({ request, spec, cgroupPlan }: Layout, host: Host): Promise<void> {
+    const resources = parseResources(spec.linux.resources) ?? {};
+    const subject = { id: request.id, cgroups: this.#kernel.cgroups, plan: cgroupPlan, spec, resources };
+    await startHeldScope(subject, (program, describe) => host.launch(holderKey(request.id), { program, describe }));
+  }
+
   #container(layout: Layout, host: Host, cgroup: Cgroup, init: MonitoredProcess): RuncContainer {
     return new RuncContainer({
       layout,
       host,
       cgroup,
       init,
+      cgroups: this.#kernel.cgroups,
       features: this.#kernel.features,
-      native: this.#kernel.tools.native,
       filters: this.#filters,
     });
   }
@@ -121,7 +133,8 @@ export class RuncRuntime implements Runtime {
   #layout(request: CreateRequest, host: Host): Layout {
     const options = parseOptions(request.options);
     const spec = parseSpec(readConfig(request.bundle));
-    const planned = planCgroup(this.#kernel.cgroups, spec.linux.cgroupsPath, request.id);
+    const plan = options.systemdCgroup ? planScope : planCgroup;
+    const planned = plan(this.#kernel.cgroups, spec.linux.cgroupsPath, request.id);
     // Which parents are ours to remove was decided before they existed; an earlier task server wrote it down.
     const recorded = host.recordedUndo(request.bundle).flatMap((step) => (step.verb === "rmdir" ? [step.path] : []));
     const cgroupPlan = recorded.length > 0 ? { ...planned, directories: recorded } : planned;
@@ -132,7 +145,8 @@ export class RuncRuntime implements Runtime {
     const { request, spec } = layout;
     const seccomp = this.#filters.compile(spec.linux.seccomp, host.cacheDirectory);
     const watch = cgroup.oomWatch();
-    const into = cgroup.unifiedDirectory();
+    const isCloned = layout.cgroupPlan.scope === undefined || !isCrowded(parseResources(spec.linux.resources));
+    const into = isCloned ? cgroup.unifiedDirectory() : undefined;
     return compileInit({
       id: request.id,
       spec,
@@ -140,15 +154,13 @@ export class RuncRuntime implements Runtime {
       rootfs: request.rootfs,
       stdio,
       cgroup: {
-        attachFiles: cgroup.attachFiles({ clonedIntoUnified: true }),
+        attachFiles: cgroup.attachFiles({ clonedIntoUnified: isCloned }),
         ...(into === undefined ? {} : { into }),
         ownDirs: cgroupViews(this.#kernel.cgroups, layout.cgroupPlan),
       },
       ...(seccomp === undefined ? {} : { seccomp }),
       // In a replay after the clone they may have been moved, and the program is not run again.
-      netDevices: host.has(initKey(request.id))
-        ? []
-        : readDevices(this.#kernel.tools.native, spec.linux.netDevices, "throw"),
+      netDevices: host.has(initKey(request.id)) ? [] : readDevices(spec.linux.netDevices, "throw"),
       host: this.#kernel.features,
       newKeyring: !layout.options.noNewKeyring,
       ...(watch === undefined ? {} : { prelude: (builder) => watchOom(builder, watch) }),
@@ -160,8 +172,7 @@ export class RuncRuntime implements Runtime {
     return {
       describe: (step, errno) =>
         launchFailed(program ? describeFailure(program, step, errno) : `step ${step}: errno ${errno}`),
-      onSync: (sync, process) =>
-        answerSync(sync, process, { id: request.id, bundle: request.bundle, spec, native: this.#kernel.tools.native }),
+      onSync: (sync, process) => answerSync(sync, process, { id: request.id, bundle: request.bundle, spec }),
     };
   }
 }

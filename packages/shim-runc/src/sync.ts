@@ -4,7 +4,6 @@ import {
   type HookSubject,
   hookState,
   moveDevices,
-  type Native,
   PROGRAM_SLOT,
   ProgramBuilder,
   parseSeccompListener,
@@ -26,7 +25,6 @@ export interface Asker {
 /** Whose process it is. */
 export interface SyncSubject extends HookSubject {
   readonly spec: Spec;
-  readonly native: Native;
 }
 
 /** Answer what a process asks for while it sets itself up. Throws what the kernel, a hook or a listener refused. */
@@ -73,9 +71,9 @@ function hookFailure({ value, data }: SyncRequest): string {
  * Found again, not remembered: this may be another task server than the one that compiled the program. What is not there was moved before; if it
  * was not, the program will not find it in the container either, and say so.
  */
-async function takeInterfaces(asker: Asker, { native, spec }: SyncSubject): Promise<void> {
+async function takeInterfaces(asker: Asker, { spec }: SyncSubject): Promise<void> {
   const b = new ProgramBuilder(toArchitecture(process.arch));
-  moveDevices(b, readDevices(native, spec.linux.netDevices, "skip"), asker.pid);
+  moveDevices(b, readDevices(spec.linux.netDevices, "skip"), asker.pid);
   const { errno } = await asker.run(b.build().bytes);
   if (errno !== 0) throw new Error(`linux.netDevices: an interface cannot be moved (${errnoName(errno)})`);
 }

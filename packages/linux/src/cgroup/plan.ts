@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import { dirname } from "node:path";
+import { isScopePath, type ScopeName } from "../systemd/unit-name.ts";
 import { CgroupError } from "./error.ts";
 import type { CgroupHost } from "./host.ts";
 
@@ -23,6 +24,8 @@ export interface CgroupPlan {
   readonly unifiedMountPoint?: string;
   /** All that `create` would make, leaves first, as `rmdir` wants it; parents that did not exist when planning come last. */
   readonly directories: readonly string[];
+  /** systemd's unit, if it is systemd that makes the cgroup. */
+  readonly scope?: ScopeName;
 }
 
 /**
@@ -50,7 +53,7 @@ export function planCgroup(host: CgroupHost, cgroupsPath: string | undefined, fa
 
 function cleanPath(path: string): string {
   const fail = (why: string) => new CgroupError(`linux.cgroupsPath ${JSON.stringify(path)}`, why);
-  if (/^[^/:]*:[^:]*:[^:/]+$/.test(path)) throw fail("systemd's slice:prefix:name form is not supported yet");
+  if (isScopePath(path)) throw fail("systemd's slice:prefix:name form needs the systemd cgroup driver");
   if (path.includes("\0") || path.includes("\n")) throw fail("has a NUL or a newline");
   const parts: string[] = [];
   for (const part of path.split("/")) {

@@ -3,7 +3,6 @@ import { execFileSync } from "node:child_process";
 import { after, before, test } from "node:test";
 import { readDevices } from "../network/read-device.ts";
 import { parseSpec } from "../spec/spec.ts";
-import { lazyNative } from "../syscall/native.ts";
 import { moveDevices } from "./net-devices.ts";
 import { SYNC_CODE } from "./opcodes.ts";
 import { ProgramBuilder } from "./program.ts";
@@ -38,7 +37,7 @@ async function run(script: string, netDevices: object, kinds?: readonly string[]
   const config = defaultSpec(["sh", "-c", script]);
   Object.assign(config.linux, { netDevices });
   if (kinds !== undefined) config.linux.namespaces = kinds.map((type) => ({ type }));
-  const found = readDevices(lazyNative(), parseSpec(JSON.stringify(config)).linux.netDevices, "throw");
+  const found = readDevices(parseSpec(JSON.stringify(config)).linux.netDevices, "throw");
   pod.onSync = (sync, link) => {
     assert.equal(sync.code, SYNC_CODE.NETWORK);
     const b = new ProgramBuilder(pod.host.architecture);

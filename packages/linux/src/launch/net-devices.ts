@@ -1,4 +1,5 @@
 import {
+  type Attribute,
   addressBody,
   encodeMessage,
   HEADER_BYTES,
@@ -36,9 +37,9 @@ export function moveDevices(b: ProgramBuilder, devices: readonly FoundDevice[], 
   const socket = b.call("socket", [AF_NETLINK, SOCK_RAW | O.CLOEXEC, 0]);
   for (const { field, name, index } of devices) {
     b.field = field;
-    const attributes = [
-      { type: IFLA.netNsPid, value: word(pid) },
-      { type: IFLA.name, value: text(name) },
+    const attributes: Attribute[] = [
+      [IFLA.netNsPid, word(pid)],
+      [IFLA.name, text(name)],
     ];
     const message = encodeMessage(RTM.newLink, NLM.request | NLM.ack, linkBody(index, 0, IFF_UP), attributes);
     request(b, socket, b.data.bytes(message), message.length, "move interface");
@@ -70,9 +71,9 @@ export function takeDevices(b: ProgramBuilder, { netDevices = [] }: InitPlan): v
   b.release(socket);
 }
 
-function attributesOf({ bytes, broadcast }: Address) {
-  const own = [IFA.local, IFA.address].map((type) => ({ type, value: bytes }));
-  return broadcast === undefined ? own : [...own, { type: IFA.broadcast, value: broadcast }];
+function attributesOf({ bytes, broadcast }: Address): Attribute[] {
+  const own = [IFA.local, IFA.address].map((type): Attribute => [type, bytes]);
+  return broadcast === undefined ? own : [...own, [IFA.broadcast, broadcast]];
 }
 
 /** The kernel moves first and renames then: an interface whose new name is taken would be gone from the host, and lost with the container. */

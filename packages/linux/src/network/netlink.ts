@@ -6,34 +6,36 @@ export const NLMSG = { error: 2, done: 3 } as const;
 export const IFLA = { name: 3, netNsPid: 19 } as const;
 export const IFA = { address: 1, local: 2, broadcast: 4, flags: 8 } as const;
 export const IFF_UP = 1;
+/** A flag of an attribute's type: its value is attributes. */
+const NESTED = 0x8000;
 /** Where a message's own struct begins, and where its index is in there: the same for links and addresses. */
 export const HEADER_BYTES = 16;
 export const INDEX_OFFSET = HEADER_BYTES + 4;
-const LINK_BYTES = 16;
-const ADDRESS_BYTES = 8;
+/** struct ifinfomsg, struct ifaddrmsg. */
+export const LINK_BYTES = 16;
+export const ADDRESS_BYTES = 8;
 
 /** An attribute: its type, and its value. */
-export interface Attribute {
-  readonly type: number;
-  readonly value: Uint8Array;
-}
+export type Attribute = readonly [type: number, value: Uint8Array];
 
 /** A message: header, `body`, attributes. */
 export function encodeMessage(type: number, flags: number, body: Uint8Array, attributes: readonly Attribute[]): Buffer {
-  const parts = attributes.map(({ type, value }) => {
-    const part = Buffer.alloc((4 + value.length + 3) & ~3);
-    part.writeUInt16LE(4 + value.length);
-    part.writeUInt16LE(type, 2);
-    part.set(value, 4);
-    return part;
-  });
   const head = Buffer.alloc(HEADER_BYTES);
-  const all = Buffer.concat([head, body, ...parts]);
+  const all = Buffer.concat([head, body, ...attributes.map(encodeAttribute)]);
   all.writeUInt32LE(all.length);
   all.writeUInt16LE(type, 4);
   all.writeUInt16LE(flags, 6);
   all.writeUInt32LE(1, 8); // sequence
   return all;
+}
+
+/** An attribute's bytes; the value of one that nests others is theirs. */
+export function encodeAttribute([type, value]: Attribute): Buffer {
+  const part = Buffer.alloc((4 + value.length + 3) & ~3);
+  part.writeUInt16LE(4 + value.length);
+  part.writeUInt16LE(type, 2);
+  part.set(value, 4);
+  return part;
 }
 
 /** struct ifinfomsg. */
@@ -82,13 +84,13 @@ export function* parseMessages(bytes: Buffer): Generator<Message> {
   }
 }
 
-/** Attributes behind a struct, by type. */
+/** Attributes behind a struct, by type; what is malformed at the end is left out. */
 export function parseAttributes(body: Buffer, structBytes: number): ReadonlyMap<number, Buffer> {
   const found = new Map<number, Buffer>();
   for (let at = structBytes; at + 4 <= body.length; ) {
     const length = body.readUInt16LE(at);
     if (length < 4 || at + length > body.length) break;
-    found.set(body.readUInt16LE(at + 2), body.subarray(at + 4, at + length));
+    found.set(body.readUInt16LE(at + 2) & ~NESTED, body.subarray(at + 4, at + length));
     at += (length + 3) & ~3;
   }
   return found;

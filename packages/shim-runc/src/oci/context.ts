@@ -12,6 +12,8 @@ export interface Context {
   readonly monitorProgram: string;
   /** Where compiled filters are kept: a directory, made if need be. */
   cacheDirectory(): string;
+  /** `--systemd-cgroup`: cgroups that are made are systemd's scopes. */
+  readonly systemdCgroup: boolean;
   readonly cwd: string;
   readonly env: Readonly<Record<string, string | undefined>>;
   print(text: string): void;

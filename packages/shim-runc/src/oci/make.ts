@@ -11,15 +11,18 @@ import {
   parseResources,
   parseSpec,
   planCgroup,
+  planScope,
   readDevices,
   type Spec,
   SYNC_CODE,
+  stopScope,
 } from "@trimaran/linux";
 import type { MonitoredProcess, SyncRequest } from "@trimaran/shim-core";
 import { cgroupViews } from "../cgroup-views.ts";
+import { endHolder, isCrowded, startHeldScope } from "../held-scope.ts";
 import { answerSync, type SyncSubject } from "../sync.ts";
 import type { Context } from "./context.ts";
-import type { PassingMonitor } from "./passing-monitor.ts";
+import type { PassingLaunch, PassingMonitor } from "./passing-monitor.ts";
 import { identify } from "./process-identity.ts";
 import { sendConsoleProgram, signalProgram } from "./programs.ts";
 import { wire } from "./stdio.ts";
@@ -56,12 +59,14 @@ export async function makeContainer(context: Context, monitor: PassingMonitor, o
   const listenFds = listenFdsOf(context.env);
   const spec = parsed.process === undefined ? parsed : { ...parsed, process: withListenFds(parsed.process, listenFds) };
   const seccomp = compileFilter(context, spec);
-  const plan = planCgroup(kernel.cgroups, spec.linux.cgroupsPath, id);
+  const plan = (context.systemdCgroup ? planScope : planCgroup)(kernel.cgroups, spec.linux.cgroupsPath, id);
+  const resources = parseResources(spec.linux.resources);
   const process = spec.process ?? { terminal: false, consoleSize: undefined };
   checkConsole(process, options);
   store.reserve(id);
   let cgroup: Cgroup | undefined;
   let init: MonitoredProcess | undefined;
+  let holder: MonitoredProcess | undefined;
   try {
     store.begin(id, plan);
     const wiring = wire({
@@ -71,7 +76,13 @@ export async function makeContainer(context: Context, monitor: PassingMonitor, o
       fifo: options.detached ? store.fifo(id) : undefined,
     });
     const devices = !spec.linux.namespaces.has("user");
-    cgroup = Cgroup.create(kernel.cgroups, plan, parseResources(spec.linux.resources), kernel.tools, {
+    if (plan.scope !== undefined) {
+      const subject = { id, cgroups: kernel.cgroups, plan, spec, resources: resources ?? {} };
+      holder = await startHeldScope(subject, (bytes, describe) =>
+        monitor.launch("scope", holderLaunch(bytes, describe)),
+      );
+    }
+    cgroup = Cgroup.create(kernel.cgroups, plan, resources, kernel.tools, {
       adopt: true,
       devices,
     });
@@ -81,9 +92,12 @@ export async function makeContainer(context: Context, monitor: PassingMonitor, o
       bundle,
       rootfs: [],
       stdio: wiring.stdio,
-      cgroup: { ...cgroupFor(cgroup), ownDirs: cgroupViews(kernel.cgroups, plan) },
+      cgroup: {
+        ...cgroupFor(cgroup, plan.scope === undefined || !isCrowded(resources)),
+        ownDirs: cgroupViews(kernel.cgroups, plan),
+      },
       ...(seccomp === undefined ? {} : { seccomp }),
-      netDevices: readDevices(kernel.tools.native, spec.linux.netDevices, "throw"),
+      netDevices: readDevices(spec.linux.netDevices, "throw"),
       host: kernel.features,
       newKeyring: options.newKeyring,
       gate: wiring.gate,
@@ -94,10 +108,10 @@ export async function makeContainer(context: Context, monitor: PassingMonitor, o
       program: program.bytes,
       streams: wiring.streams,
       describe: (step, errno) => new Error(describeFailure(program, step, errno)),
-      onSync: (sync, process) =>
-        answer(sync, process, { id, bundle, spec, native: kernel.tools.native }, options.consoleSocket),
+      onSync: (sync, process) => answer(sync, process, { id, bundle, spec }, options.consoleSocket),
     });
     await init.reachedGate();
+    if (holder !== undefined) await endHolder(holder);
     const record = toRecord(options, spec, plan, init.pid);
     store.write(record, config);
     if (options.pidFile !== undefined) writeWhole(options.pidFile, String(init.pid));
@@ -105,16 +119,30 @@ export async function makeContainer(context: Context, monitor: PassingMonitor, o
   } catch (error) {
     if (init !== undefined && !init.hasExited) await init.run(signalProgram(SIGKILL)).catch(() => undefined);
     await init?.exited();
+    if (holder !== undefined) await endHolder(holder);
+    await leaveScope(context, plan);
     await cgroup?.remove();
     store.remove(id);
     throw error;
   }
 }
 
+/** The end of a cgroup's scope; nothing, if it has none. A systemd that does not answer is only told: an empty scope ends by itself. */
+export async function leaveScope({ warn }: Context, plan: CgroupPlan): Promise<void> {
+  if (plan.scope !== undefined) await stopScope(plan).catch((error: unknown) => warn(String(error)));
+}
+
+function holderLaunch(program: Uint8Array, describe: (step: number, errno: number) => Error): PassingLaunch {
+  return { program, streams: [], describe, onSync: () => Promise.reject(new Error("a holder asks for nothing")) };
+}
+
 /** The cgroup as a launch program wants it. */
-export function cgroupFor(cgroup: Cgroup): { readonly attachFiles: readonly string[]; readonly into?: string } {
-  const into = cgroup.unifiedDirectory();
-  return { attachFiles: cgroup.attachFiles({ clonedIntoUnified: true }), ...(into === undefined ? {} : { into }) };
+export function cgroupFor(
+  cgroup: Cgroup,
+  isCloned = true,
+): { readonly attachFiles: readonly string[]; readonly into?: string } {
+  const into = isCloned ? cgroup.unifiedDirectory() : undefined;
+  return { attachFiles: cgroup.attachFiles({ clonedIntoUnified: isCloned }), ...(into === undefined ? {} : { into }) };
 }
 
 /** Answer a launch program; a terminal's master goes to the console socket if there is one. */

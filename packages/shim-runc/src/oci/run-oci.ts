@@ -20,7 +20,7 @@ const DEFAULT_ROOT = "/run/trimaran-oci";
 const FAILED = 1;
 
 /** What `main` brings: everything but what the command line says. */
-export type Machine = Omit<Context, "store" | "warn"> & {
+export type Machine = Omit<Context, "store" | "systemdCgroup" | "warn"> & {
   readonly version: string;
   readonly uid: number;
   stderr(text: string): void;
@@ -57,11 +57,10 @@ async function dispatch(global: Flags, rest: readonly string[], machine: Machine
     machine.print(`trimaran oci ${entry.usage}\n`);
     return 0;
   }
-  if (global.has("systemd-cgroup"))
-    throw new UsageError("--systemd-cgroup: the systemd cgroup driver is not supported");
   if (machine.uid !== 0 && name !== "features" && name !== "spec") throw new UsageError("only root can do that");
   const store = new Store(global.text("root") ?? DEFAULT_ROOT);
-  const context = { ...machine, store, warn: (text: string) => log.write("warning", text) };
+  const systemdCgroup = global.has("systemd-cgroup");
+  const context = { ...machine, store, systemdCgroup, warn: (text: string) => log.write("warning", text) };
   return await entry.command(context, flags, left);
 }
 
@@ -73,5 +72,5 @@ function toFormat(flags: Flags): "text" | "json" {
 
 function help(): string {
   const usages = Object.values(COMMANDS).map(({ usage }) => `  trimaran oci ${usage}\n`);
-  return `Example: trimaran oci run --bundle /containers/web web\n\n${usages.join("")}\nGlobal: --root DIR, --log FILE, --log-format text|json\n`;
+  return `Example: trimaran oci run --bundle /containers/web web\n\n${usages.join("")}\nGlobal: --root DIR, --log FILE, --log-format text|json, --systemd-cgroup\n`;
 }

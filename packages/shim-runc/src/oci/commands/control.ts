@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
-import { parseResources } from "@trimaran/linux";
+import { parseResources, updateScope } from "@trimaran/linux";
 import type { Command, Context } from "../context.ts";
 import { type Flags, UsageError } from "../flags.ts";
 import { signalProcess } from "../process-identity.ts";
@@ -50,7 +50,9 @@ export const update: Command = async (context, flags, words) => {
   const found = find(context, onlyId(words));
   expect(found, "update", "created", "running", "paused");
   const parsed = parseResources(readResources(context, flags));
-  if (parsed !== undefined) found.cgroup.update(parsed);
+  if (parsed === undefined) return 0;
+  if (found.record.cgroup.scope === undefined) found.cgroup.update(parsed);
+  else await updateScope(context.kernel.cgroups, found.cgroup, parsed);
   return 0;
 };
 

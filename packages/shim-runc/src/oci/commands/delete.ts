@@ -2,6 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { Cgroup } from "@trimaran/linux";
 import { runHooks } from "../../hooks.ts";
 import type { Command, Context } from "../context.ts";
+import { leaveScope } from "../make.ts";
 import { isAlive, signalProcess } from "../process-identity.ts";
 import { type Found, find, stateFor } from "../status.ts";
 import { NoContainer } from "../store.ts";
@@ -29,12 +30,14 @@ export const deleteContainer: Command = async (context, flags, words) => {
 };
 
 /** What a create that was killed left. False if there is nothing. */
-async function removeBegun({ store, kernel }: Context, id: string): Promise<boolean> {
+async function removeBegun(context: Context, id: string): Promise<boolean> {
+  const { store, kernel } = context;
   if (!store.has(id)) return false;
   const plan = store.begun(id);
   if (plan !== undefined) {
     const cgroup = Cgroup.open(kernel.cgroups, plan, kernel.tools);
     if (cgroup.processes().length > 0) await cgroup.kill();
+    await leaveScope(context, plan);
     await cgroup.remove();
   }
   store.remove(id);
@@ -53,6 +56,7 @@ export async function removeContainer(context: Context, found: Found): Promise<v
     if (isAlive(record.init)) throw new Error(`container init ${record.init.pid} does not die`);
   }
   if (cgroup.processes().length > 0) await cgroup.kill();
+  await leaveScope(context, record.cgroup);
   await cgroup.remove();
   const state = stateFor(found, "stopped", spec);
   if (!context.store.has(record.id)) return; // somebody else was faster, and runs the hooks

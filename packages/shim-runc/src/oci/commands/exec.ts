@@ -74,7 +74,6 @@ function launch(
   consoleSocket: string | undefined,
 ) {
   const { record } = found;
-  const { native } = context.kernel.tools;
   const spec = found.spec();
   const seccomp = compileFilter(context, spec);
   const program = compileExec({
@@ -101,7 +100,7 @@ function launch(
     program: program.bytes,
     streams: wiring.streams,
     describe: (step, errno) => new Error(describeFailure(program, step, errno)),
-    onSync: (sync, asker) => answer(sync, asker, { id: record.id, bundle: record.bundle, spec, native }, consoleSocket),
+    onSync: (sync, asker) => answer(sync, asker, { id: record.id, bundle: record.bundle, spec }, consoleSocket),
   });
 }
 

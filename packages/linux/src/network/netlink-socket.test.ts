@@ -1,13 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { decodeAttributes, encodeAttribute, Netlink } from "./netlink.ts";
+import { encodeAttribute, parseAttributes } from "./netlink.ts";
+import { Netlink } from "./netlink-socket.ts";
 
 test("attributes are what they were, whatever their length; half of one is left out", () => {
   const values = [0, 1, 2, 3, 4, 5].map((length) => [length + 1, Buffer.alloc(length, 7)] as const);
   const bytes = Buffer.concat(values.map(encodeAttribute));
-  assert.deepEqual([...decodeAttributes(bytes)], values);
-  assert.equal(decodeAttributes(bytes.subarray(0, bytes.length - 6)).size, 5);
-  assert.equal(decodeAttributes(Buffer.from([1, 0, 1, 0])).size, 0, "shorter than its own header");
+  assert.deepEqual([...parseAttributes(bytes, 0)], values);
+  assert.equal(parseAttributes(bytes.subarray(0, bytes.length - 6), 0).size, 5);
+  assert.equal(parseAttributes(Buffer.from([1, 0, 1, 0]), 0).size, 0, "shorter than its own header");
 });
 
 test("the kernel tells the loopback, and refuses what is not there", () => {
