@@ -4,6 +4,7 @@ import {
   type Host,
   initKey,
   type MonitoredProcess,
+  type RootfsMount,
   type Runtime,
 } from "@trimaran/shim-core";
 import { type BundleConfig, readConfig } from "./container/bundle-config.ts";
@@ -12,6 +13,7 @@ import { findHolder, openHolder } from "./container/holder.ts";
 import type { GuestProvider } from "./pod/guest.ts";
 import { type Membership, membershipOf } from "./pod/membership.ts";
 import { type Sandbox, Sandboxes } from "./pod/sandbox.ts";
+import { stopwatch } from "./stopwatch.ts";
 import { toGuestSpec } from "./storage/guest-spec.ts";
 import { planVolumes } from "./storage/volumes.ts";
 
@@ -35,6 +37,7 @@ export class KataRuntime implements Runtime {
   }
 
   async create(request: CreateRequest, host: Host): Promise<Container> {
+    const lap = stopwatch();
     const config = readConfig(request.bundle);
     const membership = membershipOf(config.spec.annotations);
     const podId = podIdOf(membership, request.id);
@@ -44,11 +47,19 @@ export class KataRuntime implements Runtime {
       sandbox = ownsGuest
         ? await this.#sandboxes.open({ owner: request, podId, spec: config.json }, host)
         : this.#sandboxes.find(podId, request.namespace, host);
+      const machineMs = lap();
+      const prepared = sandbox.prepare();
+      prepared.catch(() => undefined); // read below; what fails meanwhile is the error
+      const fresh = !host.has(initKey(request.id));
       const holder = await openHolder(host, initKey(request.id), request.stdio, request);
-      await sandbox.prepare();
-      await this.#createInside(request, config, membership, sandbox);
+      const rootfs = await sandbox.guest.share({ request, spec: config.spec });
+      await prepared;
+      const prepareMs = lap();
+      await this.#createInside(request, config, membership, sandbox, rootfs);
       const container = this.#container(request, config, host, sandbox, holder, ownsGuest);
-      await container.attach();
+      await container.attach(fresh);
+      const steps = { machine_ms: machineMs, prepare_ms: prepareMs, create_ms: lap() };
+      host.log.info("container ready", { id: request.id, ...steps });
       return container;
     } catch (error) {
       await this.#unmake(request, config, host, sandbox, ownsGuest);
@@ -63,7 +74,7 @@ export class KataRuntime implements Runtime {
     const holder = findHolder(host, initKey(request.id));
     const container = this.#container(request, config, host, sandbox, holder, membership.kind !== "member");
     try {
-      await container.attach();
+      await container.attach(false);
       sandbox.follow();
     } catch (error) {
       container.init.lost(error instanceof Error ? error.message : String(error)); // its guest has ended, or forgot it
@@ -87,10 +98,10 @@ export class KataRuntime implements Runtime {
     request: CreateRequest,
     config: BundleConfig,
     membership: Membership,
-    { guest, agent }: Sandbox,
+    { agent }: Sandbox,
+    rootfs: readonly RootfsMount[],
   ): Promise<void> {
     const { id } = request;
-    const rootfs = await guest.share({ request, spec: config.spec });
     const podPid = membership.kind === "member" ? await podPidOf(agent, membership.podId) : undefined;
     const guestSpec = toGuestSpec(config.json, {
       id,

@@ -37,6 +37,8 @@ export class GuestProcess {
   readonly stdout: OutputStream | undefined;
   readonly stderr: OutputStream | undefined;
   pid = 0;
+  /** Names the request that has added it. */
+  addedBy = "";
   readonly #tasks: Tasks;
   readonly #directory: string;
   #start: Promise<number> | undefined;

@@ -2242,7 +2242,8 @@ readonly refresh: MethodDescriptor<trimaran.agent.v1.RefreshRequest, google.prot
 readonly mountShare: MethodDescriptor<trimaran.agent.v1.MountShareRequest, google.protobuf.Empty, false, false>;
 readonly configureNetwork: MethodDescriptor<trimaran.agent.v1.ConfigureNetworkRequest, google.protobuf.Empty, false, false>;
 readonly createContainer: MethodDescriptor<trimaran.agent.v1.CreateContainerRequest, trimaran.agent.v1.ProcessResponse, false, false>;
-readonly addExec: MethodDescriptor<trimaran.agent.v1.AddExecRequest, google.protobuf.Empty, false, false>;
+/** With `start`: StartProcess, too. */
+readonly addExec: MethodDescriptor<trimaran.agent.v1.AddExecRequest, trimaran.agent.v1.ProcessResponse, false, false>;
 readonly startProcess: MethodDescriptor<trimaran.agent.v1.ProcessRequest, trimaran.agent.v1.ProcessResponse, false, false>;
 readonly signalProcess: MethodDescriptor<trimaran.agent.v1.SignalRequest, google.protobuf.Empty, false, false>;
 readonly inspectProcess: MethodDescriptor<trimaran.agent.v1.ProcessRequest, trimaran.agent.v1.InspectResponse, false, false>;
@@ -2264,7 +2265,7 @@ readonly powerOff: MethodDescriptor<google.protobuf.Empty, google.protobuf.Empty
 };
 };
 interface HelloRequest {
-/** Of this protocol: 1. */
+/** Of this protocol: 2. */
 version: number;
 }
 const HelloRequest: MessageCodec<HelloRequest>;
@@ -2289,6 +2290,8 @@ const RefreshRequest: MessageCodec<RefreshRequest>;
 interface MountShareRequest {
 /** Absolute, in the guest. */
 target: string;
+/** Answer once it is mounted, before the host's side is there: in a machine that becomes a template. Nothing may look into it then. */
+ahead: boolean;
 }
 const MountShareRequest: MessageCodec<MountShareRequest>;
 interface ConfigureNetworkRequest {
@@ -2344,8 +2347,12 @@ stdin: boolean;
 stdout: boolean;
 stderr: boolean;
 terminal: boolean;
-/** One of that name that is there is an earlier one: it is taken away first. */
+/** One of that name that is there is an earlier one, unless it was added with the same `once`: it is taken away first. */
 fresh: boolean;
+/** Start it, too. */
+start: boolean;
+/** Names the request, where it is a fresh one: it may come again, and the process must not. */
+once: string;
 }
 const AddExecRequest: MessageCodec<AddExecRequest>;
 interface ProcessRequest {
@@ -2355,7 +2362,7 @@ execId: string;
 }
 const ProcessRequest: MessageCodec<ProcessRequest>;
 interface ProcessResponse {
-/** In the guest. */
+/** In the guest; 0: it was not started. */
 pid: number;
 }
 const ProcessResponse: MessageCodec<ProcessResponse>;

@@ -9,7 +9,7 @@ import { Code, encodeFrame, StatusError } from "ttrpc-ts";
 import { LyingAgent } from "../testing/lying-agent.ts";
 import { AgentConnection } from "./connection.ts";
 
-const hello = () => ({ version: 1, agentVersion: "0", kernel: "0" });
+const hello = () => ({ version: 2, agentVersion: "0", kernel: "0" });
 
 /** An agent, and a connection to it. */
 async function open(
@@ -20,7 +20,8 @@ async function open(
   const lies: string[] = [];
   const logged: string[] = [];
   const log = new Logger((line) => void logged.push(line));
-  const connection = new AgentConnection({ path: agent.path, log, onLie: (why) => void lies.push(why) });
+  const connection = new AgentConnection({ path: agent.path, log });
+  connection.onLie = (why) => void lies.push(why);
   const dispose = async (): Promise<void> => {
     connection.close("the test is over");
     await agent[Symbol.asyncDispose]();

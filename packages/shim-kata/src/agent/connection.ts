@@ -5,7 +5,7 @@ import { greetAgent } from "./greet.ts";
 import { guestError, guestText } from "./guest-text.ts";
 
 /** Of proto/trimaran/agent.proto. */
-const PROTOCOL_VERSION = 1;
+const PROTOCOL_VERSION = 2;
 /** For a call that the agent should answer at once: a guest under emulation, on a busy machine, needs seconds. */
 const CALL_LIMIT_MS = 60_000;
 /** After so long without an answer the call is made again, in a new conversation: a port does not tell that its other end has dropped one. */
@@ -27,8 +27,6 @@ export interface ConnectionOptions {
   /** The unix socket that leads to the agent's port. */
   readonly path: string;
   readonly log: Logger;
-  /** The agent has broken the protocol: nothing that it says counts any more. */
-  readonly onLie: (why: string) => void;
 }
 
 function isLate(error: unknown): boolean {
@@ -42,6 +40,8 @@ interface Link extends AgentServices {
 
 /** The way to one guest's agent. It is made when it is first needed, and again when it was lost; an idle one costs nothing. */
 export class AgentConnection {
+  /** The agent has broken the protocol: nothing that it says counts any more. */
+  onLie: (why: string) => void = () => undefined;
   readonly #options: ConnectionOptions;
   readonly #ended = Promise.withResolvers<never>();
   #link: Promise<Link> | undefined;
@@ -83,6 +83,11 @@ export class AgentConnection {
     }
   }
 
+  /** Resolves when the agent answers. Rejects as a call does. */
+  async reach(limitMs: number): Promise<void> {
+    await this.call(async () => undefined, { limitMs });
+  }
+
   /** The guest has ended: every call fails with this from now on. */
   close(why: string): void {
     if (this.#end) return;
@@ -96,7 +101,7 @@ export class AgentConnection {
     const why = `agent: ${guestText(what)}`;
     this.#options.log.error("the guest's agent breaks its protocol", { error: why });
     this.close(why);
-    this.#options.onLie(why);
+    this.onLie(why);
     return this.#end ?? new StatusError(Code.Unavailable, why);
   }
 

@@ -29,12 +29,15 @@ export interface MachineParts {
   readonly podId: string;
   readonly cgroups: ContainerCgroups;
   readonly plan: SharePlan;
+  /** One that is there. */
+  readonly agent?: AgentConnection;
 }
 
 /** One pod's machine, with its file share. */
 export class MachineGuest implements Guest {
   readonly vmm: MonitoredProcess;
   readonly agentSocket: string;
+  readonly agent: AgentConnection | undefined;
   readonly #parts: MachineParts;
   readonly #share: Share;
   #how = "";
@@ -42,6 +45,7 @@ export class MachineGuest implements Guest {
   constructor(parts: MachineParts) {
     this.#parts = parts;
     this.vmm = findQemuProcess(parts.host, parts.places.key);
+    this.agent = parts.agent;
     this.agentSocket = vmPaths(parts.places.machine).agent;
     this.#share = findShare(parts.host, parts.plan, readHostFeatures());
     void this.vmm.exited().then((exit) => {
@@ -63,12 +67,16 @@ export class MachineGuest implements Guest {
       hostname: podId.slice(0, HOST_NAME_LIMIT),
       machineId: machineIdOf(namespace, podId),
     };
-    await agent.call((services, options) => services.agent.refresh(refresh, options));
-    await agent.call((services, options) => services.agent.mountShare({ target: GUEST_SHARE }, options));
     const path = this.#networkNamespace();
     const pod = path === undefined ? undefined : readPodNetwork(path);
     const network = { interfaces: [...(pod?.interfaces ?? [])], routes: [...(pod?.routes ?? [])] };
-    await agent.call((services, options) => services.agent.configureNetwork(network, options));
+    await agent.call(({ agent: services }, options) =>
+      Promise.all([
+        services.refresh(refresh, options),
+        services.mountShare({ target: GUEST_SHARE }, options),
+        services.configureNetwork(network, options),
+      ]),
+    );
   }
 
   #networkNamespace(): string | undefined {
