@@ -81,6 +81,10 @@ export function agentService(parts: AgentParts): Implementation<typeof agentV1, 
       if (name.execId === "") await guest.flush(); // its files may be taken away next, and so may this machine
       return {};
     },
+    async flush() {
+      await guest.flush();
+      return {};
+    },
     async readOutput({ id, execId, stream, offset, maxBytes }, { signal }) {
       const { stdout, stderr } = containers.process({ id, execId });
       const from = stream === 1 ? stdout : stream === 2 ? stderr : undefined;

@@ -2251,6 +2251,8 @@ readonly inspectProcess: MethodDescriptor<trimaran.agent.v1.ProcessRequest, trim
 readonly waitProcess: MethodDescriptor<trimaran.agent.v1.ProcessRequest, trimaran.agent.v1.ExitResponse, false, false>;
 /** Take it off the books, streams included; a container with its execs. Nothing happens if it is not there. */
 readonly deleteProcess: MethodDescriptor<trimaran.agent.v1.ProcessRequest, google.protobuf.Empty, false, false>;
+/** Answers once what was written is with the host: for a machine that is to be ended. */
+readonly flush: MethodDescriptor<google.protobuf.Empty, google.protobuf.Empty, false, false>;
 /** Answers once there is output from that offset on, or its end. Everything before the offset is forgotten. */
 readonly readOutput: MethodDescriptor<trimaran.agent.v1.ReadOutputRequest, trimaran.agent.v1.ReadOutputResponse, false, false>;
 /** Answers once the process's pipe has taken it. */

@@ -6990,6 +6990,7 @@ Agent: {
     inspectProcess: { name: "InspectProcess", request: codec_trimaran_agent_v1_ProcessRequest, response: codec_trimaran_agent_v1_InspectResponse, clientStreaming: false, serverStreaming: false },
     waitProcess: { name: "WaitProcess", request: codec_trimaran_agent_v1_ProcessRequest, response: codec_trimaran_agent_v1_ExitResponse, clientStreaming: false, serverStreaming: false },
     deleteProcess: { name: "DeleteProcess", request: codec_trimaran_agent_v1_ProcessRequest, response: codec_google_protobuf_Empty, clientStreaming: false, serverStreaming: false },
+    flush: { name: "Flush", request: codec_google_protobuf_Empty, response: codec_google_protobuf_Empty, clientStreaming: false, serverStreaming: false },
     readOutput: { name: "ReadOutput", request: codec_trimaran_agent_v1_ReadOutputRequest, response: codec_trimaran_agent_v1_ReadOutputResponse, clientStreaming: false, serverStreaming: false },
     writeInput: { name: "WriteInput", request: codec_trimaran_agent_v1_WriteInputRequest, response: codec_trimaran_agent_v1_WriteInputResponse, clientStreaming: false, serverStreaming: false },
     waitOom: { name: "WaitOom", request: codec_trimaran_agent_v1_WaitOomRequest, response: codec_trimaran_agent_v1_WaitOomResponse, clientStreaming: false, serverStreaming: false },

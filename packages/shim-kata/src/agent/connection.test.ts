@@ -69,7 +69,7 @@ test("an agent's error is its own: not tried again, and its text can't forge lin
 });
 
 test("another protocol version is a lie, and the end", async () => {
-  await using pair = await open({ hello: () => ({ version: 2, agentVersion: "", kernel: "" }) });
+  await using pair = await open({ hello: () => ({ version: 1, agentVersion: "", kernel: "" }) });
   await assert.rejects(inspect(pair.connection), { code: Code.Unavailable, message: /version/ });
   assert.equal(pair.lies.length, 1);
   await assert.rejects(inspect(pair.connection), { code: Code.Unavailable });

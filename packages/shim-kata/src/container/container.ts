@@ -136,7 +136,7 @@ export class KataContainer implements Container {
 
   async remove(): Promise<void> {
     const { request, config, sandbox, ownsGuest, removeGuest } = this.#parts;
-    if (!sandbox.guest.vmm.hasExited) await this.#delete("");
+    if (!sandbox.guest.vmm.hasExited) await (ownsGuest && sandbox.guest.isMachine ? this.#flush() : this.#delete(""));
     if (!ownsGuest) {
       await sandbox.guest.unshare({ request, spec: config.spec });
     } else await removeGuest();
@@ -165,6 +165,13 @@ export class KataContainer implements Container {
     await this.#call(({ agent }, options) => agent.deleteProcess({ id: this.#id, execId }, options), {
       limitMs: REMOVE_LIMIT_MS,
     }).catch((error: unknown) => this.#parts.host.log.debug("not deleted in the guest", { id: this.#id, error }));
+  }
+
+  /** The machine is ended next. */
+  async #flush(): Promise<void> {
+    await this.#call(({ agent }, options) => agent.flush({}, options), { limitMs: REMOVE_LIMIT_MS }).catch(
+      (error: unknown) => this.#parts.host.log.debug("not flushed in the guest", { id: this.#id, error }),
+    );
   }
 
   /** Those that were deleted here; what the guest keeps of them is of no use. */

@@ -37,6 +37,7 @@ export interface MachineParts {
 export class MachineGuest implements Guest {
   readonly vmm: MonitoredProcess;
   readonly agentSocket: string;
+  readonly isMachine = true;
   readonly agent: AgentConnection | undefined;
   readonly #parts: MachineParts;
   readonly #share: Share;

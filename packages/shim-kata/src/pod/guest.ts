@@ -27,6 +27,8 @@ export interface Guest {
   share(container: GuestContainer): Promise<readonly RootfsMount[]>;
   /** Take that away. Harmless if it is gone. */
   unshare(container: GuestContainer): Promise<void>;
+  /** Whether its end takes all away that is inside, so that nothing there need be tidied up first. */
+  readonly isMachine?: boolean;
   /** End the machine at once, and resolve when it has ended. */
   kill(): Promise<void>;
   /** End it, and take away everything that was made for it. Called after its last container; again after a crash. */
