@@ -4,6 +4,7 @@ import {
   type Host,
   initKey,
   type MonitoredProcess,
+  type RootfsMount,
   type Runtime,
 } from "@trimaran/shim-core";
 import { type BundleConfig, readConfig } from "./container/bundle-config.ts";
@@ -13,6 +14,7 @@ import type { GuestProvider } from "./pod/guest.ts";
 import { type Membership, membershipOf } from "./pod/membership.ts";
 import { type Sandbox, Sandboxes } from "./pod/sandbox.ts";
 import { sandboxGuest } from "./pod/sandbox-bundle.ts";
+import { stopwatch } from "./stopwatch.ts";
 import { toGuestSpec } from "./storage/guest-spec.ts";
 import { planVolumes } from "./storage/volumes.ts";
 
@@ -61,6 +63,7 @@ export class KataRuntime implements Runtime {
   };
 
   async create(request: CreateRequest, host: Host): Promise<Container> {
+    const lap = stopwatch();
     const config = readConfig(request.bundle);
     const membership = this.#membership(config, host);
     const podId = podIdOf(membership, request.id);
@@ -70,11 +73,19 @@ export class KataRuntime implements Runtime {
       sandbox = ownsGuest
         ? await this.#sandboxes.open({ owner: request, podId, spec: config.json }, host)
         : this.#sandboxes.find(podId, request.namespace, host);
+      const machineMs = lap();
+      const prepared = sandbox.prepare();
+      prepared.catch(() => undefined); // read below; what fails meanwhile is the error
+      const fresh = !host.has(initKey(request.id));
       const holder = await openHolder(host, initKey(request.id), request.stdio, request);
-      await sandbox.prepare();
-      await this.#createInside(request, config, membership, sandbox, host);
+      const rootfs = await sandbox.guest.share({ request, spec: config.spec });
+      await prepared;
+      const prepareMs = lap();
+      await this.#createInside(request, config, this.#firstOf(membership, host), sandbox, rootfs);
       const container = this.#container(request, config, host, sandbox, holder, ownsGuest);
-      await container.attach();
+      await container.attach(fresh);
+      const steps = { machine_ms: machineMs, prepare_ms: prepareMs, create_ms: lap() };
+      host.log.info("container ready", { id: request.id, ...steps });
       return container;
     } catch (error) {
       await this.#unmake(request, config, host, sandbox, ownsGuest);
@@ -89,7 +100,7 @@ export class KataRuntime implements Runtime {
     const holder = findHolder(host, initKey(request.id));
     const container = this.#container(request, config, host, sandbox, holder, membership.kind !== "member");
     try {
-      await container.attach();
+      await container.attach(false);
       sandbox.follow();
     } catch (error) {
       container.init.lost(error instanceof Error ? error.message : String(error)); // its guest has ended, or forgot it
@@ -101,6 +112,11 @@ export class KataRuntime implements Runtime {
   #membership({ spec }: BundleConfig, host: Host): Membership {
     const podId = this.#sandboxes.shared(host);
     return podId === undefined ? membershipOf(spec.annotations) : { kind: "member", podId };
+  }
+
+  /** The container whose namespaces a member joins: that of its pod, if there is one. */
+  #firstOf(membership: Membership, host: Host): string | undefined {
+    return membership.kind === "member" && this.#sandboxes.shared(host) === undefined ? membership.podId : undefined;
   }
 
   #container(
@@ -118,14 +134,12 @@ export class KataRuntime implements Runtime {
   async #createInside(
     request: CreateRequest,
     config: BundleConfig,
-    membership: Membership,
-    { guest, agent }: Sandbox,
-    host: Host,
+    first: string | undefined,
+    { agent }: Sandbox,
+    rootfs: readonly RootfsMount[],
   ): Promise<void> {
     const { id } = request;
-    const rootfs = await guest.share({ request, spec: config.spec });
-    const joins = membership.kind === "member" && this.#sandboxes.shared(host) === undefined;
-    const podPid = joins ? await podPidOf(agent, membership.podId) : undefined;
+    const podPid = first === undefined ? undefined : await podPidOf(agent, first);
     const guestSpec = toGuestSpec(config.json, {
       id,
       volumes: planVolumes(config.spec.mounts),

@@ -9,7 +9,8 @@ type Network = trimaran.agent.v1.ConfigureNetworkRequest;
 /** The machine that the agent runs: what only its init may change. */
 export interface Guest {
   refresh(request: Refresh): Promise<void>;
-  mountShare(target: string): Promise<void>;
+  /** `ahead`: resolve when it is mounted, though nobody may be there yet who answers. */
+  mountShare(target: string, ahead: boolean): Promise<void>;
   /** Files below the share were taken away on the host. */
   forgetFiles(path: string): Promise<void>;
   configureNetwork(request: Network): Promise<void>;

@@ -5458,8 +5458,10 @@ function read_runtimeoptions_v1_Options(r, m) {
   return m;
 }
 
-const empty_trimaran_agent_v1_AddExecRequest = () => ({ id: "", execId: "", process: NO_BYTES, stdin: false, stdout: false, stderr: false, terminal: false, fresh: false });
+const empty_trimaran_agent_v1_AddExecRequest = () => ({ id: "", execId: "", process: NO_BYTES, stdin: false, stdout: false, stderr: false, terminal: false, fresh: false, start: false, once: "" });
 function write_trimaran_agent_v1_AddExecRequest(w, m) {
+  if (m.once) w.string(82, m.once);
+  if (m.start) w.bool(72, m.start);
   if (m.fresh) w.bool(64, m.fresh);
   if (m.terminal) w.bool(56, m.terminal);
   if (m.stderr) w.bool(48, m.stderr);
@@ -5481,6 +5483,8 @@ function read_trimaran_agent_v1_AddExecRequest(r, m) {
       case 48: m.stderr = r.bool(); break;
       case 56: m.terminal = r.bool(); break;
       case 64: m.fresh = r.bool(); break;
+      case 72: m.start = r.bool(); break;
+      case 82: m.once = r.string(); break;
       default: r.skip(tag);
     }
   }
@@ -5695,8 +5699,9 @@ function read_trimaran_agent_v1_Interface(r, m) {
   return m;
 }
 
-const empty_trimaran_agent_v1_MountShareRequest = () => ({ target: "" });
+const empty_trimaran_agent_v1_MountShareRequest = () => ({ target: "", ahead: false });
 function write_trimaran_agent_v1_MountShareRequest(w, m) {
+  if (m.ahead) w.bool(16, m.ahead);
   if (m.target) w.string(10, m.target);
 }
 function read_trimaran_agent_v1_MountShareRequest(r, m) {
@@ -5704,6 +5709,7 @@ function read_trimaran_agent_v1_MountShareRequest(r, m) {
     const tag = r.tag();
     switch (tag) {
       case 10: m.target = r.string(); break;
+      case 16: m.ahead = r.bool(); break;
       default: r.skip(tag);
     }
   }
@@ -6997,12 +7003,13 @@ Agent: {
     forgetFiles: { name: "ForgetFiles", request: codec_trimaran_agent_v1_ForgetFilesRequest, response: codec_google_protobuf_Empty, clientStreaming: false, serverStreaming: false },
     configureNetwork: { name: "ConfigureNetwork", request: codec_trimaran_agent_v1_ConfigureNetworkRequest, response: codec_google_protobuf_Empty, clientStreaming: false, serverStreaming: false },
     createContainer: { name: "CreateContainer", request: codec_trimaran_agent_v1_CreateContainerRequest, response: codec_trimaran_agent_v1_ProcessResponse, clientStreaming: false, serverStreaming: false },
-    addExec: { name: "AddExec", request: codec_trimaran_agent_v1_AddExecRequest, response: codec_google_protobuf_Empty, clientStreaming: false, serverStreaming: false },
+    addExec: { name: "AddExec", request: codec_trimaran_agent_v1_AddExecRequest, response: codec_trimaran_agent_v1_ProcessResponse, clientStreaming: false, serverStreaming: false },
     startProcess: { name: "StartProcess", request: codec_trimaran_agent_v1_ProcessRequest, response: codec_trimaran_agent_v1_ProcessResponse, clientStreaming: false, serverStreaming: false },
     signalProcess: { name: "SignalProcess", request: codec_trimaran_agent_v1_SignalRequest, response: codec_google_protobuf_Empty, clientStreaming: false, serverStreaming: false },
     inspectProcess: { name: "InspectProcess", request: codec_trimaran_agent_v1_ProcessRequest, response: codec_trimaran_agent_v1_InspectResponse, clientStreaming: false, serverStreaming: false },
     waitProcess: { name: "WaitProcess", request: codec_trimaran_agent_v1_ProcessRequest, response: codec_trimaran_agent_v1_ExitResponse, clientStreaming: false, serverStreaming: false },
     deleteProcess: { name: "DeleteProcess", request: codec_trimaran_agent_v1_ProcessRequest, response: codec_google_protobuf_Empty, clientStreaming: false, serverStreaming: false },
+    flush: { name: "Flush", request: codec_google_protobuf_Empty, response: codec_google_protobuf_Empty, clientStreaming: false, serverStreaming: false },
     readOutput: { name: "ReadOutput", request: codec_trimaran_agent_v1_ReadOutputRequest, response: codec_trimaran_agent_v1_ReadOutputResponse, clientStreaming: false, serverStreaming: false },
     writeInput: { name: "WriteInput", request: codec_trimaran_agent_v1_WriteInputRequest, response: codec_trimaran_agent_v1_WriteInputResponse, clientStreaming: false, serverStreaming: false },
     waitOom: { name: "WaitOom", request: codec_trimaran_agent_v1_WaitOomRequest, response: codec_trimaran_agent_v1_WaitOomResponse, clientStreaming: false, serverStreaming: false },

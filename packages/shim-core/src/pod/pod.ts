@@ -16,6 +16,7 @@ import type { Connection } from "../task/service.ts";
 import { Task } from "../task/task.ts";
 import { MonitorChannel, streamIdOf } from "./channel.ts";
 import type { PodIdentity } from "./identity.ts";
+import { monitorNotebook, type Notebook } from "./notebook.ts";
 
 /** A monitor that nobody connects to goes away: the daemon that started it died, or could not read the reply. */
 const FIRST_CONNECTION_LIMIT_MS = 30_000;
@@ -34,6 +35,8 @@ export interface PodEnvironment {
   readonly returns?: boolean;
   /** The monitor has an owner, who ends it. */
   readonly isOwned?: boolean;
+  /** Default: the monitor's. */
+  readonly notebook?: Notebook;
   readonly forward: (identity: PodIdentity) => Forward;
 }
 
@@ -45,6 +48,7 @@ export class Pod {
   readonly tasks = new Map<string, Task>();
   readonly #environment: PodEnvironment;
   readonly #link: MonitorLink;
+  readonly #notebook: Notebook;
   readonly #outbox: Outbox;
   readonly #events: TaskEvents;
   readonly #log: Logger;
@@ -60,8 +64,10 @@ export class Pod {
     this.options = identity.options.map(({ typeUrl, value }) => ({ typeUrl, value: Buffer.from(value, "base64") }));
     this.#log = environment.log.with({ namespace: identity.namespace, sandbox_id: identity.group });
     const { cacheDirectory } = environment;
-    this.host = new Host({ link, log: this.#log, cacheDirectory, identity });
-    this.#outbox = new Outbox(link, environment.forward(identity), this.#log);
+    this.#notebook = environment.notebook ?? monitorNotebook(link);
+    const notebook = this.#notebook;
+    this.host = new Host({ link, log: this.#log, cacheDirectory, identity, notebook });
+    this.#outbox = new Outbox(notebook, environment.forward(identity), this.#log);
     this.#events = new TaskEvents(this.#outbox, identity.namespace, () => this.host.nowNs());
     link.onFrame = (conn, frame, info) => this.#receive(conn, frame, info);
     link.onConnClosed = (conn) => this.#disconnected(conn);
@@ -69,7 +75,7 @@ export class Pod {
     link.onSync = (sync) => this.host.dispatch.sync(sync.key, sync);
     link.onWatch = (key, slot, data) => this.#watched(key, slot, data);
     this.#recover();
-    if (link.notes.has(SHUTDOWN_NOTE)) setImmediate(() => void this.shutdown());
+    if (notebook.notes.has(SHUTDOWN_NOTE)) setImmediate(() => void this.shutdown());
     if (this.tasks.size === 0 && this.#sandbox === undefined && environment.isOwned !== true)
       this.#lonely = setTimeout(
         () => void this.shutdown(),
@@ -191,7 +197,7 @@ export class Pod {
 
   /** Shutdown was asked for: once it is answered the monitor ends, if need be by the next task server. */
   shutdownAfterAnswer(): void {
-    this.#link.note(SHUTDOWN_NOTE, Buffer.from("1"));
+    this.#notebook.note(SHUTDOWN_NOTE, () => Buffer.from("1"));
     setImmediate(() => void this.shutdown());
   }
 
@@ -261,10 +267,10 @@ export class Pod {
   }
 
   #keeper() {
-    const { notes } = this.#link;
+    const { notes } = this.#notebook;
     return {
       notes,
-      note: (key: string, value: Uint8Array | undefined) => this.#link.note(key, value),
+      note: (key: string, value: Uint8Array | undefined) => this.#notebook.note(key, value && (() => value)),
       nowNs: () => this.host.nowNs(),
     };
   }
@@ -285,11 +291,12 @@ export class Pod {
     if (this.#sandbox?.state.state === "ready" && sandboxes !== undefined)
       this.#follow(this.#sandbox, sandboxes.recover(this.#sandboxRequest(this.#sandbox), this.host));
     const execs = new Map<string, ExecRecord[]>();
-    for (const [key, value] of this.#link.notes) {
+    const { notes } = this.#notebook;
+    for (const [key, value] of notes) {
       const [kind, id = ""] = key.split("/");
       if (kind === "exec") execs.set(id, [...(execs.get(id) ?? []), decodeRecord<ExecRecord>(value)]);
     }
-    for (const [key, value] of this.#link.notes) {
+    for (const [key, value] of notes) {
       if (!key.startsWith("task/")) continue;
       const record = decodeRecord<TaskRecord>(value);
       const task = new Task(this.#environment.runtime, this.host, this.#events, record);

@@ -9,7 +9,7 @@ import { Code, encodeFrame, StatusError } from "ttrpc-ts";
 import { LyingAgent } from "../testing/lying-agent.ts";
 import { AgentConnection } from "./connection.ts";
 
-const hello = () => ({ version: 1, agentVersion: "0", kernel: "0" });
+const hello = () => ({ version: 2, agentVersion: "0", kernel: "0" });
 
 /** An agent, and a connection to it. */
 async function open(
@@ -20,8 +20,8 @@ async function open(
   const lies: string[] = [];
   const logged: string[] = [];
   const log = new Logger((line) => void logged.push(line));
-  const onLie = (why: string) => void lies.push(why);
-  const connection = new AgentConnection({ path: agent.path, log, onLie, watchdogLimitMs: 300 });
+  const connection = new AgentConnection({ path: agent.path, log, watchdogLimitMs: 300 });
+  connection.onLie = (why) => void lies.push(why);
   const dispose = async (): Promise<void> => {
     connection.close("the test is over");
     await agent[Symbol.asyncDispose]();
@@ -69,7 +69,7 @@ test("an agent's error is its own: not tried again, and its text can't forge lin
 });
 
 test("another protocol version is a lie, and the end", async () => {
-  await using pair = await open({ hello: () => ({ version: 2, agentVersion: "", kernel: "" }) });
+  await using pair = await open({ hello: () => ({ version: 1, agentVersion: "", kernel: "" }) });
   await assert.rejects(inspect(pair.connection), { code: Code.Unavailable, message: /version/ });
   assert.equal(pair.lies.length, 1);
   await assert.rejects(inspect(pair.connection), { code: Code.Unavailable });

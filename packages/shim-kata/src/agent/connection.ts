@@ -5,7 +5,7 @@ import { greetAgent } from "./greet.ts";
 import { guestError, guestText } from "./guest-text.ts";
 
 /** Of proto/trimaran/agent.proto. */
-const PROTOCOL_VERSION = 1;
+const PROTOCOL_VERSION = 2;
 /** For a call that the agent should answer at once: a guest under emulation, on a busy machine, needs seconds. */
 const CALL_LIMIT_MS = 60_000;
 /** After so long without an answer the call is made again, in a new conversation: a port does not tell that its other end has dropped one. */
@@ -31,8 +31,6 @@ export interface ConnectionOptions {
   /** The unix socket that leads to the agent's port. */
   readonly path: string;
   readonly log: Logger;
-  /** The agent has broken the protocol, or does not answer at all: nothing that it says counts any more. */
-  readonly onLie: (why: string) => void;
   /** Milliseconds that an agent which has left a call without an answer may take to greet. Default: `WATCHDOG_LIMIT_MS`. */
   readonly watchdogLimitMs?: number;
 }
@@ -48,6 +46,8 @@ interface Link extends AgentServices {
 
 /** The way to one guest's agent. It is made when it is first needed, and again when it was lost; an idle one costs nothing. */
 export class AgentConnection {
+  /** The agent has broken the protocol: nothing that it says counts any more. */
+  onLie: (why: string) => void = () => undefined;
   readonly #options: ConnectionOptions;
   readonly #ended = Promise.withResolvers<never>();
   #link: Promise<Link> | undefined;
@@ -95,6 +95,11 @@ export class AgentConnection {
     }
   }
 
+  /** Resolves when the agent answers. Rejects as a call does. */
+  async reach(limitMs: number): Promise<void> {
+    await this.call(async () => undefined, { limitMs });
+  }
+
   /** The guest has ended: every call fails with this from now on. */
   close(why: string): void {
     if (this.#end) return;
@@ -108,7 +113,7 @@ export class AgentConnection {
     const why = `agent: ${guestText(what)}`;
     this.#options.log.error("the guest's agent breaks its protocol", { error: why });
     this.close(why);
-    this.#options.onLie(why);
+    this.onLie(why);
     return this.#end ?? new StatusError(Code.Unavailable, why);
   }
 
@@ -132,7 +137,7 @@ export class AgentConnection {
   #giveUp(why: string): void {
     this.#options.log.error("the guest is stuck: its machine is ended", { error: why });
     this.close(why);
-    this.#options.onLie(why);
+    this.onLie(why);
   }
 
   /** Rejects with DeadlineExceeded when it takes longer; the attempt goes on, for whoever calls next. */

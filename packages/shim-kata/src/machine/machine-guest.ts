@@ -31,12 +31,16 @@ export interface MachineParts {
   readonly podId: string;
   readonly cgroups: ContainerCgroups;
   readonly plan: SharePlan;
+  /** One that is there. */
+  readonly agent?: AgentConnection;
 }
 
 /** One pod's machine, with its file share. */
 export class MachineGuest implements Guest {
   readonly vmm: MonitoredProcess;
   readonly agentSocket: string;
+  readonly isMachine = true;
+  readonly agent: AgentConnection | undefined;
   readonly #parts: MachineParts;
   readonly #share: Share;
   #how = "";
@@ -46,6 +50,7 @@ export class MachineGuest implements Guest {
   constructor(parts: MachineParts) {
     this.#parts = parts;
     this.vmm = findQemuProcess(parts.host, parts.places.key);
+    this.agent = parts.agent;
     this.agentSocket = vmPaths(parts.places.machine).agent;
     this.#share = findShare(parts.host, parts.plan, readHostFeatures());
     void this.vmm.exited().then((exit) => {
@@ -78,13 +83,17 @@ export class MachineGuest implements Guest {
       hostname: podId.slice(0, HOST_NAME_LIMIT),
       machineId: machineIdOf(namespace, podId),
     };
-    await agent.call((services, options) => services.agent.refresh(refresh, options));
-    await agent.call((services, options) => services.agent.mountShare({ target: GUEST_SHARE }, options));
     const path = this.#networkNamespace();
     const pod = path === undefined ? undefined : readPodNetwork(path);
     const [interfaces, routes] = [[...(pod?.interfaces ?? [])], [...(pod?.routes ?? [])]];
     const network = { interfaces, routes, sysctls: this.#networkSysctls() };
-    await agent.call((services, options) => services.agent.configureNetwork(network, options));
+    await agent.call(({ agent: services }, options) =>
+      Promise.all([
+        services.refresh(refresh, options),
+        services.mountShare({ target: GUEST_SHARE }, options),
+        services.configureNetwork(network, options),
+      ]),
+    );
   }
 
   /** Those of the pod's network, which is the guest's. */

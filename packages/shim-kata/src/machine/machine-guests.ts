@@ -78,19 +78,24 @@ export class MachineGuests implements GuestProvider {
     writeOwner(places, { namespace: owner.namespace, podId, bundle: owner.bundle });
     const network = spec.linux.namespaces.get("network")?.path;
     try {
-      const vmm = await this.#start({ config, places, host, cgroup, network, limits: podLimits(spec) });
+      const { vmm, agent } = await this.#start({ config, places, host, cgroup, network, limits: podLimits(spec) });
       host.recordProcess(owner.bundle, vmm);
+      writeFileSync(places.readyMark, "");
+      return this.#guest(podId, owner.namespace, host, agent);
     } catch (error) {
       await this.find(podId, owner.namespace, host).remove();
       throw error;
     }
-    writeFileSync(places.readyMark, "");
-    return this.find(podId, owner.namespace, host);
   }
 
   find(podId: string, namespace: string, host: Host): Guest {
+    return this.#guest(podId, namespace, host, undefined);
+  }
+
+  #guest(podId: string, namespace: string, host: Host, agent: AgentConnection | undefined): MachineGuest {
     const places = podPlaces(this.#options.stateDirectory, namespace, podId);
-    return new MachineGuest({ places, host, namespace, podId, cgroups: this.#cgroups, plan: this.#sharePlan(places) });
+    const parts = { places, host, namespace, podId, cgroups: this.#cgroups, plan: this.#sharePlan(places) };
+    return new MachineGuest({ ...parts, ...(agent && { agent }) });
   }
 
   /** The helpers' cgroup is the pod's. */
@@ -117,7 +122,7 @@ export class MachineGuests implements GuestProvider {
     cgroup: Cgroup;
     network: string | undefined;
     limits: ReturnType<typeof podLimits>;
-  }): Promise<MonitoredProcess> {
+  }): Promise<{ readonly vmm: MonitoredProcess; readonly agent: AgentConnection }> {
     const { config, places, host, cgroup, network, limits } = start;
     const signal = AbortSignal.timeout(START_LIMIT_MS);
     const began = performance.now();
@@ -157,8 +162,10 @@ export class MachineGuests implements GuestProvider {
     machine.qmp[Symbol.dispose]();
     await endQemu(host, places.templateKey);
     const durationMs = Math.round(performance.now() - began);
-    host.log.info("guest ready", { origin: machine.origin, pid: machine.vm.pid, duration_ms: durationMs });
-    return findQemuProcess(host, places.key);
+    const { origin, vm, took } = machine;
+    const steps = { qemu_ms: took.qemuMs, wake_ms: took.wakeMs, answer_ms: took.answerMs };
+    host.log.info("guest ready", { origin, pid: vm.pid, duration_ms: durationMs, ...steps });
+    return { vmm: findQemuProcess(host, places.key), agent: machine.agent };
   }
 
   async #image(config: KataConfig, signal: AbortSignal): Promise<GuestImage> {
@@ -178,11 +185,16 @@ export class MachineGuests implements GuestProvider {
     return path;
   }
 
-  /** Resolves when the agent answers. */
-  async #answers(paths: VmPaths, host: Host): Promise<void> {
+  /** Resolves when the agent answers, with the connection. */
+  async #answers(paths: VmPaths, host: Host): Promise<AgentConnection> {
     const agent = connect(paths, host);
-    await agent.call((services, options) => services.agent.guestDetails({}, options), { limitMs: START_LIMIT_MS });
-    agent.close("done");
+    try {
+      await agent.reach(START_LIMIT_MS);
+      return agent;
+    } catch (error) {
+      agent.close("the agent does not answer");
+      throw error;
+    }
   }
 
   async #warm(paths: VmPaths, host: Host): Promise<void> {
@@ -196,7 +208,7 @@ export class MachineGuests implements GuestProvider {
 }
 
 function connect(paths: VmPaths, { log }: Host): AgentConnection {
-  return new AgentConnection({ path: paths.agent, log, onLie: () => undefined });
+  return new AgentConnection({ path: paths.agent, log });
 }
 
 /** The machine takes over what the pod's network plugin has made. */

@@ -14,11 +14,8 @@ export class Sandbox {
   constructor(guest: Guest, host: Host) {
     this.guest = guest;
     this.#log = host.log;
-    this.agent = new AgentConnection({
-      path: guest.agentSocket,
-      log: host.log,
-      onLie: () => void guest.kill(),
-    });
+    this.agent = guest.agent ?? new AgentConnection({ path: guest.agentSocket, log: host.log });
+    this.agent.onLie = () => void guest.kill();
     void guest.vmm.exited().then(() => this.agent.close(guest.explainEnd()));
   }
 
