@@ -19,7 +19,6 @@ export const BUILD_PACKAGES = [
   "musl-tools",
   "qemu-system-x86",
   "qemu-system-common", // virtiofsd
-  "libcap2-bin",
   "runsc",
 ] as const;
 
@@ -34,6 +33,7 @@ export const TEST_PACKAGES = [
   "golang-go",
   "iproute2",
   "iptables",
+  "libcap2-bin",
   "podman",
   "runc",
   "util-linux",

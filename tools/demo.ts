@@ -12,6 +12,8 @@ import { Printer } from "./demo/print.ts";
 import { showAgain, showContainer } from "./demo/show-container.ts";
 import { showGvisor } from "./demo/show-gvisor.ts";
 import { showImage } from "./demo/show-image.ts";
+import { showKata } from "./demo/show-kata.ts";
+import { ensureGuestImage } from "./guest/image.ts";
 
 const checkout = dirname(import.meta.dirname);
 const OUR_RUNTIME = "io.containerd.trimaran-runc.v2";
@@ -50,6 +52,10 @@ async function main(): Promise<number> {
     await showAgain(client, steps, rootfs, values.runtime, print);
     await showImage(client, (await buildImages()).oci, values.runtime, print);
     if (values.runtime === OUR_RUNTIME) await showGvisor(client, steps, rootfs, print);
+    if (values.runtime === OUR_RUNTIME && process.arch === "x64") {
+      await ensureGuestImage();
+      await showKata(client, steps, rootfs, print);
+    }
   } finally {
     await rm(directory, { recursive: true, force: true });
   }

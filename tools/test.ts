@@ -8,6 +8,7 @@ import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
 import { build } from "./build.ts";
 import { ensureContainerd2, ensureGuestKernel, ensurePackages, ensureRecentCriu, ensureRecentRunsc } from "./debian.ts";
+import { ensureGuestImage } from "./guest/image.ts";
 import { chooseParts, listParts } from "./test/parts.ts";
 import { type Outcome, runPart } from "./test/run-part.ts";
 
@@ -25,6 +26,7 @@ async function main(): Promise<number> {
     await ensureRecentCriu();
     await ensureGuestKernel();
     await build();
+    if (process.arch === "x64") await ensureGuestImage(); // there are no others yet
   });
   const logs = join(ROOT, "build/test");
   mkdirSync(logs, { recursive: true });

@@ -87,8 +87,11 @@ export async function filesOf(scope: Scope): Promise<string[]> {
   );
   const state = await readdir(join(scope.dir, "t"), { recursive: true }).catch(() => []);
   const kept = state
-    .filter((path) => scope.ids.some((id) => path.includes(id)))
+    .filter((path) => /^kata\/./.test(path) || scope.ids.some((id) => path.includes(id)))
     .map((path) => join(scope.dir, "t", path));
+  // virtiofsd leaves them by itself, where it was not given its socket
+  const pidFiles = (await readdir("/run/virtiofsd").catch(() => [])).filter((name) => name.includes(scope.tag));
+  kept.push(...pidFiles.map((name) => join("/run/virtiofsd", name)));
   return [...sockets, ...(existsSync(root) ? [root] : []), ...(await Promise.all(lists)).flat(), ...kept];
 }
 

@@ -6,6 +6,7 @@ import { deleteTasks } from "./clean-up.ts";
 import type { EngineVersion } from "./config.ts";
 import { Container, type ContainerOptions, runContainer } from "./container.ts";
 import { BUILD_BIN, type Engine, type EngineOptions, startContainerd } from "./containerd.ts";
+import { KataTemplates } from "./kata-templates.ts";
 import { assertNoLeaks, type Snapshot, snapshot } from "./leaks.ts";
 import { PATIENCE } from "./patience.ts";
 import type { Finished } from "./process.ts";
@@ -39,6 +40,8 @@ export type Scenarios = (scenario: (name: string, body: (box: Box, t: TestContex
 export interface MatrixOptions {
   /** Default: upstream's and ours for runc. */
   readonly runtimes?: readonly string[];
+  /** Default: all. */
+  readonly engines?: readonly EngineVersion[];
   /** Run it on our own daemon, too, with the newest ctr. Default: false; E2E_DAEMON=trimaran is for all files, and both ctrs. */
   readonly onOurDaemonToo?: boolean;
   readonly engine?: Partial<EngineOptions>;
@@ -52,7 +55,8 @@ export interface MatrixOptions {
 export function matrix(name: string, scenarios: Scenarios, options: MatrixOptions = {}): void {
   const wanted = options.runtimes ?? ASKED_FOR[process.env.E2E_RUNTIMES ?? ""] ?? [CONTROL, TRIMARAN];
   const runtimes = chosen("E2E_RUNTIMES", { control: CONTROL, trimaran: TRIMARAN, gvisor: GVISOR, kata: KATA });
-  const engines = chosen<EngineVersion>("E2E_ENGINES", { "1.6": "1.6", "2.x": "2.x" });
+  const all = chosen<EngineVersion>("E2E_ENGINES", { "1.6": "1.6", "2.x": "2.x" });
+  const engines = all.filter((version) => options.engines?.includes(version) ?? true);
   const daemon = process.env.E2E_DAEMON === "trimaran" ? "trimaran" : "containerd";
   const places: Pick<EngineOptions, "version" | "daemon">[] = engines.map((version) => ({ version, daemon }));
   if (options.onOurDaemonToo === true && daemon === "containerd" && engines.includes("2.x"))
@@ -66,6 +70,9 @@ export function matrix(name: string, scenarios: Scenarios, options: MatrixOption
   }
 }
 
+const templates = new KataTemplates();
+after(() => templates[Symbol.dispose]());
+
 function suite(options: EngineOptions, runtime: string, scenarios: Scenarios): void {
   let open: { readonly box: Box; readonly clean: Snapshot } | undefined;
   const box = () => {
@@ -75,7 +82,9 @@ function suite(options: EngineOptions, runtime: string, scenarios: Scenarios): v
   before(async () => {
     mustExist(runtime);
     const engine = await startContainerd(options);
-    open = { box: openBox(engine, runtime), clean: await snapshot(engine) };
+    const box = openBox(engine, runtime);
+    if (runtime === KATA) await firstMachine(box);
+    open = { box, clean: await snapshot(engine) };
   });
   afterEach(async () => {
     if (open !== undefined) await assertNoLeaks(open.box.engine, open.clean);
@@ -100,6 +109,13 @@ function suite(options: EngineOptions, runtime: string, scenarios: Scenarios): v
       }
     });
   });
+}
+
+/** What takes its time once: whether kvm works is tried, and a template boots. */
+async function firstMachine({ engine, run }: Box): Promise<void> {
+  templates.serve(engine.trimaranState);
+  const { code, stderr } = await run({ timeoutMs: 120_000 }, "true");
+  if (code !== 0) throw new Error(`the first machine: ${stderr}`);
 }
 
 const CONTROL_TRIES = 4;

@@ -31,6 +31,12 @@ const VM: Part = {
   limitMs: 5 * MINUTE_MS,
 };
 const V2: Part = { name: "e2e-v2", command: ["node", "e2e/vm/run.ts"], limitMs: 8 * MINUTE_MS };
+/** Pods in machines. The long form: E2E_KATA=long. */
+const KATA: Part = {
+  name: "e2e-kata",
+  command: ["node", "e2e/run.ts", "e2e/kata.test.ts", "e2e/kata-sandbox.test.ts"],
+  limitMs: 10 * MINUTE_MS,
+};
 /** systemd's cgroup driver, with systemd as the machine's PID 1. */
 const SYSTEMD: Part = {
   name: "e2e-systemd",
@@ -79,6 +85,7 @@ export function listParts(root: string): Part[] {
     V2,
     SYSTEMD,
     CONTAINERD,
+    KATA,
     DAEMON,
   ];
 }

@@ -8,7 +8,7 @@ import type { OomNews } from "./oom.ts";
 import type { Containers } from "./processes/containers.ts";
 
 /** Version of the protocol. */
-export const PROTOCOL_VERSION = 1;
+export const PROTOCOL_VERSION = 2;
 /** A frame has 4 MiB; one stream must not hold the others up for long. */
 const READ_LIMIT_BYTES = 256 * 1024;
 
@@ -38,8 +38,12 @@ export function agentService(parts: AgentParts): Implementation<typeof agentV1, 
       await guest.refresh(request);
       return {};
     },
-    async mountShare({ target }) {
-      await guest.mountShare(target);
+    async mountShare({ target, ahead }) {
+      await guest.mountShare(target, ahead);
+      return {};
+    },
+    async forgetFiles({ path }) {
+      await guest.forgetFiles(path);
       return {};
     },
     async configureNetwork(request) {
@@ -47,10 +51,7 @@ export function agentService(parts: AgentParts): Implementation<typeof agentV1, 
       return {};
     },
     createContainer: async (request) => ({ pid: await containers.create(request) }),
-    async addExec(request) {
-      await containers.addExec(request);
-      return {};
-    },
+    addExec: async (request) => ({ pid: await containers.addExec(request) }),
     startProcess: async (name) => ({ pid: await containers.process(name).start() }),
     async signalProcess({ id, execId, signal, all, once }) {
       await containers.signal({ id, execId }, signal, all, once);
@@ -82,6 +83,10 @@ export function agentService(parts: AgentParts): Implementation<typeof agentV1, 
     async deleteProcess(name) {
       await containers.remove(name);
       if (name.execId === "") await guest.flush(); // its files may be taken away next, and so may this machine
+      return {};
+    },
+    async flush() {
+      await guest.flush();
       return {};
     },
     async readOutput({ id, execId, stream, offset, maxBytes }, { signal }) {

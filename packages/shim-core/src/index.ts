@@ -13,7 +13,7 @@ export { type ProcessPlan, processProgram } from "./launch/process-program.ts";
 export { type LogFields, Logger } from "./log.ts";
 export { LocalPod, type LocalPodOptions } from "./pod/local-pod.ts";
 export { runShim, type ShimProcess } from "./run-shim.ts";
-export type { CheckpointRequest, Container, Runtime } from "./runtime.ts";
+export type { CheckpointRequest, Container, RunningSandbox, Runtime, SandboxRequest } from "./runtime.ts";
 export { planStdio, type StdioLaunch, type StdioOwner } from "./stdio/plan.ts";
 export { SLOT } from "./stdio/slots.ts";
 export { parseStdio, type Stdio, type StdioUris } from "./stdio/uris.ts";

@@ -24,12 +24,41 @@ export interface Runtime {
   readonly restores?: boolean;
   /** Whether a pod may be made without a container, by the Sandbox API: containers then join it one by one. */
   readonly keepsSandboxes?: boolean;
+  /** What such a sandbox needs besides the promise that its monitor stays. */
+  readonly sandboxes?: {
+    /** Make it. Again it finds it. Throws and leaves nothing. */
+    start(request: SandboxRequest, host: Host): Promise<RunningSandbox>;
+    /** The one of an earlier `start`, after the task server was restarted; called before `recover` of its containers. Makes nothing. */
+    recover(request: SandboxRequest, host: Host): RunningSandbox;
+    /** Take it away, after its containers. Again it does nothing. */
+    remove(request: SandboxRequest, host: Host): Promise<void>;
+  };
   /** Check that these options are understood, as early as `start`. Throws InvalidArgument. */
   checkOptions?(options: CreateRequest["options"]): void;
   /** Files into which the monitor writes `0` to join the cgroups that the options want it in. */
   monitorCgroup?(options: CreateRequest["options"]): readonly string[];
   /** The `features` document of the OCI runtime spec, for `-info`. */
   features?(): unknown;
+}
+
+/** A sandbox of the Sandbox API: a pod that is there before its first container. */
+export interface SandboxRequest {
+  readonly id: string;
+  readonly namespace: string;
+  /** Of `start`. The shim may write into it; there is no config.json of a sandbox. */
+  readonly bundle: string;
+  /** Path of its network namespace; empty: none was made for it. */
+  readonly networkNamespace: string;
+  readonly annotations: Readonly<Record<string, string>>;
+  /** Runtime options of `start`. */
+  readonly options: CreateRequest["options"];
+}
+
+/** What stands for a sandbox on the host. */
+export interface RunningSandbox {
+  readonly pid: number;
+  /** Resolves when it is over by itself. */
+  readonly ended: Promise<unknown>;
 }
 
 /** Where a container's state is to be saved, and what it may hold. Source: containerd.runc.v1.CheckpointOptions. */

@@ -4,9 +4,10 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { release } from "node:os";
 import { join } from "node:path";
-import { afterEach, before, beforeEach, describe, test } from "node:test";
+import { after, afterEach, before, beforeEach, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { cgroupsOf, filesOf, mountsOf, processesOf } from "../../../e2e/harness/belongings.ts";
+import { KataTemplates } from "../../../e2e/harness/kata-templates.ts";
 import { run, runOk } from "../../../e2e/harness/process.ts";
 import { runDelete, Shim } from "../../../e2e/harness/shim-client.ts";
 import { type ShimKind, ShimYard, type StartedShim } from "../../../e2e/harness/shims.ts";
@@ -28,12 +29,15 @@ const SANDBOX = "io.kubernetes.cri.sandbox-id";
 
 describe("kata, in machines", { timeout: 900_000 }, () => {
   let yard: ShimYard;
+  const templates = new KataTemplates();
+  after(() => templates[Symbol.dispose]());
   before(async () => {
     const sources = installedSources(join(BUILD, "lib/trimaran"), process.execPath);
     await ensureImage(sources, { download: "missing", signal: AbortSignal.timeout(120_000) });
   });
   beforeEach(async () => {
     yard = await ShimYard.open(KIND);
+    templates.serve(yard.trimaranState);
   });
   afterEach(async (context) => {
     const passed = "passed" in context && context.passed === true;
@@ -76,17 +80,21 @@ describe("kata, in machines", { timeout: 900_000 }, () => {
   }
 
   test("another kernel; what is written is seen outside, and the host does not see the process", async () => {
-    const script = "uname -r; hostname; echo inside > /made; read line; echo $line; exit 7";
+    const port = "cat /proc/sys/net/ipv4/ip_unprivileged_port_start";
+    const script = `uname -r; hostname; echo inside > /made; read line; echo $line; ${port}; exit 7`;
     const started = await yard.start(["sh", "-c", script]);
+    changeSpec(started, ({ linux }) => {
+      linux.sysctl = { "net.ipv4.ip_unprivileged_port_start": "77" };
+    });
     const client = await openClient(yard, { stdin: true });
     await startWith(started, client);
     const seen = (await processesOf(yard)).filter(({ command }) => command.includes(script));
     assert.deepEqual(seen, []);
     client.stdin?.end("from the client\n");
     assert.equal(await finish(started), 7);
-    const [kernel, hostname, line] = (await client.stdout).toString().split("\n");
+    const [kernel, hostname, line, first] = (await client.stdout).toString().split("\n");
     assert.notEqual(kernel, release());
-    assert.deepEqual([hostname, line], [started.id, "from the client"]);
+    assert.deepEqual([hostname, line, first], [started.id, "from the client", "77"]);
     const made = join(yard.containerd.dir, "snapshots", started.id, "fs/made");
     assert.equal(readFileSync(made, "utf8"), "inside\n");
   });
@@ -231,7 +239,7 @@ function addBind(started: StartedShim, source: string, destination: string): voi
 
 interface TestSpec {
   readonly mounts: object[];
-  readonly linux: { readonly resources: Record<string, object> };
+  readonly linux: { readonly resources: Record<string, object>; sysctl?: Readonly<Record<string, string>> };
 }
 
 function changeSpec({ bundle }: StartedShim, change: (spec: TestSpec) => void): void {

@@ -3,6 +3,7 @@ export { type KataConfig, parseConfig } from "./config/config.ts";
 export { machineShape, type PodLimits } from "./config/machine-shape.ts";
 export { GUEST_LIBRARY, type GuestSources } from "./image/contents.ts";
 export { ensureImage, type GuestImage } from "./image/ensure.ts";
+export { ensureKernel, type KernelPackage } from "./image/kernel-package.ts";
 export { openOwnImage } from "./image/own-image.ts";
 export type { Guest, GuestContainer, GuestProvider, GuestRequest } from "./pod/guest.ts";
 export { chooseAccelerator } from "./qemu/accelerator.ts";

@@ -4,6 +4,7 @@ import {
   type Host,
   initKey,
   type MonitoredProcess,
+  type RootfsMount,
   type Runtime,
 } from "@trimaran/shim-core";
 import { type BundleConfig, readConfig } from "./container/bundle-config.ts";
@@ -12,6 +13,8 @@ import { findHolder, openHolder } from "./container/holder.ts";
 import type { GuestProvider } from "./pod/guest.ts";
 import { type Membership, membershipOf } from "./pod/membership.ts";
 import { type Sandbox, Sandboxes } from "./pod/sandbox.ts";
+import { sandboxGuest } from "./pod/sandbox-bundle.ts";
+import { stopwatch } from "./stopwatch.ts";
 import { toGuestSpec } from "./storage/guest-spec.ts";
 import { planVolumes } from "./storage/volumes.ts";
 
@@ -22,6 +25,7 @@ const BOOT_LIMIT_MS = 120_000;
 export class KataRuntime implements Runtime {
   readonly name = "io.containerd.trimaran-kata.v2";
   readonly version = "0.1.0";
+  readonly keepsSandboxes = true;
   readonly #provider: GuestProvider;
   readonly #sandboxes: Sandboxes;
 
@@ -34,9 +38,34 @@ export class KataRuntime implements Runtime {
     this.#provider.checkOptions?.(options);
   }
 
+  /** Machines that are there before their first container. */
+  readonly sandboxes: NonNullable<Runtime["sandboxes"]> = {
+    start: async (request, host) => {
+      this.#sandboxes.share(request.id, host);
+      try {
+        const sandbox = await this.#sandboxes.open(sandboxGuest(request), host);
+        await sandbox.prepare();
+        return { pid: sandbox.guest.vmm.pid, ended: sandbox.guest.vmm.exited() };
+      } catch (error) {
+        await this.sandboxes.remove(request, host);
+        throw error;
+      }
+    },
+    recover: ({ id, namespace }, host) => {
+      this.#sandboxes.share(id, host);
+      const { vmm } = this.#sandboxes.find(id, namespace, host).guest;
+      return { pid: vmm.pid, ended: vmm.exited() };
+    },
+    remove: async ({ id, namespace }, host) => {
+      this.#sandboxes.find(id, namespace, host);
+      await this.#sandboxes.remove(id, host);
+    },
+  };
+
   async create(request: CreateRequest, host: Host): Promise<Container> {
+    const lap = stopwatch();
     const config = readConfig(request.bundle);
-    const membership = membershipOf(config.spec.annotations);
+    const membership = this.#membership(config, host);
     const podId = podIdOf(membership, request.id);
     const ownsGuest = membership.kind !== "member";
     let sandbox: Sandbox | undefined;
@@ -44,11 +73,19 @@ export class KataRuntime implements Runtime {
       sandbox = ownsGuest
         ? await this.#sandboxes.open({ owner: request, podId, spec: config.json }, host)
         : this.#sandboxes.find(podId, request.namespace, host);
+      const machineMs = lap();
+      const prepared = sandbox.prepare();
+      prepared.catch(() => undefined); // read below; what fails meanwhile is the error
+      const fresh = !host.has(initKey(request.id));
       const holder = await openHolder(host, initKey(request.id), request.stdio, request);
-      await sandbox.prepare();
-      await this.#createInside(request, config, membership, sandbox);
+      const rootfs = await sandbox.guest.share({ request, spec: config.spec });
+      await prepared;
+      const prepareMs = lap();
+      await this.#createInside(request, config, this.#firstOf(membership, host), sandbox, rootfs);
       const container = this.#container(request, config, host, sandbox, holder, ownsGuest);
-      await container.attach();
+      await container.attach(fresh);
+      const steps = { machine_ms: machineMs, prepare_ms: prepareMs, create_ms: lap() };
+      host.log.info("container ready", { id: request.id, ...steps });
       return container;
     } catch (error) {
       await this.#unmake(request, config, host, sandbox, ownsGuest);
@@ -58,17 +95,28 @@ export class KataRuntime implements Runtime {
 
   async recover(request: CreateRequest, host: Host): Promise<Container> {
     const config = readConfig(request.bundle);
-    const membership = membershipOf(config.spec.annotations);
+    const membership = this.#membership(config, host);
     const sandbox = this.#sandboxes.find(podIdOf(membership, request.id), request.namespace, host);
     const holder = findHolder(host, initKey(request.id));
     const container = this.#container(request, config, host, sandbox, holder, membership.kind !== "member");
     try {
-      await container.attach();
+      await container.attach(false);
       sandbox.follow();
     } catch (error) {
       container.init.lost(error instanceof Error ? error.message : String(error)); // its guest has ended, or forgot it
     }
     return container;
+  }
+
+  /** In a sandbox that was there first all containers are members, whatever they say. */
+  #membership({ spec }: BundleConfig, host: Host): Membership {
+    const podId = this.#sandboxes.shared(host);
+    return podId === undefined ? membershipOf(spec.annotations) : { kind: "member", podId };
+  }
+
+  /** The container whose namespaces a member joins: that of its pod, if there is one. */
+  #firstOf(membership: Membership, host: Host): string | undefined {
+    return membership.kind === "member" && this.#sandboxes.shared(host) === undefined ? membership.podId : undefined;
   }
 
   #container(
@@ -86,12 +134,12 @@ export class KataRuntime implements Runtime {
   async #createInside(
     request: CreateRequest,
     config: BundleConfig,
-    membership: Membership,
-    { guest, agent }: Sandbox,
+    first: string | undefined,
+    { agent }: Sandbox,
+    rootfs: readonly RootfsMount[],
   ): Promise<void> {
     const { id } = request;
-    const rootfs = await guest.share({ request, spec: config.spec });
-    const podPid = membership.kind === "member" ? await podPidOf(agent, membership.podId) : undefined;
+    const podPid = first === undefined ? undefined : await podPidOf(agent, first);
     const guestSpec = toGuestSpec(config.json, {
       id,
       volumes: planVolumes(config.spec.mounts),
@@ -119,7 +167,7 @@ export class KataRuntime implements Runtime {
       await sandbox.agent
         .call(({ agent }, options) => agent.deleteProcess(gone, options), { limitMs: 5000 })
         .catch(() => undefined); // it was not made, or goes with its machine
-      await sandbox.guest.unshare({ request, spec: config.spec });
+      await sandbox.guest.unshare({ request, spec: config.spec }, sandbox.agent);
     }
     host.forget(initKey(id));
     host.clearUndo(bundle);

@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
@@ -89,6 +89,8 @@ export async function startDaemon(shared: string, socket: string): Promise<Runni
   const options = ["xattr", "cache=auto", "sandbox=namespace"].flatMap((option) => ["-o", option]);
   const args = ["-f", `--socket-path=${socket}`, "-o", `source=${shared}`, ...options];
   const daemon = new Running(spawn(VIRTIOFSD, args, { stdio: ["ignore", "ignore", "pipe"] }));
+  const pidFile = `/run/virtiofsd/${socket.replaceAll("/", ".")}.pid`; // it takes none away; with --fd, as a pod's, it makes none
+  void daemon.ended.then(() => rmSync(pidFile, { force: true }));
   await daemon.says("Waiting for vhost-user socket connection");
   return daemon;
 }

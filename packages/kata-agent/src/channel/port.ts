@@ -1,6 +1,6 @@
-import { constants, openSync, readdirSync, readFileSync, readSync, writeSync } from "node:fs";
+import { constants, openSync, readdirSync, readFileSync, writeSync } from "node:fs";
 import { Duplex } from "node:stream";
-import { lazyNative } from "@trimaran/linux";
+import { lazyNative, SyscallError } from "@trimaran/linux";
 import { GreetingFinder, greetingReply } from "@trimaran/proto";
 import { channelFromStream, type FrameChannel } from "ttrpc-ts";
 import type { Conversations } from "./conversations.ts";
@@ -9,6 +9,9 @@ import type { Conversations } from "./conversations.ts";
 const F_SETFL = 4;
 const F_SETOWN = 8;
 const O_ASYNC = 0o20000;
+// asm-generic/errno-base.h
+const EINTR = 4;
+const EAGAIN = 11;
 const READ_BYTES = 64 * 1024;
 /** The port is full: the host will take something soon, and nothing tells when. */
 const RETRY_MS = 1;
@@ -31,6 +34,7 @@ export function findPort(name: string): string {
  */
 export class Port implements Conversations {
   readonly #fd: number;
+  readonly #native = lazyNative();
   readonly #buffer = Buffer.allocUnsafe(READ_BYTES);
   readonly #signalled = (): void => this.#look();
   #finder = new GreetingFinder("host");
@@ -41,7 +45,7 @@ export class Port implements Conversations {
   constructor(device: string) {
     const flags = constants.O_RDWR | constants.O_NONBLOCK;
     this.#fd = openSync(device, flags);
-    const native = lazyNative();
+    const native = this.#native;
     process.on("SIGIO", this.#signalled);
     native.check("fcntl", [this.#fd, F_SETOWN, process.pid], device);
     native.check("fcntl", [this.#fd, F_SETFL, flags | O_ASYNC], device);
@@ -94,13 +98,13 @@ export class Port implements Conversations {
     this.#current = undefined;
   }
 
-  /** Undefined: nothing now. 0: the host is not there. */
+  /** Undefined: nothing now. 0: the host is not there. Not by readSync: an error that is thrown at each end of what there is costs more than the read. */
   #readSome(): number | undefined {
-    try {
-      return readSync(this.#fd, this.#buffer);
-    } catch (error) {
-      if (isAgain(error)) return undefined;
-      throw error;
+    for (;;) {
+      const count = this.#native.syscall("read", this.#fd, this.#buffer, this.#buffer.length);
+      if (count >= 0) return count;
+      if (count === -EAGAIN) return undefined;
+      if (count !== -EINTR) throw new SyscallError(-count, "read");
     }
   }
 }

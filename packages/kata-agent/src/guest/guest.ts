@@ -9,7 +9,10 @@ type Network = trimaran.agent.v1.ConfigureNetworkRequest;
 /** The machine that the agent runs: what only its init may change. */
 export interface Guest {
   refresh(request: Refresh): Promise<void>;
-  mountShare(target: string): Promise<void>;
+  /** `ahead`: resolve when it is mounted, though nobody may be there yet who answers. */
+  mountShare(target: string, ahead: boolean): Promise<void>;
+  /** Files below the share were taken away on the host. */
+  forgetFiles(path: string): Promise<void>;
   configureNetwork(request: Network): Promise<void>;
   /** What was written into files, by mappings too, is with the host. */
   flush(): Promise<void>;
@@ -57,6 +60,9 @@ export class NoGuest implements Guest {
   async mountShare(): Promise<void> {
     throw notInit("mount a share");
   }
+
+  /** It remembers none. */
+  async forgetFiles(): Promise<void> {}
 
   async configureNetwork(): Promise<void> {
     throw notInit("configure the network");

@@ -1,6 +1,4 @@
-import { execFile } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
-import { promisify } from "node:util";
 import { lazyNative } from "@trimaran/linux";
 import type { trimaran } from "@trimaran/proto";
 import { Code, StatusError } from "ttrpc-ts";
@@ -16,6 +14,8 @@ const HOST_NAME_LIMIT_BYTES = 64;
 /** The image is read-only: our own is mounted over its. */
 const MACHINE_ID = { own: "/run/machine-id", image: "/etc/machine-id" } as const;
 const MS_BIND = 4096;
+/** Of x86-64 (asm/unistd_64.h): the guest is one. */
+const SYS_SYNC = 162;
 
 const native = lazyNative();
 
@@ -23,6 +23,7 @@ const native = lazyNative();
 export class Machine implements Guest {
   readonly #end: () => void;
   readonly #share: Share;
+  readonly #sync = native.library("libc.so.6").later("long syscall(long)");
 
   /** `libraryDirectory`: where the image has our programs. `end`: ends the agent; process 1 ends the machine then. */
   constructor(libraryDirectory: string, end: () => void) {
@@ -37,18 +38,23 @@ export class Machine implements Guest {
     if (machineId !== "") setMachineId(machineId);
   }
 
-  mountShare(target: string): Promise<void> {
-    return this.#share.mount(target);
+  mountShare(target: string, ahead: boolean): Promise<void> {
+    return this.#share.mount(target, ahead);
+  }
+
+  forgetFiles(path: string): Promise<void> {
+    return this.#share.forget(path);
   }
 
   async configureNetwork(request: trimaran.agent.v1.ConfigureNetworkRequest): Promise<void> {
     await configureNetwork(request);
+    for (const [file, value] of Object.entries(request.sysctls)) writeSysctl(file, value);
     if (request.resolvConf !== "") writeFileSync("/run/resolv.conf", request.resolvConf);
   }
 
-  /** sync(2) takes as long as the host does: so a child does it. */
+  /** sync(2) takes as long as the host does: so a thread does it. A child would do, too, and cost an emulated guest more than all else of a container's end. */
   async flush(): Promise<void> {
-    await promisify(execFile)("/bin/busybox", ["sync"]);
+    await this.#sync(SYS_SYNC);
   }
 
   powerOff(): void {
@@ -57,6 +63,22 @@ export class Machine implements Guest {
 
   details(): Details {
     return readDetails([process.pid, ...childrenOf(process.pid)]);
+  }
+}
+
+/** Throws InvalidArgument for what is not the network's, or what this kernel refuses. */
+function writeSysctl(file: string, value: string): void {
+  const field = `sysctls ${JSON.stringify(file)}`;
+  if (!/^net\/[^\0]+$/.test(file) || file.split("/").includes(".."))
+    throw new StatusError(Code.InvalidArgument, `${field}: not a file of the network's`);
+  try {
+    writeFileSync(`/proc/sys/${file}`, value);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new StatusError(
+      Code.InvalidArgument,
+      `${field}: the guest's kernel refuses ${JSON.stringify(value)} (${why})`,
+    );
   }
 }
 

@@ -51,31 +51,48 @@ export async function configureNetwork({ interfaces, routes }: Request): Promise
         `interfaces[${at}] ${wanted.name}: the guest has ${devices.length} devices`,
       );
     configureLink(netlink, device, wanted);
-    for (const address of wanted.addresses) addAddress(netlink, device, address, wanted.name);
+    for (const address of wanted.addresses) addAddress(netlink, device.index, address, wanted.name);
   });
   for (const route of routes) addRoute(netlink, route);
 }
 
-/** Indices of the devices that are not the loopback. */
-function listDevices(): number[] {
+/** A device as it is. */
+interface Device {
+  readonly index: number;
+  readonly name: string;
+  readonly mac: Buffer;
+  readonly mtu: number;
+}
+
+/** The devices that are not the loopback. */
+function listDevices(): Device[] {
   const names = readdirSync("/sys/class/net").filter((name) => name !== LOOPBACK);
-  return names.map(indexOf).sort((a, b) => a - b);
+  return names.map(readDevice).sort((a, b) => a.index - b.index);
+}
+
+function readDevice(name: string): Device {
+  const read = (file: string) => readFileSync(`/sys/class/net/${name}/${file}`, "utf8").trim();
+  const mac = Buffer.from(read("address").replaceAll(":", ""), "hex");
+  return { index: indexOf(name), name, mac, mtu: Number(read("mtu")) };
 }
 
 function indexOf(name: string): number {
   return Number(readFileSync(`/sys/class/net/${name}/ifindex`, "utf8"));
 }
 
-function configureLink(netlink: Netlink, index: number, { name, mac, mtu }: Interface): void {
+/** Changes what is not as it shall be: a device that is up has its name for good, and containers that use it. */
+function configureLink(netlink: Netlink, device: Device, { name, mac, mtu }: Interface): void {
   if (name === "" || Buffer.byteLength(name) > NAME_LIMIT_BYTES || /[/\0\s]/.test(name))
     throw new StatusError(Code.InvalidArgument, `interfaces: name ${JSON.stringify(name)}`);
   if (mac.length !== 0 && mac.length !== MAC_BYTES)
     throw new StatusError(Code.InvalidArgument, `interfaces ${name}: mac has ${mac.length} bytes`);
-  const attributes: NetlinkAttribute[] = [[IFLA_IFNAME, Buffer.from(`${name}\0`)]];
-  if (mac.length > 0) attributes.push([IFLA_ADDRESS, mac]);
-  if (mtu > 0) attributes.push([IFLA_MTU, word(mtu)]);
-  netlink.request(RTM_NEWLINK, 0, linkBody(index, 0), attributes, `interfaces ${name}`); // down: a name is changed only so
-  setUp(netlink, index, name);
+  const attributes: NetlinkAttribute[] = [];
+  if (name !== device.name) attributes.push([IFLA_IFNAME, Buffer.from(`${name}\0`)]);
+  if (mac.length > 0 && !device.mac.equals(mac)) attributes.push([IFLA_ADDRESS, mac]);
+  if (mtu > 0 && mtu !== device.mtu) attributes.push([IFLA_MTU, word(mtu)]);
+  if (attributes.length > 0)
+    netlink.request(RTM_NEWLINK, 0, linkBody(device.index, 0), attributes, `interfaces ${name}`);
+  setUp(netlink, device.index, name);
 }
 
 function setUp(netlink: Netlink, index: number, name: string): void {

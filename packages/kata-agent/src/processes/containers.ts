@@ -48,16 +48,19 @@ export class Containers {
     return process.pid;
   }
 
-  /** Add an exec; it runs once it is started. */
-  async addExec(request: ExecRequest): Promise<void> {
-    const { id } = request;
+  /** Add an exec, and start it if that is asked for: then its pid. */
+  async addExec(request: ExecRequest): Promise<number> {
+    const { id, once } = request;
     const name = { id, execId: parseIdentifier("exec_id", request.execId) };
-    if (request.fresh) await this.remove(name);
-    await this.#make(name, request, async (made) => {
+    const isAgain = once !== "" && this.#processes.get(keyOf(name))?.process.addedBy === once;
+    if (request.fresh && !isAgain) await this.remove(name);
+    const process = await this.#make(name, request, async (made) => {
+      made.addedBy = once;
       await this.#tasks.call((tasks) =>
         tasks.exec({ ...name, ...made.paths, spec: packAny(ANY.ociProcess, request.process) }),
       );
     });
+    return request.start ? await process.start() : 0;
   }
 
   /** Signal a process, or all of its container. The same `once` does nothing again. */

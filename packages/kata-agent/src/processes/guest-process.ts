@@ -1,6 +1,6 @@
-import { mkdirSync, rmSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import type { LocalPod } from "@trimaran/shim-core";
-import { makeFifo } from "../streams/fifo.ts";
+import { makeFifo, removeStreams } from "../streams/fifo.ts";
 import { InputStream } from "../streams/input.ts";
 import { OutputStream } from "../streams/output.ts";
 
@@ -37,6 +37,8 @@ export class GuestProcess {
   readonly stdout: OutputStream | undefined;
   readonly stderr: OutputStream | undefined;
   pid = 0;
+  /** Names the request that has added it. */
+  addedBy = "";
   readonly #tasks: Tasks;
   readonly #directory: string;
   #start: Promise<number> | undefined;
@@ -90,7 +92,11 @@ export class GuestProcess {
   /** Streams are closed, and their files are gone. */
   close(): void {
     for (const stream of [this.stdin, this.stdout, this.stderr]) stream?.close();
-    rmSync(this.#directory, { recursive: true, force: true });
+    const { stdin, stdout, stderr } = this.paths;
+    removeStreams(
+      this.#directory,
+      [stdin, stdout, stderr].filter((path) => path !== ""),
+    );
   }
 
   /** It may have ended, which is as good. */

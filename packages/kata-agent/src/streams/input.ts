@@ -9,7 +9,8 @@ export class InputStream {
   #socket: Socket | undefined;
   #offset = 0;
   #isClosed = false;
-  #writing: Promise<unknown> = Promise.resolve();
+  readonly #begun = Promise.withResolvers<void>();
+  #writing: Promise<unknown> = this.#begun.promise; // an exec's first input comes before its start
 
   /** `path`: a FIFO. `onEnd` is called when the host has said that no more will come, and all is written. */
   constructor(path: string, onEnd: () => void) {
@@ -27,8 +28,9 @@ export class InputStream {
     return this.#isClosed;
   }
 
-  /** There is a reader now. */
+  /** There is a reader now: what was written before goes there. */
   begin(): void {
+    this.#begun.resolve();
     const fd = openIfRead(this.#path);
     if (fd === undefined) {
       this.#isClosed = true;
@@ -51,6 +53,7 @@ export class InputStream {
 
   close(): void {
     this.#isClosed = true;
+    this.#begun.resolve();
     this.#socket?.destroy();
   }
 

@@ -104,6 +104,20 @@ describe("streams", () => {
     assert.deepEqual([Buffer.concat(read).toString(), ends, stream.isClosed], ["abcdef", 1, true]);
   });
 
+  test("input that comes before the process does waits for it: none is lost", async () => {
+    const stream = new InputStream(path, () => undefined);
+    const early = [stream.write(0, Buffer.from("abc"), false), stream.write(3, Buffer.from("def"), true)];
+    const reader = new Socket({ fd: openReader(path), readable: true, writable: false });
+    const read: Buffer[] = [];
+    reader.on("data", (chunk: Buffer) => void read.push(chunk));
+    const closed = new Promise((resolve) => reader.once("close", resolve));
+    await new Promise(setImmediate);
+    assert.equal(stream.offset, 0);
+    stream.begin();
+    await Promise.all([...early, closed]);
+    assert.equal(Buffer.concat(read).toString(), "abcdef");
+  });
+
   test("without a reader input is closed, not stuck", async () => {
     const stream = new InputStream(path, () => undefined);
     stream.begin();

@@ -8,16 +8,23 @@ export type SyscallArgument = number | bigint | Uint8Array | null;
 /** One argument of a library function. A string becomes `const char *`. */
 export type NativeArgument = SyscallArgument | string;
 
-/** A shared library. Functions are named by their C declaration and called synchronously. */
+/** A shared library. Functions are named by their C declaration and called synchronously, but for `later`. */
 export interface NativeLibrary {
   /** A function that returns an integer of at most 53 bits. */
   integer(declaration: string): (...values: readonly NativeArgument[]) => number;
   /** A function that returns an address; 0 is NULL. */
   pointer(declaration: string): (...values: readonly NativeArgument[]) => bigint;
+  /** As `integer`, in a thread of libuv's pool: for what may take its time. */
+  later(declaration: string): (...values: readonly NativeArgument[]) => Promise<number>;
+}
+
+interface KoffiFunction {
+  (...values: readonly NativeArgument[]): unknown;
+  async(...values: readonly unknown[]): void;
 }
 
 interface Koffi {
-  load(path: string | null): { func(declaration: string): (...values: readonly NativeArgument[]) => unknown };
+  load(path: string | null): { func(declaration: string): KoffiFunction };
   errno(): number;
   address(memory: Uint8Array): bigint;
 }
@@ -72,6 +79,14 @@ export function lazyNative(nodeArch: string = process.arch): Native {
         pointer(declaration) {
           const call = library.func(declaration);
           return (...values) => BigInt(String(call(...values) ?? 0));
+        },
+        later(declaration) {
+          const call = library.func(declaration);
+          return (...values) =>
+            new Promise((resolve, reject) => {
+              const done = (error: unknown, result: unknown) => (error ? reject(error) : resolve(Number(result)));
+              call.async(...values, done);
+            });
         },
       };
     },

@@ -2240,9 +2240,12 @@ readonly hello: MethodDescriptor<trimaran.agent.v1.HelloRequest, trimaran.agent.
 readonly refresh: MethodDescriptor<trimaran.agent.v1.RefreshRequest, google.protobuf.Empty, false, false>;
 /** Mount the pod's shared directory: FUSE messages go over the port `fs.0`. */
 readonly mountShare: MethodDescriptor<trimaran.agent.v1.MountShareRequest, google.protobuf.Empty, false, false>;
+/** A container's files were taken out of the share: what the kernel remembers of them keeps them open on the host. */
+readonly forgetFiles: MethodDescriptor<trimaran.agent.v1.ForgetFilesRequest, google.protobuf.Empty, false, false>;
 readonly configureNetwork: MethodDescriptor<trimaran.agent.v1.ConfigureNetworkRequest, google.protobuf.Empty, false, false>;
 readonly createContainer: MethodDescriptor<trimaran.agent.v1.CreateContainerRequest, trimaran.agent.v1.ProcessResponse, false, false>;
-readonly addExec: MethodDescriptor<trimaran.agent.v1.AddExecRequest, google.protobuf.Empty, false, false>;
+/** With `start`: StartProcess, too. */
+readonly addExec: MethodDescriptor<trimaran.agent.v1.AddExecRequest, trimaran.agent.v1.ProcessResponse, false, false>;
 readonly startProcess: MethodDescriptor<trimaran.agent.v1.ProcessRequest, trimaran.agent.v1.ProcessResponse, false, false>;
 readonly signalProcess: MethodDescriptor<trimaran.agent.v1.SignalRequest, google.protobuf.Empty, false, false>;
 readonly inspectProcess: MethodDescriptor<trimaran.agent.v1.ProcessRequest, trimaran.agent.v1.InspectResponse, false, false>;
@@ -2250,6 +2253,8 @@ readonly inspectProcess: MethodDescriptor<trimaran.agent.v1.ProcessRequest, trim
 readonly waitProcess: MethodDescriptor<trimaran.agent.v1.ProcessRequest, trimaran.agent.v1.ExitResponse, false, false>;
 /** Take it off the books, streams included; a container with its execs. Nothing happens if it is not there. */
 readonly deleteProcess: MethodDescriptor<trimaran.agent.v1.ProcessRequest, google.protobuf.Empty, false, false>;
+/** Answers once what was written is with the host: for a machine that is to be ended. */
+readonly flush: MethodDescriptor<google.protobuf.Empty, google.protobuf.Empty, false, false>;
 /** Answers once there is output from that offset on, or its end. Everything before the offset is forgotten. */
 readonly readOutput: MethodDescriptor<trimaran.agent.v1.ReadOutputRequest, trimaran.agent.v1.ReadOutputResponse, false, false>;
 /** Answers once the process's pipe has taken it. */
@@ -2264,7 +2269,7 @@ readonly powerOff: MethodDescriptor<google.protobuf.Empty, google.protobuf.Empty
 };
 };
 interface HelloRequest {
-/** Of this protocol: 1. */
+/** Of this protocol: 2. */
 version: number;
 }
 const HelloRequest: MessageCodec<HelloRequest>;
@@ -2289,13 +2294,22 @@ const RefreshRequest: MessageCodec<RefreshRequest>;
 interface MountShareRequest {
 /** Absolute, in the guest. */
 target: string;
+/** Answer once it is mounted, before the host's side is there: in a machine that becomes a template. Nothing may look into it then. */
+ahead: boolean;
 }
 const MountShareRequest: MessageCodec<MountShareRequest>;
+interface ForgetFilesRequest {
+/** Absolute, in the guest, below the share. */
+path: string;
+}
+const ForgetFilesRequest: MessageCodec<ForgetFilesRequest>;
 interface ConfigureNetworkRequest {
 interfaces: trimaran.agent.v1.Interface[];
 routes: trimaran.agent.v1.Route[];
 /** Lines of resolv.conf; empty: leave it. */
 resolvConf: string;
+/** Files below /proc/sys/net, such as net/ipv4/ip_forward, and what to write. */
+sysctls: Record<string, string>;
 }
 const ConfigureNetworkRequest: MessageCodec<ConfigureNetworkRequest>;
 interface Interface {
@@ -2344,8 +2358,12 @@ stdin: boolean;
 stdout: boolean;
 stderr: boolean;
 terminal: boolean;
-/** One of that name that is there is an earlier one: it is taken away first. */
+/** One of that name that is there is an earlier one, unless it was added with the same `once`: it is taken away first. */
 fresh: boolean;
+/** Start it, too. */
+start: boolean;
+/** Names the request, where it is a fresh one: it may come again, and the process must not. */
+once: string;
 }
 const AddExecRequest: MessageCodec<AddExecRequest>;
 interface ProcessRequest {
@@ -2355,7 +2373,7 @@ execId: string;
 }
 const ProcessRequest: MessageCodec<ProcessRequest>;
 interface ProcessResponse {
-/** In the guest. */
+/** In the guest; 0: it was not started. */
 pid: number;
 }
 const ProcessResponse: MessageCodec<ProcessResponse>;

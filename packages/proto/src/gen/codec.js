@@ -5458,8 +5458,10 @@ function read_runtimeoptions_v1_Options(r, m) {
   return m;
 }
 
-const empty_trimaran_agent_v1_AddExecRequest = () => ({ id: "", execId: "", process: NO_BYTES, stdin: false, stdout: false, stderr: false, terminal: false, fresh: false });
+const empty_trimaran_agent_v1_AddExecRequest = () => ({ id: "", execId: "", process: NO_BYTES, stdin: false, stdout: false, stderr: false, terminal: false, fresh: false, start: false, once: "" });
 function write_trimaran_agent_v1_AddExecRequest(w, m) {
+  if (m.once) w.string(82, m.once);
+  if (m.start) w.bool(72, m.start);
   if (m.fresh) w.bool(64, m.fresh);
   if (m.terminal) w.bool(56, m.terminal);
   if (m.stderr) w.bool(48, m.stderr);
@@ -5481,6 +5483,8 @@ function read_trimaran_agent_v1_AddExecRequest(r, m) {
       case 48: m.stderr = r.bool(); break;
       case 56: m.terminal = r.bool(); break;
       case 64: m.fresh = r.bool(); break;
+      case 72: m.start = r.bool(); break;
+      case 82: m.once = r.string(); break;
       default: r.skip(tag);
     }
   }
@@ -5504,8 +5508,9 @@ function read_trimaran_agent_v1_Address(r, m) {
   return m;
 }
 
-const empty_trimaran_agent_v1_ConfigureNetworkRequest = () => ({ interfaces: [], routes: [], resolvConf: "" });
+const empty_trimaran_agent_v1_ConfigureNetworkRequest = () => ({ interfaces: [], routes: [], resolvConf: "", sysctls: {} });
 function write_trimaran_agent_v1_ConfigureNetworkRequest(w, m) {
+  if (m.sysctls) for (const [k, v] of Object.entries(m.sysctls).reverse()) { const e = w.pos; w.string(18, v); w.string(10, k); w.close(34, e); }
   if (m.resolvConf) w.string(26, m.resolvConf);
   if (m.routes) for (let i = m.routes.length - 1; i >= 0; i--) w.message(18, write_trimaran_agent_v1_Route, m.routes[i]);
   if (m.interfaces) for (let i = m.interfaces.length - 1; i >= 0; i--) w.message(10, write_trimaran_agent_v1_Interface, m.interfaces[i]);
@@ -5517,6 +5522,7 @@ function read_trimaran_agent_v1_ConfigureNetworkRequest(r, m) {
       case 10: m.interfaces.push(r.message(read_trimaran_agent_v1_Interface, empty_trimaran_agent_v1_Interface())); break;
       case 18: m.routes.push(r.message(read_trimaran_agent_v1_Route, empty_trimaran_agent_v1_Route())); break;
       case 26: m.resolvConf = r.string(); break;
+      case 34: readEntry(r, m.sysctls, "", 18, () => r.string()); break;
       default: r.skip(tag);
     }
   }
@@ -5567,6 +5573,21 @@ function read_trimaran_agent_v1_ExitResponse(r, m) {
       case 24: m.oomKills = r.uint32(); break;
       case 32: m.stdoutOffset = r.uint64(); break;
       case 40: m.stderrOffset = r.uint64(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_trimaran_agent_v1_ForgetFilesRequest = () => ({ path: "" });
+function write_trimaran_agent_v1_ForgetFilesRequest(w, m) {
+  if (m.path) w.string(10, m.path);
+}
+function read_trimaran_agent_v1_ForgetFilesRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.path = r.string(); break;
       default: r.skip(tag);
     }
   }
@@ -5678,8 +5699,9 @@ function read_trimaran_agent_v1_Interface(r, m) {
   return m;
 }
 
-const empty_trimaran_agent_v1_MountShareRequest = () => ({ target: "" });
+const empty_trimaran_agent_v1_MountShareRequest = () => ({ target: "", ahead: false });
 function write_trimaran_agent_v1_MountShareRequest(w, m) {
+  if (m.ahead) w.bool(16, m.ahead);
   if (m.target) w.string(10, m.target);
 }
 function read_trimaran_agent_v1_MountShareRequest(r, m) {
@@ -5687,6 +5709,7 @@ function read_trimaran_agent_v1_MountShareRequest(r, m) {
     const tag = r.tag();
     switch (tag) {
       case 10: m.target = r.string(); break;
+      case 16: m.ahead = r.bool(); break;
       default: r.skip(tag);
     }
   }
@@ -6287,6 +6310,7 @@ const codec_trimaran_agent_v1_Address = new MessageCodec("trimaran.agent.v1.Addr
 const codec_trimaran_agent_v1_ConfigureNetworkRequest = new MessageCodec("trimaran.agent.v1.ConfigureNetworkRequest", write_trimaran_agent_v1_ConfigureNetworkRequest, read_trimaran_agent_v1_ConfigureNetworkRequest, empty_trimaran_agent_v1_ConfigureNetworkRequest);
 const codec_trimaran_agent_v1_CreateContainerRequest = new MessageCodec("trimaran.agent.v1.CreateContainerRequest", write_trimaran_agent_v1_CreateContainerRequest, read_trimaran_agent_v1_CreateContainerRequest, empty_trimaran_agent_v1_CreateContainerRequest);
 const codec_trimaran_agent_v1_ExitResponse = new MessageCodec("trimaran.agent.v1.ExitResponse", write_trimaran_agent_v1_ExitResponse, read_trimaran_agent_v1_ExitResponse, empty_trimaran_agent_v1_ExitResponse);
+const codec_trimaran_agent_v1_ForgetFilesRequest = new MessageCodec("trimaran.agent.v1.ForgetFilesRequest", write_trimaran_agent_v1_ForgetFilesRequest, read_trimaran_agent_v1_ForgetFilesRequest, empty_trimaran_agent_v1_ForgetFilesRequest);
 const codec_trimaran_agent_v1_GuestDetailsResponse = new MessageCodec("trimaran.agent.v1.GuestDetailsResponse", write_trimaran_agent_v1_GuestDetailsResponse, read_trimaran_agent_v1_GuestDetailsResponse, empty_trimaran_agent_v1_GuestDetailsResponse);
 const codec_trimaran_agent_v1_HelloRequest = new MessageCodec("trimaran.agent.v1.HelloRequest", write_trimaran_agent_v1_HelloRequest, read_trimaran_agent_v1_HelloRequest, empty_trimaran_agent_v1_HelloRequest);
 const codec_trimaran_agent_v1_HelloResponse = new MessageCodec("trimaran.agent.v1.HelloResponse", write_trimaran_agent_v1_HelloResponse, read_trimaran_agent_v1_HelloResponse, empty_trimaran_agent_v1_HelloResponse);
@@ -6976,14 +7000,16 @@ Agent: {
     hello: { name: "Hello", request: codec_trimaran_agent_v1_HelloRequest, response: codec_trimaran_agent_v1_HelloResponse, clientStreaming: false, serverStreaming: false },
     refresh: { name: "Refresh", request: codec_trimaran_agent_v1_RefreshRequest, response: codec_google_protobuf_Empty, clientStreaming: false, serverStreaming: false },
     mountShare: { name: "MountShare", request: codec_trimaran_agent_v1_MountShareRequest, response: codec_google_protobuf_Empty, clientStreaming: false, serverStreaming: false },
+    forgetFiles: { name: "ForgetFiles", request: codec_trimaran_agent_v1_ForgetFilesRequest, response: codec_google_protobuf_Empty, clientStreaming: false, serverStreaming: false },
     configureNetwork: { name: "ConfigureNetwork", request: codec_trimaran_agent_v1_ConfigureNetworkRequest, response: codec_google_protobuf_Empty, clientStreaming: false, serverStreaming: false },
     createContainer: { name: "CreateContainer", request: codec_trimaran_agent_v1_CreateContainerRequest, response: codec_trimaran_agent_v1_ProcessResponse, clientStreaming: false, serverStreaming: false },
-    addExec: { name: "AddExec", request: codec_trimaran_agent_v1_AddExecRequest, response: codec_google_protobuf_Empty, clientStreaming: false, serverStreaming: false },
+    addExec: { name: "AddExec", request: codec_trimaran_agent_v1_AddExecRequest, response: codec_trimaran_agent_v1_ProcessResponse, clientStreaming: false, serverStreaming: false },
     startProcess: { name: "StartProcess", request: codec_trimaran_agent_v1_ProcessRequest, response: codec_trimaran_agent_v1_ProcessResponse, clientStreaming: false, serverStreaming: false },
     signalProcess: { name: "SignalProcess", request: codec_trimaran_agent_v1_SignalRequest, response: codec_google_protobuf_Empty, clientStreaming: false, serverStreaming: false },
     inspectProcess: { name: "InspectProcess", request: codec_trimaran_agent_v1_ProcessRequest, response: codec_trimaran_agent_v1_InspectResponse, clientStreaming: false, serverStreaming: false },
     waitProcess: { name: "WaitProcess", request: codec_trimaran_agent_v1_ProcessRequest, response: codec_trimaran_agent_v1_ExitResponse, clientStreaming: false, serverStreaming: false },
     deleteProcess: { name: "DeleteProcess", request: codec_trimaran_agent_v1_ProcessRequest, response: codec_google_protobuf_Empty, clientStreaming: false, serverStreaming: false },
+    flush: { name: "Flush", request: codec_google_protobuf_Empty, response: codec_google_protobuf_Empty, clientStreaming: false, serverStreaming: false },
     readOutput: { name: "ReadOutput", request: codec_trimaran_agent_v1_ReadOutputRequest, response: codec_trimaran_agent_v1_ReadOutputResponse, clientStreaming: false, serverStreaming: false },
     writeInput: { name: "WriteInput", request: codec_trimaran_agent_v1_WriteInputRequest, response: codec_trimaran_agent_v1_WriteInputResponse, clientStreaming: false, serverStreaming: false },
     waitOom: { name: "WaitOom", request: codec_trimaran_agent_v1_WaitOomRequest, response: codec_trimaran_agent_v1_WaitOomResponse, clientStreaming: false, serverStreaming: false },
@@ -6996,6 +7022,7 @@ HelloRequest: codec_trimaran_agent_v1_HelloRequest,
 HelloResponse: codec_trimaran_agent_v1_HelloResponse,
 RefreshRequest: codec_trimaran_agent_v1_RefreshRequest,
 MountShareRequest: codec_trimaran_agent_v1_MountShareRequest,
+ForgetFilesRequest: codec_trimaran_agent_v1_ForgetFilesRequest,
 ConfigureNetworkRequest: codec_trimaran_agent_v1_ConfigureNetworkRequest,
 Interface: codec_trimaran_agent_v1_Interface,
 Address: codec_trimaran_agent_v1_Address,

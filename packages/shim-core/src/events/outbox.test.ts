@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Logger } from "../log.ts";
+import { monitorNotebook } from "../pod/notebook.ts";
 import { FakeMonitor } from "../testing/fake-link.ts";
 import { type Forward, Outbox, RetryableError } from "./outbox.ts";
 
@@ -12,7 +13,7 @@ const eventNotes = (monitor: FakeMonitor): string[] => [...monitor.notes.values(
 /** An outbox of a new monitor, or of one that is there. */
 function open(forward: Forward, monitor = new FakeMonitor()) {
   const logged: string[] = [];
-  const outbox = new Outbox(monitor.open(), forward, new Logger((line) => void logged.push(line)));
+  const outbox = new Outbox(monitorNotebook(monitor.open()), forward, new Logger((line) => void logged.push(line)));
   return { monitor, logged, outbox };
 }
 

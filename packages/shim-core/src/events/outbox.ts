@@ -1,5 +1,5 @@
-import type { MonitorLink } from "@trimaran/monitor";
 import type { Logger } from "../log.ts";
+import type { Notebook } from "../pod/notebook.ts";
 
 /** Delivers one encoded Envelope; rejects with a RetryableError where the daemon is away, with anything else where it refuses. */
 export type Forward = (envelope: Uint8Array) => Promise<void>;
@@ -13,11 +13,11 @@ const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 5000;
 
 /**
- * A pod's events, in order, until the daemon has taken them. Each is a note of the monitor before it is sent, so a killed task
+ * A pod's events, in order, until the daemon has taken them. Each is a note, of the monitor as a rule, before it is sent, so a killed task
  * server loses none. Order is kept by sending one at a time.
  */
 export class Outbox {
-  readonly #link: MonitorLink;
+  readonly #notebook: Notebook;
   readonly #forward: Forward;
   readonly #log: Logger;
   readonly #pending: { readonly key: string; readonly envelope: Uint8Array }[] = [];
@@ -28,12 +28,13 @@ export class Outbox {
   /** Cuts the pause before the next try short. */
   #wake: () => void = () => undefined;
 
-  constructor(link: MonitorLink, forward: Forward, log: Logger) {
-    this.#link = link;
+  constructor(notebook: Notebook, forward: Forward, log: Logger) {
+    this.#notebook = notebook;
+    const { notes } = notebook;
     this.#forward = forward;
     this.#log = log;
-    for (const key of [...link.notes.keys()].filter((name) => name.startsWith(PREFIX)).sort()) {
-      const envelope = link.notes.get(key);
+    for (const key of [...notes.keys()].filter((name) => name.startsWith(PREFIX)).sort()) {
+      const envelope = notes.get(key);
       if (envelope) this.#push(key, envelope);
       this.#next = Number.parseInt(key.slice(PREFIX.length), 10) + 1;
     }
@@ -43,7 +44,7 @@ export class Outbox {
   /** Keep the envelope and send it as soon as all before it are gone. */
   add(envelope: Uint8Array): void {
     const key = PREFIX + String(this.#next++).padStart(12, "0");
-    this.#link.note(key, envelope);
+    this.#notebook.note(key, () => envelope);
     this.#push(key, envelope);
     while (this.#pending.length > LIMIT || (this.#pendingBytes > LIMIT_BYTES && this.#pending.length > 1))
       this.#drop("event dropped: too many undelivered");
@@ -118,7 +119,7 @@ export class Outbox {
     const gone = this.#pending.shift();
     if (!gone) return;
     this.#pendingBytes -= gone.envelope.length;
-    this.#link.note(gone.key, undefined);
+    this.#notebook.note(gone.key, undefined);
   }
 }
 

@@ -2,6 +2,7 @@ import type { MonitorLink } from "@trimaran/monitor";
 import { Code, StatusError } from "ttrpc-ts";
 import type { Logger } from "../log.ts";
 import type { PodIdentity } from "../pod/identity.ts";
+import { monitorNotebook, type Notebook } from "../pod/notebook.ts";
 import { connectProgram, type OutputSlot } from "../stdio/connect.ts";
 import { endLogger, type LoggedContainer, loggerKey, startLogger } from "../stdio/logger.ts";
 import { planStdio, type StdioLaunch, type StdioOwner } from "../stdio/plan.ts";
@@ -45,13 +46,22 @@ export class Host {
   readonly cacheDirectory: string;
   readonly #link: MonitorLink;
   readonly #identity: PodIdentity;
+  readonly #notebook: Notebook;
   readonly #processes = new Map<string, { process: MonitoredProcess; handlers: Handlers }>();
 
-  constructor(options: { link: MonitorLink; log: Logger; cacheDirectory: string; identity: PodIdentity }) {
+  /** `notebook`: default: the monitor's. */
+  constructor(options: {
+    link: MonitorLink;
+    log: Logger;
+    cacheDirectory: string;
+    identity: PodIdentity;
+    notebook?: Notebook;
+  }) {
     this.#link = options.link;
     this.log = options.log;
     this.cacheDirectory = options.cacheDirectory;
     this.#identity = options.identity;
+    this.#notebook = options.notebook ?? monitorNotebook(options.link);
   }
 
   /** Process id of the monitor: what Connect calls the shim. */
@@ -122,8 +132,8 @@ export class Host {
       throw new StatusError(Code.InvalidArgument, `signal ${signal}: errno ${errno} from pidfd_send_signal`);
   }
 
-  note(key: string, value: Uint8Array | undefined): void {
-    this.#link.note(key, value);
+  note(key: string, encode: (() => Uint8Array) | undefined): void {
+    this.#notebook.note(key, encode);
   }
 
   /** Write down what is about to be made outside of the container; `delete` takes it away, whoever was killed meanwhile. */

@@ -10,6 +10,7 @@ import type { Runtime } from "../runtime.ts";
 import { type Connection, type TaskService, taskService } from "../task/service.ts";
 import { toStatus } from "../to-status.ts";
 import { encodeIdentity, type PodIdentity } from "./identity.ts";
+import { OwnNotebook } from "./notebook.ts";
 import { Pod } from "./pod.ts";
 
 // asm-generic: socket.h
@@ -47,6 +48,7 @@ export class LocalPod implements AsyncDisposable {
   readonly server = new Server<Connection>({ toStatus });
   readonly #options: LocalPodOptions;
   readonly #identity: PodIdentity;
+  readonly #notebook = new OwnNotebook();
   readonly #monitors: MonitorServer;
   readonly #process: ChildProcess;
   readonly #arrived = Promise.withResolvers<void>();
@@ -133,7 +135,7 @@ export class LocalPod implements AsyncDisposable {
     this.#inside = undefined;
     const forward = () => async (envelope: Uint8Array) => onEvent(envelope);
     const pod = new Pod(
-      { runtime, server: this.server, log, cacheDirectory, forward, isOwned: true },
+      { runtime, server: this.server, log, cacheDirectory, forward, isOwned: true, notebook: this.#notebook },
       link,
       this.#identity,
     );

@@ -7,8 +7,8 @@ import type { ContainerProcess } from "../host/container-process.ts";
 import { Host } from "../host/host.ts";
 import { resizeProgram } from "../host/programs.ts";
 import type { Logger } from "../log.ts";
-import type { Runtime } from "../runtime.ts";
-import { PodSandbox } from "../sandbox/pod-sandbox.ts";
+import type { RunningSandbox, Runtime, SandboxRequest } from "../runtime.ts";
+import { PodSandbox, type WantedSandbox } from "../sandbox/pod-sandbox.ts";
 import { SLOT } from "../stdio/slots.ts";
 import type { ExitRecord } from "../task/exit.ts";
 import { type CreateRequest, decodeRecord, type ExecRecord, type TaskRecord } from "../task/record.ts";
@@ -16,6 +16,7 @@ import type { Connection } from "../task/service.ts";
 import { Task } from "../task/task.ts";
 import { MonitorChannel, streamIdOf } from "./channel.ts";
 import type { PodIdentity } from "./identity.ts";
+import { monitorNotebook, type Notebook } from "./notebook.ts";
 
 /** A monitor that nobody connects to goes away: the daemon that started it died, or could not read the reply. */
 const FIRST_CONNECTION_LIMIT_MS = 30_000;
@@ -34,6 +35,8 @@ export interface PodEnvironment {
   readonly returns?: boolean;
   /** The monitor has an owner, who ends it. */
   readonly isOwned?: boolean;
+  /** Default: the monitor's. */
+  readonly notebook?: Notebook;
   readonly forward: (identity: PodIdentity) => Forward;
 }
 
@@ -45,6 +48,7 @@ export class Pod {
   readonly tasks = new Map<string, Task>();
   readonly #environment: PodEnvironment;
   readonly #link: MonitorLink;
+  readonly #notebook: Notebook;
   readonly #outbox: Outbox;
   readonly #events: TaskEvents;
   readonly #log: Logger;
@@ -60,8 +64,10 @@ export class Pod {
     this.options = identity.options.map(({ typeUrl, value }) => ({ typeUrl, value: Buffer.from(value, "base64") }));
     this.#log = environment.log.with({ namespace: identity.namespace, sandbox_id: identity.group });
     const { cacheDirectory } = environment;
-    this.host = new Host({ link, log: this.#log, cacheDirectory, identity });
-    this.#outbox = new Outbox(link, environment.forward(identity), this.#log);
+    this.#notebook = environment.notebook ?? monitorNotebook(link);
+    const notebook = this.#notebook;
+    this.host = new Host({ link, log: this.#log, cacheDirectory, identity, notebook });
+    this.#outbox = new Outbox(notebook, environment.forward(identity), this.#log);
     this.#events = new TaskEvents(this.#outbox, identity.namespace, () => this.host.nowNs());
     link.onFrame = (conn, frame, info) => this.#receive(conn, frame, info);
     link.onConnClosed = (conn) => this.#disconnected(conn);
@@ -69,7 +75,7 @@ export class Pod {
     link.onSync = (sync) => this.host.dispatch.sync(sync.key, sync);
     link.onWatch = (key, slot, data) => this.#watched(key, slot, data);
     this.#recover();
-    if (link.notes.has(SHUTDOWN_NOTE)) setImmediate(() => void this.shutdown());
+    if (notebook.notes.has(SHUTDOWN_NOTE)) setImmediate(() => void this.shutdown());
     if (this.tasks.size === 0 && this.#sandbox === undefined && environment.isOwned !== true)
       this.#lonely = setTimeout(
         () => void this.shutdown(),
@@ -98,13 +104,30 @@ export class Pod {
   }
 
   /** Throws AlreadyExists if there is another; `by` names the request, whose replay is welcome. */
-  createSandbox(id: string, by: string): void {
+  createSandbox(wanted: WantedSandbox, by: string): void {
+    const { id } = wanted;
     if (this.#environment.runtime.keepsSandboxes !== true)
       throw new StatusError(Code.Unimplemented, "this runtime keeps no sandboxes: not implemented");
     if (this.#sandbox?.id === id && this.#sandbox.createdBy === by) return;
     if (this.#sandbox) throw new StatusError(Code.AlreadyExists, `sandbox ${this.#sandbox.id}: already exists`);
     this.host.recordUndo(this.identity.bundle, []); // the socket, which nobody else takes away if the monitor is killed
-    this.#sandbox = PodSandbox.create(this.#keeper(), id, by);
+    this.#sandbox = PodSandbox.create(this.#keeper(), wanted, by);
+  }
+
+  /** Throws FailedPrecondition unless it was just created; what the runtime says, and it may be started again. */
+  startSandbox(sandbox: PodSandbox, by: string): Promise<{ readonly startedAtNs: bigint; readonly pid: number }> {
+    const { sandboxes } = this.#environment.runtime;
+    if (sandboxes === undefined) return sandbox.start(by, () => this.host.monitorPid);
+    return sandbox.start(by, async () => {
+      const running = await sandboxes.start(this.#sandboxRequest(sandbox), this.host);
+      this.#follow(sandbox, running);
+      return running.pid;
+    });
+  }
+
+  /** What the runtime has made for it goes. Without that nothing happens. */
+  async removeSandbox(sandbox: PodSandbox): Promise<void> {
+    await this.#environment.runtime.sandboxes?.remove(this.#sandboxRequest(sandbox), this.host);
   }
 
   /** Take the sandbox and all its containers away, whatever their state is. Without one nothing happens. */
@@ -112,6 +135,7 @@ export class Pod {
     const sandbox = this.#sandbox;
     if (sandbox === undefined) return;
     await Promise.all([...this.tasks.keys()].map((id) => this.destroy(id)));
+    await this.removeSandbox(sandbox);
     this.host.clearUndo(this.identity.bundle);
     sandbox.stop();
     sandbox.dropNote();
@@ -173,7 +197,7 @@ export class Pod {
 
   /** Shutdown was asked for: once it is answered the monitor ends, if need be by the next task server. */
   shutdownAfterAnswer(): void {
-    this.#link.note(SHUTDOWN_NOTE, Buffer.from("1"));
+    this.#notebook.note(SHUTDOWN_NOTE, () => Buffer.from("1"));
     setImmediate(() => void this.shutdown());
   }
 
@@ -243,23 +267,36 @@ export class Pod {
   }
 
   #keeper() {
-    const { notes } = this.#link;
+    const { notes } = this.#notebook;
     return {
       notes,
-      note: (key: string, value: Uint8Array | undefined) => this.#link.note(key, value),
+      note: (key: string, value: Uint8Array | undefined) => this.#notebook.note(key, value && (() => value)),
       nowNs: () => this.host.nowNs(),
     };
+  }
+
+  #sandboxRequest({ wanted }: PodSandbox): SandboxRequest {
+    const { namespace, bundle } = this.identity;
+    return { ...wanted, namespace, bundle, options: this.options };
+  }
+
+  #follow(sandbox: PodSandbox, { ended }: RunningSandbox): void {
+    void ended.then(() => sandbox.stop());
   }
 
   /** Rebuild everything from the monitor's notes. */
   #recover(): void {
     this.#sandbox = PodSandbox.recover(this.#keeper());
+    const { sandboxes } = this.#environment.runtime;
+    if (this.#sandbox?.state.state === "ready" && sandboxes !== undefined)
+      this.#follow(this.#sandbox, sandboxes.recover(this.#sandboxRequest(this.#sandbox), this.host));
     const execs = new Map<string, ExecRecord[]>();
-    for (const [key, value] of this.#link.notes) {
+    const { notes } = this.#notebook;
+    for (const [key, value] of notes) {
       const [kind, id = ""] = key.split("/");
       if (kind === "exec") execs.set(id, [...(execs.get(id) ?? []), decodeRecord<ExecRecord>(value)]);
     }
-    for (const [key, value] of this.#link.notes) {
+    for (const [key, value] of notes) {
       if (!key.startsWith("task/")) continue;
       const record = decodeRecord<TaskRecord>(value);
       const task = new Task(this.#environment.runtime, this.host, this.#events, record);

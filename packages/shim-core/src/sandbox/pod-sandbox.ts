@@ -11,6 +11,9 @@ export interface SandboxKeeper {
   nowNs(): bigint;
 }
 
+/** What CreateSandbox asks for. */
+export type WantedSandbox = Pick<SandboxRecord, "id" | "networkNamespace" | "annotations">;
+
 /** The sandbox of a pod: created, ready, stopped; a call that comes again after a crash gets the answer that it would have got. */
 export class PodSandbox {
   readonly waiters = new Waiters<bigint>();
@@ -23,8 +26,8 @@ export class PodSandbox {
   }
 
   /** A new one. */
-  static create(keeper: SandboxKeeper, id: string, createdBy: string): PodSandbox {
-    const sandbox = new PodSandbox(keeper, { id, createdBy, state: { state: "created" } });
+  static create(keeper: SandboxKeeper, wanted: WantedSandbox, createdBy: string): PodSandbox {
+    const sandbox = new PodSandbox(keeper, { ...wanted, createdBy, state: { state: "created" } });
     sandbox.#save(sandbox.#record.state);
     return sandbox;
   }
@@ -43,20 +46,27 @@ export class PodSandbox {
     return this.#record.createdBy;
   }
 
+  get wanted(): WantedSandbox {
+    const { id, networkNamespace, annotations } = this.#record;
+    return { id, networkNamespace, annotations };
+  }
+
   get state(): SandboxRecord["state"] {
     return this.#record.state;
   }
 
-  /** Throws FailedPrecondition unless it was just created. */
-  start(by: string): bigint {
+  /** Throws FailedPrecondition unless it was just created, or started by this very request. `make`: gives the pid that stands for it. */
+  async start(by: string, make: () => Promise<number> | number): Promise<{ startedAtNs: bigint; pid: number }> {
     const { state } = this.#record;
-    if (state.state === "ready" && state.startedBy === by) return state.startedAtNs;
+    if (state.state === "ready" && state.startedBy === by) return state;
     if (state.state !== "created") {
       throw new StatusError(Code.FailedPrecondition, `cannot start a sandbox that is ${state.state}`);
     }
+    const made = make();
+    const pid = typeof made === "number" ? made : await made;
     const startedAtNs = this.#keeper.nowNs();
-    this.#save({ state: "ready", startedBy: by, startedAtNs });
-    return startedAtNs;
+    this.#save({ state: "ready", startedBy: by, startedAtNs, pid });
+    return { startedAtNs, pid };
   }
 
   /** It is over: waiters hear of it. Twice is harmless. */

@@ -5,9 +5,11 @@
 export interface SandboxRecord {
   readonly id: string;
   readonly createdBy: string;
+  readonly networkNamespace: string;
+  readonly annotations: Readonly<Record<string, string>>;
   readonly state:
     | { readonly state: "created" }
-    | { readonly state: "ready"; readonly startedBy: string; readonly startedAtNs: bigint }
+    | { readonly state: "ready"; readonly startedBy: string; readonly startedAtNs: bigint; readonly pid: number }
     | { readonly state: "stopped"; readonly startedAtNs: bigint | undefined; readonly exitedAtNs: bigint };
 }
 

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { GO_ZERO_TIME, toTimestamp } from "@trimaran/proto";
-import { Code } from "ttrpc-ts";
+import { Code, StatusError } from "ttrpc-ts";
 import { TestPod } from "../testing/test-pod.ts";
 
 const [SANDBOX, NEVER] = [{ sandboxId: "pod" }, toTimestamp(GO_ZERO_TIME)];
@@ -112,4 +112,41 @@ test("a sandbox that is shut down as it runs ends its containers and its waiters
   assert.equal((await waiting).exitStatus, 0);
   while (!pod.monitor.hasExited) await new Promise(setImmediate);
   assert.deepEqual(pod.events.at(-1), "delete two 137");
+});
+
+test("a sandbox that is more than a promise: made at its start, found by the next task server, over when that ends", async () => {
+  const pod = new TestPod(BUNDLE);
+  const calls: string[] = [];
+  let over = Promise.withResolvers<void>();
+  let failures = 1;
+  const say = (verb: string) => (request: { readonly id: string; readonly networkNamespace: string }) => {
+    calls.push(`${verb} ${request.id} ${request.networkNamespace}`);
+    return { pid: 4711, ended: over.promise };
+  };
+  pod.runtime.sandboxes = {
+    start: async (request) => {
+      const made = say("start")(request);
+      if (failures-- > 0) throw new StatusError(Code.Unavailable, "no machine");
+      return made;
+    },
+    recover: say("recover"),
+    remove: async (request) => void say("remove")(request),
+  };
+  await pod.sandbox.createSandbox({ ...SANDBOX, netnsPath: "/run/netns/a" });
+  await assert.rejects(pod.sandbox.startSandbox(SANDBOX), { code: Code.Unavailable, message: "no machine" });
+  assert.equal((await pod.sandbox.startSandbox(SANDBOX)).pid, 4711);
+  over = Promise.withResolvers<void>();
+  pod.restart();
+  assert.equal((await pod.sandbox.sandboxStatus(SANDBOX)).pid, 4711);
+  const waiting = pod.sandbox.waitSandbox(SANDBOX);
+  over.resolve();
+  assert.equal((await waiting).exitStatus, 0);
+  assert.equal((await pod.sandbox.sandboxStatus(SANDBOX)).state, "SANDBOX_NOTREADY");
+  await pod.sandbox.shutdownSandbox(SANDBOX);
+  while (!pod.monitor.hasExited) await new Promise(setImmediate);
+  const verbs = ["start", "start", "recover", "remove"];
+  assert.deepEqual(
+    calls,
+    verbs.map((verb) => `${verb} pod /run/netns/a`),
+  );
 });

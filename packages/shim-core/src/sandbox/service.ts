@@ -11,23 +11,23 @@ type Context = CallContext<Connection>;
 const ARCHITECTURES: Readonly<Partial<Record<NodeJS.Architecture, string>>> = { x64: "amd64", ia32: "386" };
 
 /**
- * containerd.runtime.sandbox.v1.Sandbox, for runtimes that say so: a pod without a process of its own. Its pid is the monitor's, its
- * exit status 0. Stop ends the containers that still run, Shutdown takes them away. Source: contract, section 2.12.
+ * containerd.runtime.sandbox.v1.Sandbox, for runtimes that say so: a pod without a process of its own. Its pid is the monitor's, or that of what the runtime
+ * has made for it, its exit status 0. Stop ends the containers that still run, Shutdown takes them away. Source: contract, section 2.12.
  */
 export const sandboxService: Implementation<typeof sandboxV1, Connection> = {
-  createSandbox({ sandboxId, rootfs }, context) {
+  createSandbox({ sandboxId, rootfs, netnsPath, annotations }, context) {
     const { pod } = context.data;
     const id = parseIdentifier("sandbox_id", sandboxId);
     if (rootfs.length > 0)
       throw new StatusError(Code.InvalidArgument, "rootfs: a sandbox of this runtime has no process to see it");
-    pod.createSandbox(id, requestId(context));
+    pod.createSandbox({ id, networkNamespace: netnsPath, annotations }, requestId(context));
     return {};
   },
 
-  startSandbox({ sandboxId }, context) {
+  async startSandbox({ sandboxId }, context) {
     const { pod } = context.data;
-    const startedAtNs = find(sandboxId, context).start(requestId(context));
-    return { pid: pod.host.monitorPid, createdAt: toTimestamp(startedAtNs) };
+    const { pid, startedAtNs } = await pod.startSandbox(find(sandboxId, context), requestId(context));
+    return { pid, createdAt: toTimestamp(startedAtNs) };
   },
 
   platform({ sandboxId }, context) {
@@ -38,6 +38,7 @@ export const sandboxService: Implementation<typeof sandboxV1, Connection> = {
   async stopSandbox({ sandboxId, timeoutSecs }, context) {
     const sandbox = find(sandboxId, context);
     await stopTasks([...context.data.pod.tasks.values()], timeoutSecs * 1000, context.signal);
+    await context.data.pod.removeSandbox(sandbox);
     sandbox.stop();
     return {};
   },
@@ -52,7 +53,7 @@ export const sandboxService: Implementation<typeof sandboxV1, Connection> = {
     const { state } = find(sandboxId, context);
     return {
       sandboxId,
-      pid: state.state === "ready" ? context.data.pod.host.monitorPid : 0,
+      pid: state.state === "ready" ? state.pid : 0,
       state: state.state === "ready" ? "SANDBOX_READY" : "SANDBOX_NOTREADY",
       createdAt: toTimestamp((state.state === "created" ? undefined : state.startedAtNs) ?? GO_ZERO_TIME),
       exitedAt: toTimestamp(state.state === "stopped" ? state.exitedAtNs : GO_ZERO_TIME),

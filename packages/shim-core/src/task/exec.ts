@@ -61,7 +61,8 @@ export class Exec {
 
   save(change: Partial<ExecRecord>): void {
     this.#record = { ...this.#record, ...change };
-    this.#task.note(this.noteKey, encodeRecord(this.#record));
+    const record = this.#record;
+    this.#task.note(this.noteKey, () => encodeRecord(record));
   }
 
   /** Run it. `by` names the request; a replay of the same request gives the same pid. */

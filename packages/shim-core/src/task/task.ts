@@ -36,7 +36,7 @@ const EXIT_LIMIT_MS = 5000;
 export interface TaskContext {
   readonly id: string;
   readonly events: TaskEvents;
-  note(key: string, value: Uint8Array | undefined): void;
+  note(key: string, encode: (() => Uint8Array) | undefined): void;
   assertCanExec(): void;
   launchExec(request: ExecRequest): Promise<ContainerProcess>;
   forgetExec(request: ExecRequest): void;
@@ -91,8 +91,8 @@ export class Task implements TaskContext {
     return this.#container?.init;
   }
 
-  note(key: string, value: Uint8Array | undefined): void {
-    this.#host.note(key, value);
+  note(key: string, encode: (() => Uint8Array) | undefined): void {
+    this.#host.note(key, encode);
   }
 
   /** Create; called again for a replay of the same request it gives the same pid. Throws and leaves nothing. */
@@ -472,7 +472,8 @@ export class Task implements TaskContext {
 
   #save(change: Partial<TaskRecord>): void {
     this.#record = { ...this.#record, ...change };
-    this.note(taskNote(this.id), encodeRecord(this.#record));
+    const record = this.#record;
+    this.note(taskNote(this.id), () => encodeRecord(record));
   }
 }
 

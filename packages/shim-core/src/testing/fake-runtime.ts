@@ -11,6 +11,8 @@ export class FakeRuntime implements Runtime {
   readonly name = "io.containerd.fake.v1";
   readonly version = "9.9";
   readonly keepsSandboxes = true;
+  /** Nothing, unless a test says what a sandbox needs. */
+  sandboxes?: NonNullable<Runtime["sandboxes"]>;
   /** Containers that are frozen, and that were taken away. */
   readonly frozen = new Set<string>();
   readonly removed: string[] = [];

@@ -9,7 +9,7 @@ import { Code, encodeFrame, StatusError } from "ttrpc-ts";
 import { LyingAgent } from "../testing/lying-agent.ts";
 import { AgentConnection } from "./connection.ts";
 
-const hello = () => ({ version: 1, agentVersion: "0", kernel: "0" });
+const hello = () => ({ version: 2, agentVersion: "0", kernel: "0" });
 
 /** An agent, and a connection to it. */
 async function open(
@@ -20,7 +20,8 @@ async function open(
   const lies: string[] = [];
   const logged: string[] = [];
   const log = new Logger((line) => void logged.push(line));
-  const connection = new AgentConnection({ path: agent.path, log, onLie: (why) => void lies.push(why) });
+  const connection = new AgentConnection({ path: agent.path, log, watchdogLimitMs: 300 });
+  connection.onLie = (why) => void lies.push(why);
   const dispose = async (): Promise<void> => {
     connection.close("the test is over");
     await agent[Symbol.asyncDispose]();
@@ -68,7 +69,7 @@ test("an agent's error is its own: not tried again, and its text can't forge lin
 });
 
 test("another protocol version is a lie, and the end", async () => {
-  await using pair = await open({ hello: () => ({ version: 2, agentVersion: "", kernel: "" }) });
+  await using pair = await open({ hello: () => ({ version: 1, agentVersion: "", kernel: "" }) });
   await assert.rejects(inspect(pair.connection), { code: Code.Unavailable, message: /version/ });
   assert.equal(pair.lies.length, 1);
   await assert.rejects(inspect(pair.connection), { code: Code.Unavailable });
@@ -77,6 +78,23 @@ test("another protocol version is a lie, and the end", async () => {
 test("an agent that does not answer is Unavailable within the limit", async () => {
   await using pair = await open({ hello, inspectProcess: () => new Promise(() => undefined) });
   await assert.rejects(inspect(pair.connection, 200), { code: Code.Unavailable, message: /does not answer/ });
+});
+
+test("one that has become silent altogether is given up, with what waits; one that still greets is not", async () => {
+  let isSilent = false;
+  const forever = () => new Promise<never>(() => undefined);
+  const greet = () => (isSilent ? forever() : hello());
+  await using pair = await open({ hello: greet, inspectProcess: forever, waitProcess: forever });
+  const wait = pair.connection.call(({ agent }) => agent.waitProcess({ id: "a" }), { limitMs: 0 });
+  wait.catch(() => undefined);
+  await assert.rejects(inspect(pair.connection, 100), { message: /does not answer/ });
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  assert.deepEqual([pair.lies, pair.connection.end], [[], undefined]);
+  isSilent = true;
+  await assert.rejects(inspect(pair.connection, 100), { message: /does not answer/ });
+  await assert.rejects(wait, { code: Code.Unavailable, message: /does not answer: nothing in 300 ms/ });
+  assert.equal(pair.lies.length, 1);
+  assert.match(pair.logged.join(""), /the guest is stuck/);
 });
 
 test("frames that are too long, of no stream, and rubbish: the call fails or is made again, nothing is kept", async () => {

@@ -5,7 +5,7 @@ import { greetAgent } from "./greet.ts";
 import { guestError, guestText } from "./guest-text.ts";
 
 /** Of proto/trimaran/agent.proto. */
-const PROTOCOL_VERSION = 1;
+const PROTOCOL_VERSION = 2;
 /** For a call that the agent should answer at once: a guest under emulation, on a busy machine, needs seconds. */
 const CALL_LIMIT_MS = 60_000;
 /** After so long without an answer the call is made again, in a new conversation: a port does not tell that its other end has dropped one. */
@@ -13,6 +13,10 @@ const ATTEMPT_LIMIT_MS = 20_000;
 const HELLO_LIMIT_MS = 20_000;
 const FIRST_PAUSE_MS = 5;
 const LONGEST_PAUSE_MS = 250;
+/** setTimeout's. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+/** How long an agent that has left a call without an answer may take to greet. */
+const WATCHDOG_LIMIT_MS = 30_000;
 /** A guest does not need more at once; what the host asks for is smaller. */
 const QUEUE_LIMIT_BYTES = 16 << 20;
 
@@ -27,8 +31,8 @@ export interface ConnectionOptions {
   /** The unix socket that leads to the agent's port. */
   readonly path: string;
   readonly log: Logger;
-  /** The agent has broken the protocol: nothing that it says counts any more. */
-  readonly onLie: (why: string) => void;
+  /** Milliseconds that an agent which has left a call without an answer may take to greet. Default: `WATCHDOG_LIMIT_MS`. */
+  readonly watchdogLimitMs?: number;
 }
 
 function isLate(error: unknown): boolean {
@@ -42,10 +46,13 @@ interface Link extends AgentServices {
 
 /** The way to one guest's agent. It is made when it is first needed, and again when it was lost; an idle one costs nothing. */
 export class AgentConnection {
+  /** The agent has broken the protocol: nothing that it says counts any more. */
+  onLie: (why: string) => void = () => undefined;
   readonly #options: ConnectionOptions;
   readonly #ended = Promise.withResolvers<never>();
   #link: Promise<Link> | undefined;
   #end: StatusError | undefined;
+  #isWatching = false;
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
@@ -59,7 +66,8 @@ export class AgentConnection {
 
   /**
    * Make a call that may be made again: it is, when the connection is lost under it. Rejects with the agent's error, its text made harmless; with
-   * Unavailable when the guest has ended, or could not be reached within the limit. `limitMs`: of all of it; 0: none, for calls that wait.
+   * Unavailable when the guest has ended, or could not be reached within the limit; whether it is alive at all is then found out, and one that is not is
+   * given up. `limitMs`: of all of it; 0: none, for calls that wait.
    */
   async call<T>(
     make: (services: AgentServices, options: { readonly timeoutMs?: number }) => Promise<T>,
@@ -70,17 +78,26 @@ export class AgentConnection {
       if (this.#end) throw this.#end;
       let link: Link | undefined;
       try {
-        link = await Promise.race([this.#connect(), this.#ended.promise]);
+        link = await this.#connectUntil(until);
         const leftMs = Math.max(1, Math.min(until - performance.now(), ATTEMPT_LIMIT_MS));
         const timeout = limitMs === 0 ? {} : { timeoutMs: leftMs };
         return await Promise.race([make(link, timeout), this.#ended.promise]);
       } catch (error) {
         if (this.#end) throw this.#end;
-        if (isLate(error)) link?.client.close();
-        if (!(await this.#isLost(link, error)) || performance.now() + pauseMs > until) throw this.#readable(error);
+        if (isLate(error) && link) this.#drop(link);
+        if (!(await this.#isLost(link, error))) throw this.#readable(error);
+        if (performance.now() + pauseMs > until) {
+          void this.#watch();
+          throw this.#readable(error);
+        }
       }
       await new Promise((resolve) => setTimeout(resolve, pauseMs));
     }
+  }
+
+  /** Resolves when the agent answers. Rejects as a call does. */
+  async reach(limitMs: number): Promise<void> {
+    await this.call(async () => undefined, { limitMs });
   }
 
   /** The guest has ended: every call fails with this from now on. */
@@ -96,8 +113,50 @@ export class AgentConnection {
     const why = `agent: ${guestText(what)}`;
     this.#options.log.error("the guest's agent breaks its protocol", { error: why });
     this.close(why);
-    this.#options.onLie(why);
+    this.onLie(why);
     return this.#end ?? new StatusError(Code.Unavailable, why);
+  }
+
+  /** A call was left without an answer: an agent that does not greet either is stuck, and its machine of no use. No timer runs before. */
+  async #watch(): Promise<void> {
+    if (this.#isWatching || this.#end) return;
+    this.#isWatching = true;
+    const { watchdogLimitMs = WATCHDOG_LIMIT_MS } = this.#options;
+    try {
+      const greeting = { version: PROTOCOL_VERSION };
+      await this.call((services, options) => services.agent.hello(greeting, options), { limitMs: watchdogLimitMs });
+    } catch (error) {
+      const isSilent = error instanceof StatusError && error.code === Code.Unavailable;
+      if (isSilent && !this.#end)
+        this.#giveUp(`the agent does not answer: nothing in ${watchdogLimitMs} ms after a call`);
+    } finally {
+      this.#isWatching = false;
+    }
+  }
+
+  #giveUp(why: string): void {
+    this.#options.log.error("the guest is stuck: its machine is ended", { error: why });
+    this.close(why);
+    this.onLie(why);
+  }
+
+  /** Rejects with DeadlineExceeded when it takes longer; the attempt goes on, for whoever calls next. */
+  async #connectUntil(until: number): Promise<Link> {
+    const late = Promise.withResolvers<never>();
+    const leftMs = until - performance.now();
+    const fail = () => late.reject(new StatusError(Code.DeadlineExceeded, "agent: does not answer"));
+    const timer = leftMs < LONGEST_TIMER_MS ? setTimeout(fail, Math.max(0, leftMs)) : undefined;
+    try {
+      return await Promise.race([this.#connect(), this.#ended.promise, late.promise]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** Other calls of it are made again at once: they don't fail with it. */
+  #drop(link: Link): void {
+    link.isGone = true;
+    link.client.close();
   }
 
   #connect(): Promise<Link> {

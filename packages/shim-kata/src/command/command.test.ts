@@ -15,7 +15,7 @@ async function run(...args: string[]): Promise<string> {
   };
   const terminal = { input: new PassThrough(), output: new PassThrough() };
   const signal = AbortSignal.timeout(10_000);
-  await runCommand(args, { sources, cacheDirectory: "/none", write, terminal, signal });
+  await runCommand(args, { sources, cacheDirectory: "/none", stateDirectory: "/none", write, terminal, signal });
   return output;
 }
 
@@ -33,6 +33,8 @@ test("help begins with an example; what is unknown is named", async () => {
   await assert.rejects(run("image", "eat"), { code: Code.InvalidArgument, message: /"image eat": no such command/ });
   await assert.rejects(run("debug"), { code: Code.InvalidArgument, message: /"debug": no such command/ });
   await assert.rejects(run("debug", "/none"), { code: Code.NotFound });
+  await assert.rejects(run("debug", "web"), { code: Code.NotFound, message: /pod "web": no machine/ });
+  assert.equal(await run("pods"), "");
   await assert.rejects(run("image", "show", "--yaml"), { code: Code.InvalidArgument, message: /--yaml: no such flag/ });
 });
 

@@ -1,8 +1,13 @@
 import { Code, StatusError } from "ttrpc-ts";
+import { parseConfig } from "../config/config.ts";
 import { KEYS } from "../config/keys.ts";
 import type { GuestSources } from "../image/contents.ts";
 import { currentManifest, ensureImage } from "../image/ensure.ts";
 import { BUILD_HINT } from "../image/failure.ts";
+import { findPod, listPods } from "../machine/owner-mark.ts";
+import { withMachineLock } from "../machine-lock.ts";
+import { vmPaths } from "../qemu/plan.ts";
+import { defaultTemplates, removeTemplates, templateLock } from "../template/store.ts";
 import { attachTerminal, type Terminal } from "./attach-terminal.ts";
 import { describeImage } from "./show-image.ts";
 
@@ -11,6 +16,8 @@ export interface CommandContext {
   readonly sources: GuestSources;
   /** Of images. Default: the machine's own. */
   readonly cacheDirectory?: string;
+  /** TRIMARAN_STATE of the shims. */
+  readonly stateDirectory: string;
   readonly write: (text: string) => void;
   readonly terminal: Terminal;
   readonly signal: AbortSignal;
@@ -19,7 +26,9 @@ export interface CommandContext {
 const HELP = `trimaran kata image build            # examples
 trimaran kata image build --newer    also look for a newer kernel
 trimaran kata image show [--json]    what is in the image, and why
-trimaran kata debug SOCKET           a shell in a machine, by the path of its debug.sock; Control-] leaves
+trimaran kata template prune         remove all templates: the next pod's machine boots, and becomes one
+trimaran kata pods                   the machines that run: namespace, pod
+trimaran kata debug POD              a shell in a pod's machine, by its id, or how that begins; Control-] leaves
 trimaran kata config                 the keys of /etc/trimaran/kata.toml, with defaults
 `;
 
@@ -52,8 +61,10 @@ const VERBS: readonly Verb[] = [
     words: "debug",
     flags: [],
     operands: 1,
-    run: ({ terminal, signal }, _flags, [path = ""]) => attachTerminal(path, terminal, signal),
+    run: (context, _flags, [pod = ""]) => debugPod(context, pod),
   },
+  { words: "pods", flags: [], operands: 0, run: (context) => showPods(context) },
+  { words: "template prune", flags: [], operands: 0, run: (context) => pruneTemplates(context) },
   { words: "config", flags: [], operands: 0, run: ({ write }) => write(describeConfig()) },
 ];
 
@@ -83,6 +94,25 @@ function showImage({ sources, cacheDirectory, write }: CommandContext, json: boo
   if (manifest === undefined)
     throw new StatusError(Code.FailedPrecondition, `guest image: it is to be built; ${BUILD_HINT}`);
   write(json ? manifest.contents.map((each) => `${JSON.stringify(each)}\n`).join("") : describeImage(manifest));
+}
+
+/** The shell is behind a port of the machine's, whose socket has its place in the pod's folder. */
+async function debugPod({ stateDirectory, terminal, signal }: CommandContext, pod: string): Promise<void> {
+  const path = pod.startsWith("/") ? pod : vmPaths(findPod(stateDirectory, pod).places.machine).debug;
+  await attachTerminal(path, terminal, signal);
+}
+
+function showPods({ stateDirectory, write }: CommandContext): void {
+  for (const { namespace, podId } of listPods(stateDirectory)) write(`${namespace}  ${podId}\n`);
+}
+
+/** Those of the default places, and of the place that the default configuration names. */
+async function pruneTemplates({ stateDirectory, write, signal }: CommandContext): Promise<void> {
+  const { template } = parseConfig([]);
+  for (const root of [...defaultTemplates(stateDirectory), ...(template.path === "" ? [] : [template.path])]) {
+    const bytes = await withMachineLock(templateLock(root), signal, async () => removeTemplates(root));
+    if (bytes > 0) write(`${root}: ${Math.round(bytes / 2 ** 20)} MiB are free again\n`);
+  }
 }
 
 /** A file that sets every key to its default: TOML, to be kept as it is. */

@@ -1,5 +1,5 @@
 import { Code, StatusError } from "ttrpc-ts";
-import type { KeyPath } from "./keys.ts";
+import { IGNORED, type KeyPath } from "./keys.ts";
 import { isKey, parseText, type Setting, type Settings, suggestion } from "./settings.ts";
 
 const PREFIX = "io.katacontainers.config.";
@@ -26,6 +26,7 @@ export function parseAnnotations(annotations: Readonly<Record<string, string>>, 
   for (const [name, text] of Object.entries(annotations)) {
     if (!name.startsWith(PREFIX)) continue;
     const path = toPath(name);
+    if (Object.hasOwn(IGNORED, path)) continue; // as in the file
     const source = `annotation ${name}`;
     if (!isKey(path)) throw invalid(`${source}: is unknown${suggestion(path)}`);
     if (!isEnabled(path, enabled))

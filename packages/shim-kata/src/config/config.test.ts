@@ -29,7 +29,7 @@ const prefix = "io.katacontainers.config";
 test("without a file everything has its default", () => {
   const config = parseConfig([], {}, ["/none"]);
   assert.deepEqual([config.vcpus, config.memoryMiB, config.accelerator], [1, 512, "auto"]);
-  assert.deepEqual([config.template.enabled, config.guestSeccomp, config.ownImage], [true, true, undefined]);
+  assert.deepEqual([config.template.enabled, config.debugConsole, config.ownImage], [true, true, undefined]);
 });
 
 test("Kata's names, in a file or a body; keys of Kata's that mean nothing here are accepted", () => {
@@ -44,10 +44,11 @@ test("Kata's names, in a file or a body; keys of Kata's that mean nothing here a
 test("annotations go over the file, where the operator allows them", () => {
   const config = parse("[hypervisor.qemu]\ndefault_memory = 300\n", {
     [`${prefix}.hypervisor.default_memory`]: "400",
-    [`${prefix}.runtime.disable_guest_seccomp`]: "true",
+    [`${prefix}.runtime.disable_guest_seccomp`]: "true", // means nothing here
+    [`${prefix}.agent.debug_console_enabled`]: "false",
     "another.org/annotation": "x",
   });
-  assert.deepEqual([config.memoryMiB, config.guestSeccomp], [400, false]);
+  assert.deepEqual([config.memoryMiB, config.debugConsole], [400, false]);
   assert.equal(
     config.settings.get("hypervisor.qemu.default_memory")?.source,
     `annotation ${prefix}.hypervisor.default_memory`,

@@ -32,11 +32,8 @@ export interface KataConfig {
   readonly virtiofsd: { readonly path: string; readonly cache: string; readonly extraArgs: readonly string[] };
   readonly kernelDebug: boolean;
   readonly template: { readonly enabled: boolean /** Empty: the default. */; readonly path: string };
-  readonly agentDebug: boolean;
   readonly debugConsole: boolean;
   readonly dialTimeoutMs: number;
-  readonly shimDebug: boolean;
-  readonly guestSeccomp: boolean;
   /** Every value that was set, and by what. */
   readonly settings: Settings;
 }
@@ -83,11 +80,8 @@ function toConfig(settings: Settings): KataConfig {
       enabled: flag(settings, "factory.enable_template"),
       path: text(settings, "factory.template_path"),
     },
-    agentDebug: flag(settings, "agent.kata.enable_debug"),
     debugConsole: flag(settings, "agent.kata.debug_console_enabled"),
     dialTimeoutMs: integer(settings, "agent.kata.dial_timeout", 1, 3600) * 1000,
-    shimDebug: flag(settings, "runtime.enable_debug"),
-    guestSeccomp: !flag(settings, "runtime.disable_guest_seccomp"),
     settings,
   };
 }

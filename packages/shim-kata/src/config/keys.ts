@@ -72,15 +72,12 @@ export const KEYS = {
     default: "",
     help: "where templates are; empty: below /run or /dev/shm, the first that is in memory",
   },
-  "agent.kata.enable_debug": { type: "flag", default: false, help: "the agent logs more" },
   "agent.kata.debug_console_enabled": { type: "flag", default: true, help: "trimaran kata debug may open a shell" },
   "agent.kata.dial_timeout": {
     type: "integer",
     default: 90,
     help: "seconds until the agent of a cold boot must answer",
   },
-  "runtime.enable_debug": { type: "flag", default: false, help: "the shim logs more" },
-  "runtime.disable_guest_seccomp": { type: "flag", default: false, help: "no seccomp profiles inside the guest" },
 } as const satisfies Readonly<Record<string, Key>>;
 
 /** A key's path. */
@@ -112,7 +109,10 @@ export const IGNORED: Readonly<Record<string, string>> = {
   "factory.vm_cache_number": "templates do what a cache did",
   "factory.vm_cache_endpoint": "templates do what a cache did",
   "agent.kata.kernel_modules": "the image has what a guest needs",
+  "agent.kata.enable_debug": "the agent has one level",
   "agent.kata.enable_tracing": "no tracing",
+  "runtime.enable_debug": "containerd's own flag decides",
+  "runtime.disable_guest_seccomp": "always so: a profile of the host's is not applied in the guest",
   "runtime.internetworking_model": "always tcfilter",
   "runtime.sandbox_cgroup_only": "always so",
   "runtime.disable_new_netns": "the network namespace is the spec's",

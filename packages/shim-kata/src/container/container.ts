@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { ANY, type google, packAny } from "@trimaran/proto";
 import {
   type Container,
@@ -55,9 +56,9 @@ export class KataContainer implements Container {
     this.init = this.#process("", parts.request.stdio, parts.holder);
   }
 
-  /** The agent knows it. */
-  async attach(): Promise<void> {
-    await this.init.attach();
+  /** The agent knows it. `fresh`: just made, so that nothing can have been read or written yet. */
+  async attach(fresh: boolean): Promise<void> {
+    await this.init.attach(fresh);
     void this.#watchOom();
   }
 
@@ -77,10 +78,10 @@ export class KataContainer implements Container {
     try {
       const streams = wantedStreams(stdio);
       const name = { id: this.#id, execId };
-      await this.#call(({ agent }, options) => agent.addExec({ ...name, process, ...streams, fresh }, options));
-      await exec.attach();
+      const wanted = { ...name, process, ...streams, fresh, start: true, once: randomUUID() };
       this.#execs.set(execId, exec);
-      await this.#call(({ agent }, options) => agent.startProcess(name, options));
+      await this.#call(({ agent }, options) => agent.addExec(wanted, options));
+      await exec.attach(fresh);
       return exec;
     } catch (error) {
       await this.#delete(execId);
@@ -135,9 +136,9 @@ export class KataContainer implements Container {
 
   async remove(): Promise<void> {
     const { request, config, sandbox, ownsGuest, removeGuest } = this.#parts;
-    if (!sandbox.guest.vmm.hasExited) await this.#delete("");
+    if (!sandbox.guest.vmm.hasExited) await (ownsGuest && sandbox.guest.isMachine ? this.#flush() : this.#delete(""));
     if (!ownsGuest) {
-      await sandbox.guest.unshare({ request, spec: config.spec });
+      await sandbox.guest.unshare({ request, spec: config.spec }, sandbox.agent);
     } else await removeGuest();
   }
 
@@ -164,6 +165,13 @@ export class KataContainer implements Container {
     await this.#call(({ agent }, options) => agent.deleteProcess({ id: this.#id, execId }, options), {
       limitMs: REMOVE_LIMIT_MS,
     }).catch((error: unknown) => this.#parts.host.log.debug("not deleted in the guest", { id: this.#id, error }));
+  }
+
+  /** The machine is ended next. */
+  async #flush(): Promise<void> {
+    await this.#call(({ agent }, options) => agent.flush({}, options), { limitMs: REMOVE_LIMIT_MS }).catch(
+      (error: unknown) => this.#parts.host.log.debug("not flushed in the guest", { id: this.#id, error }),
+    );
   }
 
   /** Those that were deleted here; what the guest keeps of them is of no use. */

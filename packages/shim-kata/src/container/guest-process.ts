@@ -18,6 +18,9 @@ const SIGNAL_BASE = 128;
 const LAST_SIGNAL = 64;
 const STATUS_LIMIT = 255;
 
+/** Streams of a process that nobody has talked to. */
+const UNTOUCHED = { stdinOffset: 0n, stdinClosed: false, stdoutOffset: 0n, stderrOffset: 0n } as const;
+
 /** What a process in the guest is made of. */
 export interface GuestProcessParts {
   readonly host: Host;
@@ -78,10 +81,12 @@ export class GuestProcess implements ContainerProcess {
     await agent.call(({ tasks }, options) => tasks.resizePty({ id, execId, width, height }, options));
   }
 
-  /** The agent knows it: copy its stdio, and wait for its exit. After a restart of the task server too: then where it was left off. */
-  async attach(): Promise<void> {
+  /** The agent knows it: copy its stdio, and wait for its exit. After a restart of the task server too: then where it was left off; `fresh`: it was just made. */
+  async attach(fresh: boolean): Promise<void> {
     const { agent, id, execId, stdio } = this.#parts;
-    const state = await agent.call((services, options) => services.agent.inspectProcess({ id, execId }, options));
+    const state = fresh
+      ? UNTOUCHED
+      : await agent.call((services, options) => services.agent.inspectProcess({ id, execId }, options));
     if (stdio.stdout !== "") await this.#copyOutput("stdout", 1, Number(state.stdoutOffset));
     if (stdio.stderr !== "" && !stdio.terminal) await this.#copyOutput("stderr", 2, Number(state.stderrOffset));
     if (stdio.stdin !== "" && !state.stdinClosed) await this.#copyInput(Number(state.stdinOffset));

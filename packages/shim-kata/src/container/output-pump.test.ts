@@ -11,12 +11,13 @@ import { OutputPump } from "./output-pump.ts";
 /** A pump without a reader, fed by `answer`. Resolves with its offset at the end, and the lies that were noticed. */
 async function pump(answer: (offset: number) => { data: Uint8Array; end: boolean }) {
   const folder = mkdtempSync(join(tmpdir(), "trm-pump-"));
-  const hello = () => ({ version: 1, agentVersion: "0", kernel: "0" });
+  const hello = () => ({ version: 2, agentVersion: "0", kernel: "0" });
   const readOutput = ({ offset }: { offset: bigint }) => answer(Number(offset));
   await using agent = await LyingAgent.open(join(folder, "a.sock"), { hello, readOutput });
   const lies: string[] = [];
   const log = new Logger(() => undefined);
-  const connection = new AgentConnection({ path: agent.path, log, onLie: (why) => void lies.push(why) });
+  const connection = new AgentConnection({ path: agent.path, log });
+  connection.onLie = (why) => void lies.push(why);
   const copied = new OutputPump({ agent: connection, id: "a", execId: "", stream: 1 }, undefined, 0);
   await copied.ended;
   connection.close("the test is over");

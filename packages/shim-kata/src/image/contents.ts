@@ -51,8 +51,9 @@ export const GUEST_LINKS = { "bin/sh": "busybox" } as const;
 /** Small files that are not copies: path to text. */
 export const GUEST_TEXTS: Readonly<Record<string, { readonly text: string; readonly reason: string }>> = {
   "/etc/trimaran/agent.cmd": {
-    // As the host's task servers: functions run seldom, for weeks; the young generation is in every clone's private memory.
-    text: `${[GUEST_NODE, "--no-flush-bytecode", "--max-semi-space-size=1", `${GUEST_LIBRARY}/agent.js`].join("\n")}\n`,
+    // Functions run seldom, for weeks; the young generation is in every clone's private memory. Compiled code would be, too, and an
+    // emulator has to translate it anew in each clone: the interpreter is the same few hundred kB for all functions.
+    text: `${[GUEST_NODE, "--jitless", "--no-flush-bytecode", "--max-semi-space-size=1", `${GUEST_LIBRARY}/agent.js`].join("\n")}\n`,
     reason: "the agent's command line, for init",
   },
   "/etc/hostname": { text: "", reason: "the agent mounts the pod's own over it" },

@@ -5,7 +5,7 @@ import { buildImage, IMAGE_FILES, inputIdentities } from "./build.ts";
 import { type GuestSources, listBuilt, listContents } from "./contents.ts";
 import { imageFailure } from "./failure.ts";
 import { fileDigest } from "./file-identity.ts";
-import { downloadKernel, findKernel } from "./kernel-package.ts";
+import { ensureKernel, type KernelOptions } from "./kernel-package.ts";
 import { type ImageInputs, imageKey } from "./key.ts";
 import { type ImageManifest, isFresh, listManifests, MANIFEST_FILE, readManifest } from "./manifest.ts";
 
@@ -31,11 +31,8 @@ export interface ImageOptions {
   readonly cacheDirectory?: string;
   /** Where unpacked kernels are kept. Default: below the cache. */
   readonly kernelDirectory?: string;
-  /**
-   * `never`: a kernel that is not there is an error; `missing`: it is downloaded (26 MB); `newer`: what the mirror has now is used. A shim
-   * takes `never`: a pod's start must not depend on a mirror.
-   */
-  readonly download: "never" | "missing" | "newer";
+  /** Of the kernel. A shim takes `never`: a pod's start must not depend on a mirror. */
+  readonly download: KernelOptions["download"];
   readonly signal: AbortSignal;
 }
 
@@ -78,17 +75,15 @@ async function makeImage(
   cache: string,
   images: string,
   sources: GuestSources,
-  { download, kernelDirectory }: ImageOptions,
+  { download, kernelDirectory, signal }: ImageOptions,
 ): Promise<ImageManifest> {
   if (process.arch !== "x64") throw imageFailure(process.arch, "images are for x86-64 machines only, so far", "none");
   mkdirSync(images, { recursive: true, mode: 0o755 });
-  const kernels = kernelDirectory ?? join(cache, "kernels");
-  const present = download === "newer" ? undefined : findKernel(kernels);
-  if (!present && download === "never") throw imageFailure(kernels, "no kernel was downloaded yet");
+  const directory = kernelDirectory ?? join(cache, "kernels");
   const built = listBuilt(sources.directory);
   const inputs: ImageInputs = {
     files: await listContents(sources),
-    kernel: present ?? (await downloadKernel(kernels)),
+    kernel: await ensureKernel({ directory, download, signal }),
     init: join(sources.directory, "init"),
   };
   const key = await imageKey(inputs);

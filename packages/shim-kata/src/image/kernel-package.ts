@@ -1,7 +1,11 @@
 import { globSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { withMachineLock } from "../machine-lock.ts";
 import { runProgram } from "../run-program.ts";
 import { imageFailure } from "./failure.ts";
+
+/** Where kernels are kept. */
+export const DEFAULT_KERNEL_DIRECTORY = "/var/cache/trimaran/kata/kernels";
 
 /** A kernel of Debian's, unpacked and not installed. */
 export interface KernelPackage {
@@ -15,11 +19,34 @@ export interface KernelPackage {
   readonly modules: string;
 }
 
-const META_PACKAGE = "linux-image-cloud-amd64";
+const META_PACKAGE = `linux-image-cloud-${process.arch === "arm64" ? "arm64" : "amd64"}`;
 const COMPLETE = "package";
 
+/** How a kernel may be had. */
+export interface KernelOptions {
+  /** Default: `DEFAULT_KERNEL_DIRECTORY`. */
+  readonly directory?: string;
+  /** `never`: one that is not there is an error; `missing`: it is downloaded (26 MB); `newer`: what the mirror has now is used. */
+  readonly download: "never" | "missing" | "newer";
+  readonly signal: AbortSignal;
+}
+
+/** A kernel for guests. One process at a time downloads, others wait for it. Throws FailedPrecondition with the command that helps. */
+export async function ensureKernel({ download, signal, ...options }: KernelOptions): Promise<KernelPackage> {
+  const directory = options.directory ?? DEFAULT_KERNEL_DIRECTORY;
+  const present = () => (download === "newer" ? undefined : findKernel(directory));
+  const found = present();
+  if (found) return found;
+  if (download === "never") throw imageFailure(directory, "no kernel was downloaded yet");
+  return await withMachineLock(
+    `kernel ${directory}`,
+    signal,
+    async () => present() ?? (await downloadKernel(directory)),
+  );
+}
+
 /** The kernel that was unpacked last below `directory`; undefined where there is none. */
-export function findKernel(directory: string): KernelPackage | undefined {
+function findKernel(directory: string): KernelPackage | undefined {
   const found = globSync(`*/${COMPLETE}`, { cwd: directory }).map((path) => path.slice(0, -COMPLETE.length - 1));
   const newest = found.sort((a, b) => a.localeCompare(b, "en", { numeric: true })).at(-1);
   return newest === undefined ? undefined : readKernel(join(directory, newest));
@@ -29,7 +56,7 @@ export function findKernel(directory: string): KernelPackage | undefined {
  * Download the kernel that Debian's mirror has now and unpack it below `directory`, whole or not at all; nothing is installed. Older ones go.
  * Throws FailedPrecondition with apt's words.
  */
-export async function downloadKernel(directory: string): Promise<KernelPackage> {
+async function downloadKernel(directory: string): Promise<KernelPackage> {
   const work = join(directory, ".new"); // the caller holds the lock
   rmSync(work, { recursive: true, force: true });
   mkdirSync(work, { recursive: true, mode: 0o700 });

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { readFileSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { readHostFeatures } from "@trimaran/linux";
 import type { ContainerCgroups, CreateRequest, Host, MonitoredProcess } from "@trimaran/shim-core";
 import type { AgentConnection } from "../agent/connection.ts";
@@ -11,8 +11,9 @@ import { readLastWords } from "../qemu/console.ts";
 import { vmPaths } from "../qemu/plan.ts";
 import { GUEST_SHARE, shareLayout } from "../storage/layout.ts";
 import type { SharePlan } from "../storage/programs.ts";
-import { findShare, type Share } from "../storage/share.ts";
+import { findShare, hasShare, type Share } from "../storage/share.ts";
 import { planVolumes } from "../storage/volumes.ts";
+import { readOwner } from "./owner-mark.ts";
 import { machineIdOf, type PodPlaces } from "./places.ts";
 import { describeExit, endQemu, findQemuProcess } from "./qemu-process.ts";
 
@@ -20,6 +21,7 @@ import { describeExit, endQemu, findQemuProcess } from "./qemu-process.ts";
 const ENTROPY_BYTES = 64;
 const HOST_NAME_LIMIT = 63;
 const SIGKILL = 9;
+const FORGET_LIMIT_MS = 2000;
 
 /** What a pod's machine is found by. */
 export interface MachineParts {
@@ -29,30 +31,48 @@ export interface MachineParts {
   readonly podId: string;
   readonly cgroups: ContainerCgroups;
   readonly plan: SharePlan;
+  /** One that is there. */
+  readonly agent?: AgentConnection;
 }
 
 /** One pod's machine, with its file share. */
 export class MachineGuest implements Guest {
   readonly vmm: MonitoredProcess;
   readonly agentSocket: string;
+  readonly isMachine = true;
+  readonly agent: AgentConnection | undefined;
   readonly #parts: MachineParts;
   readonly #share: Share;
   #how = "";
+  /** Why its files went first: empty where they did not. */
+  #withoutFiles = "";
 
   constructor(parts: MachineParts) {
     this.#parts = parts;
     this.vmm = findQemuProcess(parts.host, parts.places.key);
+    this.agent = parts.agent;
     this.agentSocket = vmPaths(parts.places.machine).agent;
     this.#share = findShare(parts.host, parts.plan, readHostFeatures());
     void this.vmm.exited().then((exit) => {
       this.#how = describeExit(exit);
     });
+    if (parts.host.has(parts.places.key)) void this.#endWithFiles();
   }
 
   explainEnd(): string {
     const { reason, lines } = readLastWords(vmPaths(this.#parts.places.machine).console);
     const words = reason ?? lines.at(-1);
-    return `qemu: ${this.#how || "has ended"}${words === undefined ? "" : `; the guest's console: ${words}`}`;
+    const files = this.#withoutFiles && `the pod's files: ${this.#withoutFiles}; `;
+    return `${files}qemu: ${this.#how || "has ended"}${words === undefined ? "" : `; the guest's console: ${words}`}`;
+  }
+
+  /** A guest whose files are gone can do nothing but fail, each program in its own way: it ends, with the reason. */
+  async #endWithFiles(): Promise<void> {
+    await Promise.race([this.#share.ended(), this.vmm.exited()]);
+    if (this.vmm.hasExited || !this.#parts.host.has(this.#parts.places.key)) return;
+    this.#withoutFiles = (await this.#share.reason()) || "the file share has ended";
+    this.#parts.host.log.error("a pod's file share has ended", { id: this.#parts.podId, error: this.#withoutFiles });
+    await this.kill();
   }
 
   async prepare(agent: AgentConnection): Promise<void> {
@@ -63,16 +83,29 @@ export class MachineGuest implements Guest {
       hostname: podId.slice(0, HOST_NAME_LIMIT),
       machineId: machineIdOf(namespace, podId),
     };
-    await agent.call((services, options) => services.agent.refresh(refresh, options));
-    await agent.call((services, options) => services.agent.mountShare({ target: GUEST_SHARE }, options));
     const path = this.#networkNamespace();
     const pod = path === undefined ? undefined : readPodNetwork(path);
-    const network = { interfaces: [...(pod?.interfaces ?? [])], routes: [...(pod?.routes ?? [])] };
-    await agent.call((services, options) => services.agent.configureNetwork(network, options));
+    const [interfaces, routes] = [[...(pod?.interfaces ?? [])], [...(pod?.routes ?? [])]];
+    const network = { interfaces, routes, sysctls: this.#networkSysctls() };
+    await agent.call(({ agent: services }, options) =>
+      Promise.all([
+        services.refresh(refresh, options),
+        services.mountShare({ target: GUEST_SHARE }, options),
+        services.configureNetwork(network, options),
+      ]),
+    );
+  }
+
+  /** Those of the pod's network, which is the guest's. */
+  #networkSysctls(): Readonly<Record<string, string>> {
+    const bundle = readOwner(this.#parts.places)?.bundle;
+    const sysctls = bundle === undefined ? [] : readConfig(bundle).spec.linux.sysctl;
+    const wanted = sysctls.filter(({ kind }) => kind === "network");
+    return Object.fromEntries(wanted.map(({ file, value }) => [file, value]));
   }
 
   #networkNamespace(): string | undefined {
-    const bundle = readMark(this.#parts.places);
+    const bundle = readOwner(this.#parts.places)?.bundle;
     return bundle === undefined ? undefined : readConfig(bundle).spec.linux.namespaces.get("network")?.path;
   }
 
@@ -81,8 +114,13 @@ export class MachineGuest implements Guest {
     return [this.#share.rootfsMount(request.id)];
   }
 
-  async unshare({ request, spec }: GuestContainer): Promise<void> {
+  async unshare({ request, spec }: GuestContainer, agent?: AgentConnection): Promise<void> {
     await this.#share.remove(request.id, planVolumes(spec.mounts).length);
+    if (this.vmm.hasExited) return;
+    const forget = { path: `${GUEST_SHARE}/${request.id}` };
+    await agent
+      ?.call((services, options) => services.agent.forgetFiles(forget, options), { limitMs: FORGET_LIMIT_MS })
+      .catch(() => undefined); // they stay open as long as the machine lives
   }
 
   async kill(): Promise<void> {
@@ -100,7 +138,7 @@ export class MachineGuest implements Guest {
     await endShare(host, places);
     const network = this.#networkNamespace();
     if (network !== undefined) disconnectTap(network);
-    const bundle = readMark(places);
+    const bundle = readOwner(places)?.bundle;
     const cgroup = bundle === undefined ? undefined : cgroups.find({ id: this.#parts.podId }, readConfig(bundle).spec);
     if (cgroup && cgroup.processes().length > 0) await cgroup.kill();
     await cgroup?.remove();
@@ -109,22 +147,13 @@ export class MachineGuest implements Guest {
 }
 
 /** End a pod's share, if it has one. */
-export async function endShare(host: Host, { directory }: PodPlaces): Promise<void> {
-  if (host.keys("share/").length === 0) return;
+export async function endShare(host: Host, { directory, podId }: PodPlaces): Promise<void> {
+  if (!hasShare(host, podId)) return;
   const nothing = {
+    pod: podId,
     layout: shareLayout(directory),
     binaries: { bridge: "", virtiofsd: "" },
     cgroup: { attachFiles: [] },
   };
   await findShare(host, nothing, readHostFeatures()).close();
-}
-
-/** The bundle of the pod's first container. Undefined where nothing was made yet. */
-function readMark({ ownerMark }: PodPlaces): string | undefined {
-  try {
-    const mark: unknown = JSON.parse(readFileSync(ownerMark, "utf8"));
-    return typeof mark === "object" && mark !== null && "bundle" in mark ? String(mark.bundle) : undefined;
-  } catch {
-    return undefined;
-  }
 }

@@ -25,8 +25,9 @@ import { shareLayout } from "../storage/layout.ts";
 import type { SharePlan } from "../storage/programs.ts";
 import { openShare, type Share, shareUndo } from "../storage/share.ts";
 import { startMachine } from "../template/start-machine.ts";
-import { templateDirectory } from "../template/store.ts";
+import { defaultTemplates, templateDirectory } from "../template/store.ts";
 import { endShare, MachineGuest } from "./machine-guest.ts";
+import { writeOwner } from "./owner-mark.ts";
 import { type PodPlaces, podPlaces } from "./places.ts";
 import { endQemu, findQemuProcess, launchQemu } from "./qemu-process.ts";
 import { podLimits } from "./resources.ts";
@@ -74,30 +75,40 @@ export class MachineGuests implements GuestProvider {
     const cgroup = this.#cgroups.make(owner, { ...spec, linux: { ...spec.linux, resources: undefined } }, host);
     host.recordUndo(owner.bundle, [...host.recordedUndo(owner.bundle), ...undoSteps(places)]);
     mkdirSync(places.directory, { recursive: true, mode: 0o700 });
-    writeFileSync(places.ownerMark, JSON.stringify({ bundle: owner.bundle }));
+    writeOwner(places, { namespace: owner.namespace, podId, bundle: owner.bundle });
     const network = spec.linux.namespaces.get("network")?.path;
     try {
-      const vmm = await this.#start({ config, places, host, cgroup, network, limits: podLimits(spec) });
+      const { vmm, agent } = await this.#start({ config, places, host, cgroup, network, limits: podLimits(spec) });
       host.recordProcess(owner.bundle, vmm);
+      writeFileSync(places.readyMark, "");
+      return this.#guest(podId, owner.namespace, host, agent);
     } catch (error) {
       await this.find(podId, owner.namespace, host).remove();
       throw error;
     }
-    writeFileSync(places.readyMark, "");
-    return this.find(podId, owner.namespace, host);
   }
 
   find(podId: string, namespace: string, host: Host): Guest {
+    return this.#guest(podId, namespace, host, undefined);
+  }
+
+  #guest(podId: string, namespace: string, host: Host, agent: AgentConnection | undefined): MachineGuest {
     const places = podPlaces(this.#options.stateDirectory, namespace, podId);
-    return new MachineGuest({ places, host, namespace, podId, cgroups: this.#cgroups, plan: this.#sharePlan(places) });
+    const parts = { places, host, namespace, podId, cgroups: this.#cgroups, plan: this.#sharePlan(places) };
+    return new MachineGuest({ ...parts, ...(agent && { agent }) });
   }
 
   /** The helpers' cgroup is the pod's. */
-  #sharePlan({ directory }: PodPlaces, virtiofsd = "", cgroup?: Cgroup): SharePlan {
+  #sharePlan({ directory, podId }: PodPlaces, daemon?: KataConfig["virtiofsd"], cgroup?: Cgroup): SharePlan {
     const into = cgroup?.unifiedDirectory();
     const attachFiles = cgroup?.attachFiles({ clonedIntoUnified: true }) ?? [];
-    const binaries = { bridge: join(this.#options.libraryDirectory, "trimaran-fsbridge"), virtiofsd };
+    const binaries = {
+      bridge: join(this.#options.libraryDirectory, "trimaran-fsbridge"),
+      virtiofsd: daemon?.path ?? "",
+      ...(daemon && { cache: daemon.cache, extraArgs: daemon.extraArgs }),
+    };
     return {
+      pod: podId,
       layout: shareLayout(directory),
       binaries,
       cgroup: { attachFiles, ...(into === undefined ? {} : { into }) },
@@ -111,7 +122,7 @@ export class MachineGuests implements GuestProvider {
     cgroup: Cgroup;
     network: string | undefined;
     limits: ReturnType<typeof podLimits>;
-  }): Promise<MonitoredProcess> {
+  }): Promise<{ readonly vmm: MonitoredProcess; readonly agent: AgentConnection }> {
     const { config, places, host, cgroup, network, limits } = start;
     const signal = AbortSignal.timeout(START_LIMIT_MS);
     const began = performance.now();
@@ -123,7 +134,7 @@ export class MachineGuests implements GuestProvider {
     };
     const startTemplate = launch(places.templateKey, undefined);
     const stateDirectory = join(this.#options.stateDirectory, "kata-host");
-    const plan = this.#sharePlan(places, config.virtiofsd.path, cgroup);
+    const plan = this.#sharePlan(places, config.virtiofsd, cgroup);
     let share: Share | undefined;
     const startPod = async (vm: VmPlan) => {
       await share?.close(); // it ended with the attempt before
@@ -144,14 +155,17 @@ export class MachineGuests implements GuestProvider {
       startTemplate,
       ready: answers,
       readyTemplate: (paths) => this.#warm(paths, host),
+      coldLimitMs: config.dialTimeoutMs,
       onFallback: (error) => host.log.warning("no clone of a template could be had; the guest boots", { error }),
       signal,
     });
     machine.qmp[Symbol.dispose]();
     await endQemu(host, places.templateKey);
     const durationMs = Math.round(performance.now() - began);
-    host.log.info("guest ready", { origin: machine.origin, pid: machine.vm.pid, duration_ms: durationMs });
-    return findQemuProcess(host, places.key);
+    const { origin, vm, took } = machine;
+    const steps = { qemu_ms: took.qemuMs, wake_ms: took.wakeMs, answer_ms: took.answerMs };
+    host.log.info("guest ready", { origin, pid: vm.pid, duration_ms: durationMs, ...steps });
+    return { vmm: findQemuProcess(host, places.key), agent: machine.agent };
   }
 
   async #image(config: KataConfig, signal: AbortSignal): Promise<GuestImage> {
@@ -166,17 +180,21 @@ export class MachineGuests implements GuestProvider {
   }
 
   #templates(config: KataConfig): string {
-    const below = join(this.#options.stateDirectory, "kata-host/templates");
-    const path = config.template.path || templateDirectory([below, "/dev/shm/trimaran-kata-templates"]);
+    const path = config.template.path || templateDirectory(defaultTemplates(this.#options.stateDirectory));
     mkdirSync(path, { recursive: true, mode: 0o700 });
     return path;
   }
 
-  /** Resolves when the agent answers. */
-  async #answers(paths: VmPaths, host: Host): Promise<void> {
+  /** Resolves when the agent answers, with the connection. */
+  async #answers(paths: VmPaths, host: Host): Promise<AgentConnection> {
     const agent = connect(paths, host);
-    await agent.call((services, options) => services.agent.guestDetails({}, options), { limitMs: START_LIMIT_MS });
-    agent.close("done");
+    try {
+      await agent.reach(START_LIMIT_MS);
+      return agent;
+    } catch (error) {
+      agent.close("the agent does not answer");
+      throw error;
+    }
   }
 
   async #warm(paths: VmPaths, host: Host): Promise<void> {
@@ -190,7 +208,7 @@ export class MachineGuests implements GuestProvider {
 }
 
 function connect(paths: VmPaths, { log }: Host): AgentConnection {
-  return new AgentConnection({ path: paths.agent, log, onLie: () => undefined });
+  return new AgentConnection({ path: paths.agent, log });
 }
 
 /** The machine takes over what the pod's network plugin has made. */

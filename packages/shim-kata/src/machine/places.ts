@@ -3,6 +3,7 @@ import { join } from "node:path";
 
 /** Where a pod's machine has its files. */
 export interface PodPlaces {
+  readonly podId: string;
   /** Of its own, 0700, and short: sockets are in it. */
   readonly directory: string;
   /** The machine's own folder below it: made anew for each attempt to start it. */
@@ -19,14 +20,22 @@ export interface PodPlaces {
 /** `runDirectory`: of this installation, such as /run/trimaran. The pod's name is hashed, because a socket's path must be short. */
 export function podPlaces(runDirectory: string, namespace: string, podId: string): PodPlaces {
   const name = createHash("sha256").update(`${namespace}/${podId}`).digest("hex").slice(0, 16);
-  const directory = join(runDirectory, "kata", name);
+  return { ...placesBelow(runDirectory, name), podId, key: `vm/${podId}`, templateKey: `vm-template/${podId}` };
+}
+
+/** Where the folders of all pods are. */
+export function podsDirectory(runDirectory: string): string {
+  return join(runDirectory, "kata");
+}
+
+/** Of a pod whose folder has this name. */
+export function placesBelow(runDirectory: string, name: string): Omit<PodPlaces, "podId" | "key" | "templateKey"> {
+  const directory = join(podsDirectory(runDirectory), name);
   return {
     directory,
     machine: join(directory, "vm"),
     readyMark: join(directory, "ready"),
     ownerMark: join(directory, "owner.json"),
-    key: `vm/${podId}`,
-    templateKey: `vm-template/${podId}`,
   };
 }
 

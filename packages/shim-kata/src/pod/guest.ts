@@ -14,6 +14,8 @@ export interface Guest {
   readonly vmm: Pick<ContainerProcess, "pid" | "hasExited" | "exited">;
   /** The unix socket that leads to the agent's port; it exists while the machine runs. */
   readonly agentSocket: string;
+  /** The connection with which the agent was found to be there, for whoever takes the guest over. */
+  readonly agent?: AgentConnection | undefined;
   /** Why the machine has ended, for whoever asks afterwards: the tail of its console, say. */
   explainEnd(): string;
   /** Once the agent answers: what a clone needs, the share, the network. Again it does nothing. */
@@ -23,8 +25,10 @@ export interface Guest {
    * its root. Again it gives the same.
    */
   share(container: GuestContainer): Promise<readonly RootfsMount[]>;
-  /** Take that away. Harmless if it is gone. */
-  unshare(container: GuestContainer): Promise<void>;
+  /** Take that away. Harmless if it is gone. `agent`: to be told, if it answers. */
+  unshare(container: GuestContainer, agent?: AgentConnection): Promise<void>;
+  /** Whether its end takes all away that is inside, so that nothing there need be tidied up first. */
+  readonly isMachine?: boolean;
   /** End the machine at once, and resolve when it has ended. */
   kill(): Promise<void>;
   /** End it, and take away everything that was made for it. Called after its last container; again after a crash. */

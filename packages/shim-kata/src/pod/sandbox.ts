@@ -14,11 +14,8 @@ export class Sandbox {
   constructor(guest: Guest, host: Host) {
     this.guest = guest;
     this.#log = host.log;
-    this.agent = new AgentConnection({
-      path: guest.agentSocket,
-      log: host.log,
-      onLie: () => void guest.kill(),
-    });
+    this.agent = guest.agent ?? new AgentConnection({ path: guest.agentSocket, log: host.log });
+    this.agent.onLie = () => void guest.kill();
     void guest.vmm.exited().then(() => this.agent.close(guest.explainEnd()));
   }
 
@@ -40,6 +37,7 @@ export class Sandbox {
 export class Sandboxes {
   readonly #provider: GuestProvider;
   readonly #known = new WeakMap<Host, Map<string, Sandbox>>();
+  readonly #shared = new WeakMap<Host, string>();
 
   constructor(provider: GuestProvider) {
     this.#provider = provider;
@@ -59,6 +57,16 @@ export class Sandboxes {
     const known = this.#of(host).get(podId) ?? new Sandbox(this.#provider.find(podId, namespace, host), host);
     this.#of(host).set(podId, known);
     return known;
+  }
+
+  /** The pod that the Sandbox API has made of this monitor, if it has. */
+  shared(host: Host): string | undefined {
+    return this.#shared.get(host);
+  }
+
+  /** Containers of this monitor are of that pod. */
+  share(podId: string, host: Host): void {
+    this.#shared.set(host, podId);
   }
 
   /** Its first container is gone: so is the machine. */

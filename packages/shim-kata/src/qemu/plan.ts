@@ -81,6 +81,11 @@ export interface VmPlan {
 const PORTS = ["agent", "fs", "debug"] as const;
 const CONSOLE_LIMIT_BYTES = 4 * 1024 * 1024;
 const SOCKET_LIMIT_BYTES = 107;
+/**
+ * What QEMU keeps of translated code, all of it private to a machine: when that is full it begins anew. Without a bound a pod that has run ten execs has 96 MiB
+ * of it. With 16 the agent's own paths do not fit, and an exec takes three times as long.
+ */
+const TRANSLATIONS_MIB = 24;
 /** QEMU is denied what it has no use for: old calls, new privileges, children, priorities of others. */
 const SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
 
@@ -125,7 +130,7 @@ export function vmPaths(directory: string): VmPaths {
 }
 
 function machine({ accelerator, vcpus }: MachineShape): string[] {
-  const engine = accelerator === "kvm" ? "kvm" : "tcg,thread=multi";
+  const engine = accelerator === "kvm" ? "kvm" : `tcg,thread=multi,tb-size=${TRANSLATIONS_MIB}`;
   const cpu = accelerator === "kvm" ? "host" : "max"; // max runs Node a third faster than qemu64
   // Without the clock a guest can hang while it looks for one.
   const type = "microvm,rtc=on,memory-backend=ram";

@@ -25,7 +25,7 @@ const PROPAGATION = /^r?(private|slave|shared|unbindable)$/;
 
 /**
  * config.json for the guest's engine, from the bundle's, which `parseSpec` has accepted. The rootfs and the sources of bind mounts are below the
- * share. The network (with its sysctls, see `networkSysctls`) and the devices are the guest's own, cgroups begin at its root. Pure. Throws
+ * share. The network (with its sysctls) and the devices are the guest's own, cgroups begin at its root. Pure. Throws
  * InvalidSpec, with the field, for what a guest can't have.
  */
 export function toGuestSpec(spec: JsonObject, places: GuestPlaces): JsonObject {
@@ -38,12 +38,6 @@ export function toGuestSpec(spec: JsonObject, places: GuestPlaces): JsonObject {
     mounts: list(spec.mounts).map((mount, i) => toGuestMount(mount, i, places)),
     linux: toGuestLinux(linux, places),
   };
-}
-
-/** Sysctls of the pod's network namespace, which is the guest's: for the agent to write, at the pod's first container. */
-export function networkSysctls(spec: JsonObject): ReadonlyMap<string, string> {
-  const sysctls = Object.entries(object(object(spec.linux).sysctl));
-  return new Map(sysctls.filter(([name]) => isNetwork(name)).map(([name, value]) => [name, text(value)]));
 }
 
 function isNetwork(sysctl: string): boolean {

@@ -13,10 +13,16 @@ export interface ShareBinaries {
   readonly bridge: string;
   /** Debian: /usr/lib/qemu/virtiofsd. */
   readonly virtiofsd: string;
+  /** virtiofsd's cache mode. Default: auto. */
+  readonly cache?: string;
+  /** More arguments for it. */
+  readonly extraArgs?: readonly string[];
 }
 
 /** What a pod's share is made of. */
 export interface SharePlan {
+  /** The pod's id: a monitor may have several pods, each with a share. */
+  readonly pod: string;
   readonly layout: ShareLayout;
   readonly binaries: ShareBinaries;
   readonly cgroup: steps.HelperCgroup;
@@ -46,9 +52,10 @@ export function daemonProgram({ layout, binaries, cgroup }: SharePlan, holder: n
   b.field = "share";
   b.sys("setns", [NAMESPACE, CLONE_NEWNS]);
   steps.arrangeFds(b);
-  const options = [`source=${layout.place.shared}`, "sandbox=namespace", "cache=auto", "xattr", "log_level=warn"];
+  const { virtiofsd, cache = "auto", extraArgs = [] } = binaries;
+  const options = [`source=${layout.place.shared}`, "sandbox=namespace", `cache=${cache}`, "xattr", "log_level=warn"];
   const words = options.flatMap((option) => ["-o", option]);
-  steps.execHelper(b, [binaries.virtiofsd, "-f", `--fd=${steps.LISTENER_FD}`, ...words]);
+  steps.execHelper(b, [virtiofsd, "-f", `--fd=${steps.LISTENER_FD}`, ...words, ...extraArgs]);
   return b.build();
 }
 

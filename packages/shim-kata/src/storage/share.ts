@@ -11,13 +11,21 @@ const SIGKILL = 9;
 /** virtiofsd ends by itself once the bridge is gone. */
 const END_LIMIT_MS = 2000;
 const WORDS_LIMIT_MS = 500;
-/** What the monitor's keys begin with. */
-const KEYS = {
-  bridge: "share/bridge",
-  daemon: "share/daemon",
-  mount: "share/mount/",
-  unmount: "share/unmount/",
-} as const;
+
+/** The monitor's keys of a share. */
+function keysOf({ pod }: Pick<SharePlan, "pod">) {
+  const key = (name: string) => `share/${pod}/${name}`;
+  return {
+    ...{ bridge: key("bridge"), daemon: key("daemon") },
+    mount: (id: string) => key(`mount/${id}`),
+    unmount: (id: string) => key(`unmount/${id}`),
+  };
+}
+
+/** Whether the monitor knows of a pod's share. */
+export function hasShare(host: Host, pod: string): boolean {
+  return host.has(keysOf({ pod }).bridge);
+}
 
 /** A container whose files are to be shared. */
 export interface SharedContainer {
@@ -36,6 +44,10 @@ export class Share {
   readonly #features: HostFeatures;
   readonly #bridge: MonitoredProcess;
   readonly #daemon: MonitoredProcess;
+
+  get #keys() {
+    return keysOf(this.#plan);
+  }
 
   constructor(host: Host, plan: SharePlan, features: HostFeatures, bridge: MonitoredProcess, daemon: MonitoredProcess) {
     this.#host = host;
@@ -59,9 +71,9 @@ export class Share {
     const mounts = { id, rootfs: rootfsPlan, binds: volumes };
     const program = mountProgram(this.#plan, await this.#bridge.spawned(), mounts);
     try {
-      await this.#run(`${KEYS.mount}${id}`, program);
+      await this.#run(this.#keys.mount(id), program);
     } catch (error) {
-      this.#host.forget(`${KEYS.mount}${id}`);
+      this.#host.forget(this.#keys.mount(id));
       await this.remove(id, volumes.length).catch(() => undefined); // the first error is the one to be told
       throw error;
     }
@@ -74,9 +86,9 @@ export class Share {
 
   /** Take a container's mounts away; harmless if they, or the share, are gone. */
   async remove(id: string, volumes: number): Promise<void> {
-    this.#host.forget(`${KEYS.mount}${id}`);
+    this.#host.forget(this.#keys.mount(id));
     if (!this.#isThere || this.#bridge.hasExited) return;
-    const key = `${KEYS.unmount}${id}`;
+    const key = this.#keys.unmount(id);
     try {
       await this.#run(key, unmountProgram(this.#plan, await this.#bridge.spawned(), id, volumes));
     } catch (error) {
@@ -125,12 +137,13 @@ export class Share {
 
 /** Start a pod's share in an existing directory of its own, or find it where it runs. Throws what failed, and leaves nothing. */
 export async function openShare(host: Host, plan: SharePlan, features: HostFeatures): Promise<Share> {
+  const keys = keysOf(plan);
   const { place } = plan.layout;
   for (const path of [place.work, place.shared]) mkdirSync(path, { recursive: true, mode: 0o700 });
-  const bridge = launch(host, KEYS.bridge, bridgeProgram(plan));
+  const bridge = launch(host, keys.bridge, bridgeProgram(plan));
   let daemon: MonitoredProcess | undefined;
   try {
-    daemon = launch(host, KEYS.daemon, daemonProgram(plan, await bridge.reachedGate()));
+    daemon = launch(host, keys.daemon, daemonProgram(plan, await bridge.reachedGate()));
     await daemon.execed();
     await bridge.start();
     return new Share(host, plan, features, bridge, daemon);
@@ -142,8 +155,9 @@ export async function openShare(host: Host, plan: SharePlan, features: HostFeatu
 
 /** The share of an earlier `openShare`, after a restart of the task server. */
 export function findShare(host: Host, plan: SharePlan, features: HostFeatures): Share {
+  const keys = keysOf(plan);
   const handlers = { describe: (step: number, errno: number) => unknownStep(step, errno) };
-  return new Share(host, plan, features, host.find(KEYS.bridge, handlers), host.find(KEYS.daemon, handlers));
+  return new Share(host, plan, features, host.find(keys.bridge, handlers), host.find(keys.daemon, handlers));
 }
 
 /** What `delete` takes away where all else has failed: the processes are in the pod's cgroup, the mounts go with them. */

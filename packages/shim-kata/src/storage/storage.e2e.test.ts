@@ -34,7 +34,7 @@ class Pod implements AsyncDisposable {
     this.directory = join(monitored.folder, "pod");
     this.guest = join(monitored.folder, "guest");
     for (const path of [this.directory, this.guest]) mkdirSync(path);
-    this.plan = { layout: shareLayout(this.directory), binaries, cgroup: { attachFiles: [] } };
+    this.plan = { pod: "pod", layout: shareLayout(this.directory), binaries, cgroup: { attachFiles: [] } };
   }
 
   open(): Promise<Share> {

@@ -8,7 +8,14 @@ import { Qmp } from "../qemu/qmp.ts";
 import { type StartVm, whileAlive } from "../qemu/vm.ts";
 import { type TemplateSubject, templateKey } from "./key.ts";
 import { saveState } from "./state-transfer.ts";
-import { findTemplate, newTemplatePaths, publishTemplate, removeUnfinished, type Template } from "./store.ts";
+import {
+  findTemplate,
+  newTemplatePaths,
+  publishTemplate,
+  removeUnfinished,
+  type Template,
+  templateLock,
+} from "./store.ts";
 
 /** How long a cold boot may take until the agent is ready: 3 s on an emulator with nothing else to do. */
 export const COLD_LIMIT_MS = 90_000;
@@ -37,7 +44,7 @@ export async function ensureTemplate(options: TemplateOptions): Promise<Template
   const key = templateKey(options);
   const present = findTemplate(root, key);
   if (present) return present;
-  return await withMachineLock(`template ${root}`, signal, async () => {
+  return await withMachineLock(templateLock(root), signal, async () => {
     removeUnfinished(root);
     return findTemplate(root, key) ?? (await buildTemplate(key, options));
   });

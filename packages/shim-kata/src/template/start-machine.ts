@@ -4,6 +4,7 @@ import { verifyImage } from "../image/ensure.ts";
 import { type NetworkBackend, planVm, type VmPaths, type VmPlan } from "../qemu/plan.ts";
 import { Qmp } from "../qemu/qmp.ts";
 import { type StartVm, type VmProcess, whileAlive } from "../qemu/vm.ts";
+import { stopwatch } from "../stopwatch.ts";
 import { COLD_LIMIT_MS, ensureTemplate } from "./ensure.ts";
 import type { TemplateSubject } from "./key.ts";
 import { loadState } from "./state-transfer.ts";
@@ -43,6 +44,8 @@ export interface StartedMachine<T> {
   readonly qmp: Qmp;
   readonly agent: T;
   readonly origin: "clone" | "cold";
+  /** Milliseconds: until QEMU runs, until it has a template's state and goes on, until the agent answers. */
+  readonly took: { readonly qemuMs: number; readonly wakeMs: number; readonly answerMs: number };
 }
 
 /**
@@ -107,16 +110,20 @@ async function run<T>(
     ...{ qemu, image, shape, directory, network, memory },
     ...(fsSocket !== undefined && { fsSocket }),
   });
+  const lap = stopwatch();
   const vm = await start(plan);
+  const qemuMs = lap();
   const origin = plan.isClone ? "clone" : "cold";
   let qmp: Qmp | undefined;
+  let wakeMs = 0;
   try {
     const agent = await whileAlive(plan, vm, { limitMs, signal, what: `${origin} start` }, async (alive) => {
       qmp = await wake(plan, alive);
+      wakeMs = lap();
       return await ready(plan.paths, alive);
     });
     if (qmp === undefined) throw new Error("unreachable: whileAlive ran its work");
-    return { vm, plan, qmp, agent, origin };
+    return { vm, plan, qmp, agent, origin, took: { qemuMs, wakeMs, answerMs: lap() } };
   } catch (error) {
     qmp?.[Symbol.dispose]();
     vm.kill();

@@ -8,6 +8,7 @@ import {
   newTemplatePaths,
   publishTemplate,
   removeTemplate,
+  removeTemplates,
   removeUnfinished,
   templateDirectory,
 } from "./store.ts";
@@ -62,6 +63,14 @@ test("no more than four are kept: each holds memory", () => {
   for (const key of ["1", "2", "3", "4", "5", "6"]) publish(key);
   assert.equal(readdirSync(root).length, 4);
   assert.ok(findTemplate(root, "6"));
+});
+
+test("all can be removed; what is no template stays", () => {
+  publish("7");
+  mkdirSync(join(root, "somebody-else"));
+  assert.ok(removeTemplates(root) > 0);
+  assert.deepEqual(readdirSync(root), ["somebody-else"]);
+  assert.equal(removeTemplates(join(root, "none")), 0);
 });
 
 test("a folder in memory is preferred, also one that is yet to be made", () => {

@@ -26,6 +26,8 @@ export interface Template {
 const KEPT = 4;
 const FILES = { memory: "memory", state: "state", record: "template.json" } as const;
 const UNFINISHED = ".new-";
+/** stat(2)'s. */
+const BLOCK_BYTES = 512;
 /** Numbers of file systems in memory: tmpfs, ramfs. Source: linux/magic.h. */
 const IN_MEMORY = new Set([0x01021994, 0x858458f6]);
 
@@ -40,10 +42,20 @@ export function templateDirectory(candidates: readonly [string, ...string[]]): s
   return candidates.find((path) => isInMemory(path)) ?? candidates[0];
 }
 
+/** Where templates may be if nobody says: below the state's folder, or where it is not in memory in /dev/shm. */
+export function defaultTemplates(stateDirectory: string): [string, string] {
+  return [join(stateDirectory, "kata-host/templates"), "/dev/shm/trimaran-kata-templates"];
+}
+
 /** Where to write a template that is not there yet. */
 export function newTemplatePaths(root: string, key: string): { directory: string; memory: string } {
   const directory = join(root, `${UNFINISHED}${key}`);
   return { directory, memory: join(directory, FILES.memory) };
+}
+
+/** Name of the machine's lock that every build in that folder is under. */
+export function templateLock(root: string): string {
+  return `template ${root}`;
 }
 
 /** Remove what builds have left that were killed. The caller holds the lock that every build is under. */
@@ -88,6 +100,18 @@ export function findTemplate(root: string, key: string): Template | undefined {
 /** Machines that run from it keep its memory, which has no name any more. */
 export function removeTemplate(root: string, key: string): void {
   rmSync(join(root, key), { recursive: true, force: true });
+}
+
+/** Remove all that are there; how many bytes they held. The caller holds the lock that every build is under. */
+export function removeTemplates(root: string): number {
+  removeUnfinished(root);
+  const names = existsSync(root) ? readdirSync(root) : [];
+  let bytes = 0;
+  for (const name of names.filter((each) => existsSync(join(root, each, FILES.record)))) {
+    bytes += (statSync(join(root, name, FILES.memory), { throwIfNoEntry: false })?.blocks ?? 0) * BLOCK_BYTES;
+    removeTemplate(root, name);
+  }
+  return bytes;
 }
 
 function prune(root: string, key: string): void {

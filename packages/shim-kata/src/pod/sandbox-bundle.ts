@@ -1,0 +1,16 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { CreateRequest, SandboxRequest } from "@trimaran/shim-core";
+import type { GuestRequest } from "./guest.ts";
+
+/** What a machine is made for that comes before its first container: a bundle without a process, written for it. */
+export function sandboxGuest(request: SandboxRequest): GuestRequest {
+  const { id, namespace, bundle, networkNamespace, annotations, options } = request;
+  const network = { type: "network", ...(networkNamespace !== "" && { path: networkNamespace }) };
+  const namespaces = [{ type: "mount" }, network]; // no spec goes without the first
+  const spec = { ociVersion: "1.1.0", annotations, linux: { cgroupsPath: `/${namespace}/${id}`, namespaces } };
+  writeFileSync(join(bundle, "config.json"), JSON.stringify(spec));
+  const stdio = { stdin: "", stdout: "", stderr: "", terminal: false };
+  const owner: CreateRequest = { id, namespace, bundle, rootfs: [], stdio, options };
+  return { owner, podId: id, spec };
+}
