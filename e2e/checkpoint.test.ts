@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -11,6 +11,7 @@ import { ociProcess } from "./harness/bundle.ts";
 import { COUNT, readNumbers } from "./harness/counter.ts";
 import { leftBehind, taskServers } from "./harness/left-behind.ts";
 import { PATIENCE } from "./harness/patience.ts";
+import { runOk } from "./harness/process.ts";
 import { ShimYard, type StartedShim, shimKinds } from "./harness/shims.ts";
 
 const SPEC = "types.containerd.io/opencontainers/runtime-spec/1/Process";
@@ -139,6 +140,29 @@ for (const kind of kinds) {
         assert.ok(line.endsWith(`:/${yard.tag}/${second.id}`), line);
       const { processes } = await second.shim.task.pids({ id: second.id });
       assert.ok(processes.some((process) => process.pid === pid) && processes.length >= 2);
+      await end(second);
+    });
+
+    test("a network namespace that was joined: the restored one joins that of its own config", async () => {
+      const names = [`${yard.tag}-a`, `${yard.tag}-b`];
+      await using undo = new AsyncDisposableStack();
+      for (const name of names) {
+        await runOk(["ip", "netns", "add", name]);
+        undo.defer(() => runOk(["ip", "netns", "del", name]).then(() => undefined));
+      }
+      const [one, two] = names.map((name) => `/run/netns/${name}`);
+      const first = await yard.start(COUNT, { networkNamespace: one ?? "" });
+      const out = await create(yard, first);
+      await first.shim.task.start({ id: first.id });
+      await out.reached(3);
+      await first.shim.task.checkpoint({ id: first.id, path: image(), options: options({ exit: true }) });
+      await first.shim.task.wait({ id: first.id });
+      await first.shim.remove();
+      const second = await yard.start(COUNT, { networkNamespace: two ?? "" });
+      const restored = await create(yard, second, image());
+      const { pid } = await second.shim.task.start({ id: second.id });
+      await restored.reached(out.last() + 2);
+      assert.equal(statSync(`/proc/${pid}/ns/net`).ino, statSync(two ?? "").ino);
       await end(second);
     });
 

@@ -7,12 +7,15 @@ import {
   makeMountPoints,
   mountPrivately,
   type ProgramBuilder,
+  raiseLoopbackOf,
   type Spec,
 } from "@trimaran/linux";
+import { newProgram } from "@trimaran/shim-core";
 import { DESCRIPTORS, networkFd, type Restore, restoreArguments } from "./arguments.ts";
 import { externalMounts, type MountedContainer, maybeMasked, mountPoints } from "./mounts.ts";
 import type { CriuRun } from "./run.ts";
 
+const CLONE_ARGS_BYTES = 88;
 const AT_FDCWD = -100;
 const O_WRONLY = 1;
 const O_RDWR = 2;
@@ -88,13 +91,13 @@ export function restoredPid(folder: string): number | undefined {
   }
 }
 
-/** Tell the script. Whoever was to hear it may have heard it before. */
+/** Tell the script, if it is there: it may have heard it before, or criu may not have come that far. */
 export function tellVerdict(folder: string, verdict: "go" | "no"): void {
   let fd: number;
   try {
     fd = openSync(`${folder}/${VERDICT}`, constants.O_WRONLY | constants.O_NONBLOCK);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENXIO") return;
+    if (["ENXIO", "ENOENT"].includes((error as NodeJS.ErrnoException).code ?? "")) return;
     throw error;
   }
   try {
@@ -102,6 +105,15 @@ export function tellVerdict(folder: string, verdict: "go" | "no"): void {
   } finally {
     closeSync(fd);
   }
+}
+
+/** A process that brings `lo` up in what was restored: criu makes a network namespace that is empty, as a new one is. */
+export function loopbackProgram(pid: number): Uint8Array {
+  const builder = newProgram("linux.namespaces network");
+  builder.op("CLONE", [builder.data.space(CLONE_ARGS_BYTES), 0, 0]);
+  raiseLoopbackOf(builder, pid);
+  builder.op("EXIT", [0]);
+  return builder.build().bytes;
 }
 
 /** Whether the network namespace is made for the container. */

@@ -1,14 +1,13 @@
 import { existsSync, mkdirSync, rmSync } from "node:fs";
-import { type Cgroup, type HostFeatures, raiseLoopbackOf } from "@trimaran/linux";
-import { type Host, initKey, type MonitoredProcess, newProgram } from "@trimaran/shim-core";
+import type { Cgroup, HostFeatures } from "@trimaran/linux";
+import { type Host, initKey, type MonitoredProcess } from "@trimaran/shim-core";
 import { Code, StatusError } from "ttrpc-ts";
 import { type Layout, launchFailed } from "../layout.ts";
 import type { MountedContainer } from "./mounts.ts";
-import { NEWS_SLOT, ownsNetwork, restoredPid, tellVerdict, toRun } from "./restore-plan.ts";
+import { loopbackProgram, NEWS_SLOT, ownsNetwork, restoredPid, tellVerdict, toRun } from "./restore-plan.ts";
 import { RestoredProcess } from "./restored-process.ts";
 import { type CriuRun, finishCriu, launchCriu } from "./run.ts";
 
-const CLONE_ARGS_BYTES = 88;
 const INVENTORY = "inventory.img";
 
 /** What a restore needs besides the container's layout. */
@@ -118,13 +117,8 @@ export class Restoration {
     const { layout, host } = this.#parts;
     if (!ownsNetwork(layout.spec)) return;
     const key = `${this.#criu.key}/loopback`;
-    const builder = newProgram("linux.namespaces network");
-    builder.op("CLONE", [builder.data.space(CLONE_ARGS_BYTES), 0, 0]);
-    raiseLoopbackOf(builder, pid);
-    builder.op("EXIT", [0]);
-    const { bytes } = builder.build();
     const process = host.launch(key, {
-      program: bytes,
+      program: loopbackProgram(pid),
       describe: (step, errno) => launchFailed(`linux.namespaces network: lo stays down (step ${step}, errno ${errno})`),
     });
     try {

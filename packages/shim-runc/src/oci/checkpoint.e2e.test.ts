@@ -102,6 +102,7 @@ for (const [name, program] of [
     assert.ok(count() >= paused);
     await counted(paused + 3);
     assert.equal(oci("exec", "again", "sh", "-c", "exit 5").code, 5);
+    if (name === "ours") assert.equal(oci("exec", "again", "sh", "-c", 'test -n "$(ip addr show lo up)"').code, 0);
     assert.equal(oci("delete", "--force", "again").code, 0);
     assert.deepEqual(readdirSync(join(folder, name)), []);
   });

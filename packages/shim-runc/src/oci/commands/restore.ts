@@ -1,11 +1,31 @@
 import { mkdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { Cgroup, describeFailure, hostPath, InvalidSpec, parseResources, parseSpec, planCgroup } from "@trimaran/linux";
+import {
+  Cgroup,
+  type CgroupPlan,
+  describeFailure,
+  hostPath,
+  InvalidSpec,
+  parseResources,
+  parseSpec,
+  planCgroup,
+  type Spec,
+} from "@trimaran/linux";
+import type { MonitoredProcess } from "@trimaran/shim-core";
 import { cgroupViews } from "../../cgroup-views.ts";
-import { NEWS_SLOT, type RestorePlan, restoredPid, tellVerdict, toRun } from "../../criu/restore-plan.ts";
+import {
+  loopbackProgram,
+  NEWS_SLOT,
+  ownsNetwork,
+  type RestorePlan,
+  restoredPid,
+  tellVerdict,
+  toRun,
+} from "../../criu/restore-plan.ts";
 import { type CriuRun, criuFailure, criuProgram, describeExit } from "../../criu/run.ts";
 import { runHooks } from "../../hooks.ts";
-import type { Command } from "../context.ts";
+import type { Command, Context } from "../context.ts";
+import type { Flags } from "../flags.ts";
 import { attend } from "../foreground.ts";
 import { toRecord } from "../make.ts";
 import { PassingMonitor } from "../passing-monitor.ts";
@@ -22,77 +42,121 @@ const REFUSED = ["console-socket", "no-pivot", "lazy-pages", "lsm-profile", "lsm
 /** Restore a container from a checkpoint; without --detach also wait, hand its exit code on, and delete it. */
 export const restore: Command = async (context, flags, words) => {
   refuse("restore", flags, REFUSED);
-  const { store, kernel, cwd } = context;
-  const id = onlyId(words);
-  const detached = flags.has("detach");
+  const request = toRequest(context, flags, onlyId(words));
+  await using monitor = await PassingMonitor.open(context.kernel.tools.native, context.monitorProgram);
+  const init = await make(context, monitor, request);
+  await runPoststart(context, find(context, request.id));
+  if (flags.has("detach")) return 0;
+  const code = await attend(init, false);
+  await removeContainer(context, find(context, request.id));
+  return code;
+};
+
+/** What is to be restored, and as what. */
+interface Request {
+  readonly id: string;
+  readonly bundle: string;
+  readonly config: Buffer;
+  readonly spec: Spec;
+  readonly images: string;
+  readonly work: string;
+  readonly criu: string;
+  readonly pidFile: string | undefined;
+}
+
+/** Throws for what cannot be restored: before anything is made. */
+function toRequest(context: Context, flags: Flags, id: string): Request {
+  const { cwd } = context;
   const bundle = resolve(cwd, flags.text("bundle") ?? ".");
-  const { images, work } = criuPlaces(context, flags);
-  const criu = requireCriu(context);
   const config = readFileSync(join(bundle, "config.json"));
   const spec = parseSpec(config);
   if (spec.process?.terminal === true)
     throw new InvalidSpec("process.terminal", "a container with a terminal can't be restored");
+  const { images, work } = criuPlaces(context, flags);
   readFileSync(join(images, "inventory.img"));
+  const file = flags.text("pid-file");
+  const pidFile = file === undefined ? undefined : resolve(cwd, file);
+  return { id, bundle, config, spec, images, work, criu: requireCriu(context), pidFile };
+}
+
+/** The container, running. What fails leaves nothing. */
+async function make(context: Context, monitor: PassingMonitor, request: Request): Promise<MonitoredProcess> {
+  const { store, kernel } = context;
+  const { id, spec, work } = request;
   const cgroupPlan = planCgroup(kernel.cgroups, spec.linux.cgroupsPath, id);
   store.reserve(id);
   const folder = store.folder(id, "criu");
-  await using monitor = await PassingMonitor.open(kernel.tools.native, context.monitorProgram);
   let cgroup: Cgroup | undefined;
-  let isMade = false;
+  let begun: ReturnType<typeof begin> | undefined;
   try {
     store.begin(id, cgroupPlan);
     for (const directory of [folder, work]) mkdirSync(directory, { recursive: true, mode: 0o700 });
     const devices = !spec.linux.namespaces.has("user");
     const resources = parseResources(spec.linux.resources);
     cgroup = Cgroup.create(kernel.cgroups, cgroupPlan, resources, kernel.tools, { adopt: true, devices });
-    const mounted = { spec, bundle, cgroups: cgroupViews(kernel.cgroups, cgroupPlan) };
-    const plan: RestorePlan = {
-      criu,
-      searchPath: searchPathOf(context.env),
-      images,
-      work,
-      folder,
-      target: hostPath(bundle, spec.root.path),
-      rootfs: [],
-      bundle,
-      spec,
-      cgroup: cgroupPlan,
-      mounted,
-      features: kernel.features,
-    };
-    const done = begin(monitor, { ...toRun(plan, "criu"), cgroup }, folder);
-    const pid = await done.restored;
-    const init = monitor.launch(`adopt/${pid}`, {
-      program: new Uint8Array(0),
-      describe: () => new Error("the restored process has ended"),
-      onSync: () => Promise.reject(new Error("nothing to answer")),
-    });
-    await init.spawned();
-    const options = { id, bundle, newKeyring: true };
-    store.write(toRecord(options, spec, cgroupPlan, pid), config);
-    isMade = true;
-    const { prestart, createRuntime } = spec.hooks;
-    await runHooks([...prestart, ...createRuntime], stateFor(find(context, id), "running", spec), bundle);
-    const pidFile = flags.text("pid-file");
-    if (pidFile !== undefined) writeWhole(resolve(cwd, pidFile), String(pid));
+    begun = begin(monitor, { ...toRun(toPlan(context, request, cgroupPlan, folder), "criu"), cgroup }, folder);
+    const pid = await begun.restored;
+    const init = await adopt(monitor, pid);
+    store.write(toRecord({ ...request, newKeyring: true }, spec, cgroupPlan, pid), request.config);
+    await beforeItRuns(context, monitor, request, pid);
     tellVerdict(folder, "go");
-    await done.ended;
-    await runPoststart(context, find(context, id));
-    if (detached) return 0;
-    const code = await attend(init, false);
-    await removeContainer(context, find(context, id));
-    return code;
+    await begun.ended;
+    return init;
   } catch (error) {
     tellVerdict(folder, "no");
-    await cgroup?.kill();
-    if (isMade) await removeContainer(context, find(context, id));
-    else {
-      await cgroup?.remove();
-      store.remove(id);
-    }
+    await begun?.ended.catch(() => undefined);
+    await cgroup?.remove();
+    store.remove(id);
     throw error;
   }
-};
+}
+
+function toPlan(context: Context, request: Request, cgroup: CgroupPlan, folder: string): RestorePlan {
+  const { kernel, env } = context;
+  const { bundle, spec } = request;
+  return {
+    ...request,
+    folder,
+    cgroup,
+    searchPath: searchPathOf(env),
+    target: hostPath(bundle, spec.root.path),
+    rootfs: [],
+    mounted: { spec, bundle, cgroups: cgroupViews(kernel.cgroups, cgroup) },
+    features: kernel.features,
+  };
+}
+
+async function adopt(monitor: PassingMonitor, pid: number): Promise<MonitoredProcess> {
+  const init = monitor.launch(`adopt/${pid}`, {
+    program: new Uint8Array(0),
+    describe: () => new Error("the restored process has ended"),
+    onSync: nothingToAnswer,
+  });
+  await init.spawned();
+  return init;
+}
+
+/** Its network, the hooks that make more of that, and the file that engines read. */
+async function beforeItRuns(context: Context, monitor: PassingMonitor, request: Request, pid: number): Promise<void> {
+  const { id, spec, bundle, pidFile } = request;
+  if (ownsNetwork(spec)) {
+    const process = monitor.launch("loopback", {
+      program: loopbackProgram(pid),
+      describe: (step, errno) => new Error(`linux.namespaces network: lo stays down (step ${step}, errno ${errno})`),
+      onSync: nothingToAnswer,
+    });
+    await process.spawned();
+    const { exit } = await process.exited();
+    if (exit.kind !== "exited" || exit.code !== 0) throw new Error("linux.namespaces network: lo stays down");
+  }
+  const { prestart, createRuntime } = spec.hooks;
+  await runHooks([...prestart, ...createRuntime], stateFor(find(context, id), "running", spec), bundle);
+  if (pidFile !== undefined) writeWhole(pidFile, String(pid));
+}
+
+async function nothingToAnswer(): Promise<never> {
+  throw new Error("nothing to answer");
+}
 
 /** Let criu begin. `restored` resolves with init's pid, when it is there and stands still; `ended` with criu's good end. */
 function begin(monitor: PassingMonitor, run: CriuRun, folder: string) {
@@ -118,7 +182,7 @@ function begin(monitor: PassingMonitor, run: CriuRun, folder: string) {
     watches: [NEWS_SLOT],
     onWatch: news.resolve,
     describe: (step, errno) => new Error(describeFailure(program, step, errno)),
-    onSync: () => Promise.reject(new Error("nothing to answer")),
+    onSync: nothingToAnswer,
   });
   const ended = (async () => {
     await process.reachedGate();
