@@ -1,5 +1,5 @@
 /**
- * A neighbour changes names in a volume, or in the image, while containers start. ATTACK_ROUNDS says how often (default 60 of each;
+ * A neighbour changes names in a volume, or in the image, while containers start. ATTACK_ROUNDS says how often (default 40 of each;
  * `npm run attacks:long`: 3000). The control is the naive runtime: it must lose in as many rounds, so that a round is known to be a chance.
  */
 import assert from "node:assert/strict";
@@ -12,7 +12,7 @@ import { AttackBed, type RuntimeName } from "./bed/bed.ts";
 import { baseConfig, bind, type Config, mount } from "./bed/config.ts";
 import { Flipper } from "./bed/flipper.ts";
 
-const ROUNDS = Number(process.env.ATTACK_ROUNDS ?? 60);
+const ROUNDS = Number(process.env.ATTACK_ROUNDS ?? 40);
 const LIMIT = { timeout: 60_000 + ROUNDS * 4_000 };
 
 interface Race {
@@ -64,15 +64,16 @@ race("CVE-2021-30465, CVE-2024-45310: the target of a mount below a shared volum
   },
 });
 
-race("CVE-2023-27561: /proc of the image becomes a link to a volume", {
-  script: "test -e /proc/self/status || echo fake; readlink /proc && echo link; true",
+race("CVE-2023-27561: /proc of the image becomes a link to a volume, where proc is mounted without its masks", {
+  // Whoever owns the image can hide the container's /proc at any time; what he must not get is one in a place of his own.
+  script: "test -e /fake/self/status && echo elsewhere; true",
   pairs: (bed) => {
     mkdirSync(bed.path("fake"));
     symlinkSync("fake", bed.path("link"));
     return [[bed.path("proc"), bed.path("link")]];
   },
   config: () => undefined,
-  lost: ({ stdout, code }) => (code === 0 && stdout !== "" && !stdout.includes("link\n") ? true : stdout === "fake\n"),
+  lost: ({ stdout }) => stdout.includes("elsewhere"),
 });
 
 race("CVE-2025-31133: /dev/null of the image becomes a link while masks are made", {
