@@ -9,6 +9,7 @@ import { PATIENCE } from "../harness/patience.ts";
 import { ShimYard, shimKinds } from "../harness/shims.ts";
 import { Container } from "../v2/container.ts";
 import { showUnit, systemctl, unitsNamed } from "./unit.ts";
+import { warmUp } from "./warm-up.ts";
 
 const MIB = 1 << 20;
 const OPTIONS = packAny(ANY.runcOptions, containerd.runc.v1.Options.encode({ systemdCgroup: true }));
@@ -38,6 +39,7 @@ for (const plain of kinds) {
     let unnamed = 0;
     before(async () => {
       assert.ok(existsSync("/run/systemd/system"), "systemd does not run here: node e2e/vm/run.ts --systemd");
+      if (!kind.isControl) await warmUp();
       yard = await ShimYard.open(kind);
     });
     after(() => yard[Symbol.asyncDispose]());
