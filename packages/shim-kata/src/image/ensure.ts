@@ -114,9 +114,11 @@ function prune(images: string, key: string): void {
 }
 
 function findFresh(images: string, { node, busybox, directory }: GuestSources): ImageManifest | undefined {
-  const built = listBuilt(directory).join("\n");
+  const built = listBuilt(directory);
+  const sources = [node, busybox, ...built.map((path) => join(directory, path))]; // another installation has the same names elsewhere
   return listManifests(images).find(
-    (each) => each.built.join("\n") === built && node in each.inputs && busybox in each.inputs && isFresh(each),
+    (each) =>
+      each.built.join("\n") === built.join("\n") && sources.every((path) => path in each.inputs) && isFresh(each),
   );
 }
 

@@ -1,5 +1,14 @@
 import assert from "node:assert/strict";
-import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  cpSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -54,6 +63,21 @@ test("another agent is another image; the one before stays, the one before that 
   const third = await ensure("c");
   rmSync(join(sources.directory, "more.txt"));
   assert.deepEqual(readdirSync(join(directory, "c/images")).sort(), [first.key, third.key].sort());
+});
+
+test("an installation does not take the image of another one with the same Node", async () => {
+  const first = await ensure("g");
+  const other = join(directory, "other");
+  cpSync(sources.directory, other, { recursive: true });
+  appendFileSync(join(other, "agent.js"), "// another\n");
+  const options = {
+    cacheDirectory: join(directory, "g"),
+    kernelDirectory: KERNELS,
+    download: "never",
+    signal,
+  } as const;
+  const second = await ensureImage({ ...sources, directory: other }, options);
+  assert.notEqual(second.key, first.key);
 });
 
 test("an image that is cut short is built again; one with other bytes is found out before a boot", async () => {
