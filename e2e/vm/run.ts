@@ -6,6 +6,7 @@ import { join, relative } from "node:path";
 import { ensureContainerd2, ensurePackages, ensureRecentCriu, ensureRecentRunsc } from "../../tools/debian.ts";
 import { buildImages, buildRootfs } from "../harness/images.ts";
 import { buildSubreaper } from "../harness/subreaper.ts";
+import { EngineWatch } from "./engine-watch.ts";
 import { runInGuest } from "./machine.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
@@ -41,10 +42,16 @@ async function main(): Promise<number> {
       `--test-concurrency=${isSystemd ? 1 : 2}`,
       ...flags,
     ];
-    return await runInGuest(
-      { argv, env: guestEnvironment(), cwd: ROOT },
-      { output: process.stdout, signal: stop.signal, init: isSystemd ? "systemd" : "script" },
-    );
+    const run = async () => {
+      using output = new EngineWatch(process.stdout);
+      const task = { argv, env: guestEnvironment(), cwd: ROOT };
+      const code = await runInGuest(task, { output, signal: stop.signal, init: isSystemd ? "systemd" : "script" });
+      return { code, engineFailed: code !== 0 && output.hasFailed };
+    };
+    const first = await run();
+    if (!first.engineFailed) return first.code;
+    process.stderr.write("e2e/vm: the guest's JavaScript engine has failed, not a test: once more\n");
+    return (await run()).code;
   } catch (error) {
     process.stderr.write(`e2e/vm: ${error instanceof Error ? error.message : String(error)}\n`);
     return 1;
