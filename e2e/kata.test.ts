@@ -15,6 +15,7 @@ import { openPodNetworks } from "./harness/pod-networks.ts";
 import { run, runOk } from "./harness/process.ts";
 
 const FOREVER = "trap 'exit 23' TERM; echo up; while :; do sleep 0.05; done";
+const RANDOM = "head -c 32 /dev/urandom | sha256sum";
 const BOOT_ID = "cat /proc/sys/kernel/random/boot_id";
 const CGROUP = ["--mount", "type=cgroup,src=cgroup,dst=/sys/fs/cgroup,options=ro"];
 
@@ -318,6 +319,9 @@ matrix(
       assert.equal(monitors.length, 1);
       const boots = [await one.exec({}, "sh", "-c", BOOT_ID), await two.exec({}, "sh", "-c", BOOT_ID)];
       assert.notEqual(boots[0]?.stdout, boots[1]?.stdout);
+      const numbers = [await one.exec({}, "sh", "-c", RANDOM), await two.exec({}, "sh", "-c", RANDOM)];
+      assert.match(numbers[0]?.stdout ?? "", /^[0-9a-f]{64}/);
+      assert.notEqual(numbers[0]?.stdout, numbers[1]?.stdout, "clones of one template that draw the same numbers");
       await one.taskOk("kill", "-s", "9");
       await one.reached("STOPPED");
       await one.task("rm");

@@ -8,6 +8,7 @@ import { Share } from "./share.ts";
 
 // linux/random.h, linux/time.h
 const RNDADDENTROPY = 0x40085203;
+const RNDRESEEDCRNG = 0x5207;
 const CLOCK_REALTIME = 0;
 const ENTROPY_LIMIT_BYTES = 512;
 const HOST_NAME_LIMIT_BYTES = 64;
@@ -93,6 +94,8 @@ function addEntropy(entropy: Uint8Array): void {
   const random = openRandom();
   try {
     native.check("ioctl", [random.fd, RNDADDENTROPY, request], "/dev/urandom");
+    // Without this the kernel takes the new entropy up to a minute later, and until then clones of a template draw the same numbers.
+    native.check("ioctl", [random.fd, RNDRESEEDCRNG, 0], "/dev/urandom");
   } finally {
     random[Symbol.dispose]();
   }
