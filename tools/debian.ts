@@ -29,6 +29,7 @@ export const TEST_PACKAGES = [
   "ca-certificates",
   "containerd",
   "containernetworking-plugins",
+  "dbus",
   "docker-registry",
   "golang-go",
   "iproute2",
@@ -36,6 +37,7 @@ export const TEST_PACKAGES = [
   "libcap2-bin",
   "podman",
   "runc",
+  "systemd", // PID 1 of a guest, with dbus
   "util-linux",
 ] as const;
 
