@@ -3,10 +3,9 @@ import { join } from "node:path";
 import { command } from "./debian/command.ts";
 import { CONTAINERD2_PREFIX, unpackContainerd2 } from "./debian/containerd2.ts";
 import { RECENT_CRIU, unpackCriu } from "./debian/criu.ts";
-import { GUEST_KERNEL_PREFIX, unpackGuestKernel } from "./debian/guest-kernel.ts";
+import { GUEST_KERNEL_PREFIX, type GuestKernel, readGuestKernel } from "./debian/guest-kernel.ts";
 import { withMachineLock } from "./debian/lock.ts";
 import { RECENT_RUNSC, unpackRunsc } from "./debian/runsc.ts";
-import { GuestKernel } from "./guest/kernel.ts";
 
 /** Debian packages that the build and the demo use. */
 export const BUILD_PACKAGES = [
@@ -120,10 +119,12 @@ export async function ensureGuestKernel(): Promise<GuestKernel> {
   const complete = join(GUEST_KERNEL_PREFIX, "RELEASE");
   if (!existsSync(complete)) {
     await withMachineLock("guest-kernel", async () => {
-      if (!existsSync(complete)) await unpackGuestKernel();
+      if (existsSync(complete)) return;
+      const { unpackGuestKernel } = await import("./debian/unpack-guest-kernel.ts"); // loads shim-kata, which nobody else here needs
+      await unpackGuestKernel();
     });
   }
-  return new GuestKernel(GUEST_KERNEL_PREFIX);
+  return readGuestKernel();
 }
 
 if (import.meta.main) {

@@ -1,11 +1,15 @@
 import { readFile } from "node:fs/promises";
-import { basename, join } from "node:path";
-import { type CpioFile, encodeCpio } from "../../tools/guest/cpio.ts";
-import type { GuestKernel } from "../../tools/guest/kernel.ts";
+import { join } from "node:path";
+import { type CpioEntry, DIRECTORY_MODE, encodeCpio, FILE_MODE, orderModules, PROGRAM_MODE } from "@trimaran/shim-kata";
+import type { GuestKernel } from "../../tools/debian/guest-kernel.ts";
 import { shellQuote } from "../harness/process.ts";
 
 /** Modules that a guest needs to see the host's files, the ports and the disk. Others are found in /lib/modules by their alias. */
-const MODULES = ["virtio_pci", "virtio_console", "virtiofs", "overlay", "virtio_blk"];
+const MODULES = ["virtio_pci", "virtio_console", "virtiofs", "overlay", "virtio_blk"].map((name) => ({
+  name,
+  reason: "",
+}));
+const FOLDERS = ["bin", "modules", "task"].map((path) => ({ path, mode: DIRECTORY_MODE }));
 
 /** What the guest runs. */
 export interface GuestTask {
@@ -28,20 +32,21 @@ export interface GuestNames {
 
 /** The initramfs for one run: busybox, modules, the scripts' first half, and the task. About 3 MB. */
 export async function buildInitramfs(kernel: GuestKernel, names: GuestNames, task: GuestTask): Promise<Buffer> {
-  const modules = kernel.moduleFiles(...MODULES);
-  const text = (path: string, lines: readonly string[]): CpioFile => ({
+  const builtin = await readFile(join(kernel.modules, "modules.builtin"), "utf8");
+  const modules = orderModules(kernel.modules, MODULES, builtin);
+  const text = (path: string, lines: readonly string[]): CpioEntry => ({
     path,
-    data: Buffer.from(`${lines.join("\n")}\n`),
+    mode: FILE_MODE,
+    content: Buffer.from(`${lines.join("\n")}\n`),
   });
   return encodeCpio([
-    { path: "init", mode: 0o755, data: await readFile(join(import.meta.dirname, "guest/init.sh")) },
-    { path: "bin/busybox", mode: 0o755, data: await readFile("/bin/busybox") },
-    ...(await Promise.all(
-      modules.map(async (path) => ({ path: `modules/${basename(path)}`, data: await readFile(path) })),
-    )),
+    ...FOLDERS,
+    { path: "init", mode: PROGRAM_MODE, content: await readFile(join(import.meta.dirname, "guest/init.sh")) },
+    { path: "bin/busybox", mode: PROGRAM_MODE, content: await readFile("/bin/busybox") },
+    ...modules.map(({ name, content }) => ({ path: `modules/${name}.ko`, mode: FILE_MODE, content })),
     text(
       "modules/order",
-      modules.map((path) => basename(path)),
+      modules.map(({ name }) => `${name}.ko`),
     ),
     text("task/guest", [
       `ROOT=${shellQuote(names.root)}`,
