@@ -31,7 +31,14 @@ export {
 } from "./launch/share.ts";
 export type { Mount } from "./mount/mount.ts";
 export { inNetworkNamespace } from "./network/namespace.ts";
-export { type Attribute as NetlinkAttribute, encodeAttribute } from "./network/netlink.ts";
+export {
+  type Attribute as NetlinkAttribute,
+  encodeAttribute,
+  IFF_UP,
+  linkBody,
+  text as netlinkText,
+  word as netlinkWord,
+} from "./network/netlink.ts";
 export { Netlink, type NetlinkObject } from "./network/netlink-socket.ts";
 export { type FoundDevice, readDevices } from "./network/read-device.ts";
 export { SeccompCompiler } from "./seccomp/compiler.ts";

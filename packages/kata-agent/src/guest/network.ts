@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync } from "node:fs";
-import { Netlink, type NetlinkAttribute } from "@trimaran/linux";
+import { IFF_UP, linkBody, Netlink, type NetlinkAttribute, netlinkText, netlinkWord } from "@trimaran/linux";
 import type { trimaran } from "@trimaran/proto";
 import { Code, StatusError } from "ttrpc-ts";
 
@@ -23,7 +23,6 @@ const IFA_F_NODAD = 2;
 const RTA_DST = 1;
 const RTA_OIF = 4;
 const RTA_GATEWAY = 5;
-const IFF_UP = 1;
 const AF_INET = 2;
 const AF_INET6 = 10;
 const RT_TABLE_MAIN = 254;
@@ -87,25 +86,16 @@ function configureLink(netlink: Netlink, device: Device, { name, mac, mtu }: Int
   if (mac.length !== 0 && mac.length !== MAC_BYTES)
     throw new StatusError(Code.InvalidArgument, `interfaces ${name}: mac has ${mac.length} bytes`);
   const attributes: NetlinkAttribute[] = [];
-  if (name !== device.name) attributes.push([IFLA_IFNAME, Buffer.from(`${name}\0`)]);
+  if (name !== device.name) attributes.push([IFLA_IFNAME, netlinkText(name)]);
   if (mac.length > 0 && !device.mac.equals(mac)) attributes.push([IFLA_ADDRESS, mac]);
-  if (mtu > 0 && mtu !== device.mtu) attributes.push([IFLA_MTU, word(mtu)]);
+  if (mtu > 0 && mtu !== device.mtu) attributes.push([IFLA_MTU, netlinkWord(mtu)]);
   if (attributes.length > 0)
-    netlink.request(RTM_NEWLINK, 0, linkBody(device.index, 0), attributes, `interfaces ${name}`);
+    netlink.request(RTM_NEWLINK, 0, linkBody(device.index, 0, IFF_UP), attributes, `interfaces ${name}`);
   setUp(netlink, device.index, name);
 }
 
 function setUp(netlink: Netlink, index: number, name: string): void {
-  netlink.request(RTM_NEWLINK, 0, linkBody(index, IFF_UP), [], `interfaces ${name}: up`);
-}
-
-/** struct ifinfomsg. */
-function linkBody(index: number, flags: number): Buffer {
-  const body = Buffer.alloc(16);
-  body.writeInt32LE(index, 4);
-  body.writeUInt32LE(flags, 8);
-  body.writeUInt32LE(IFF_UP, 12);
-  return body;
+  netlink.request(RTM_NEWLINK, 0, linkBody(index, IFF_UP, IFF_UP), [], `interfaces ${name}: up`);
 }
 
 function addAddress(netlink: Netlink, index: number, { address, prefixLength }: Address, name: string): void {
@@ -135,7 +125,7 @@ function addRoute(netlink: Netlink, route: Route): void {
   const { destination, gateway, prefixLength } = route;
   // struct rtmsg
   const kind = [family, prefixLength, 0, 0, RT_TABLE_MAIN, RTPROT_STATIC, scope, RTN_UNICAST, 0, 0, 0, 0];
-  const attributes: NetlinkAttribute[] = [[RTA_OIF, word(indexOf(route.interface))]];
+  const attributes: NetlinkAttribute[] = [[RTA_OIF, netlinkWord(indexOf(route.interface))]];
   if (destination.length > 0) attributes.push([RTA_DST, destination]);
   if (gateway.length > 0) attributes.push([RTA_GATEWAY, gateway]);
   netlink.request(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, Buffer.from(kind), attributes, "routes");
@@ -145,10 +135,4 @@ function familyOf(field: string, { length }: Uint8Array): number {
   if (length === 4) return AF_INET;
   if (length === 16) return AF_INET6;
   throw new StatusError(Code.InvalidArgument, `${field}: ${length} bytes are no address`);
-}
-
-function word(value: number): Buffer {
-  const bytes = Buffer.alloc(4);
-  bytes.writeUInt32LE(value, 0);
-  return bytes;
 }

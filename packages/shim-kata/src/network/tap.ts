@@ -1,10 +1,14 @@
 import { closeSync, openSync } from "node:fs";
 import {
   encodeAttribute,
+  IFF_UP,
   inNetworkNamespace,
   lazyNative,
+  linkBody,
   Netlink,
   type NetlinkAttribute,
+  netlinkText,
+  netlinkWord,
   SyscallError,
 } from "@trimaran/linux";
 import { type PodInterface, readPodNetwork, TAP_NAME } from "./pod-network.ts";
@@ -15,7 +19,6 @@ const TUNSETPERSIST = 0x400454cb;
 const IFF_TAP = 2;
 const IFF_NO_PI = 0x1000;
 const IFREQ_BYTES = 40;
-const IFF_UP = 1;
 const RTM_NEWLINK = 16;
 const RTM_DELLINK = 17;
 const RTM_NEWQDISC = 36;
@@ -48,9 +51,8 @@ export function connectTap(path: string, { index, mtu }: PodInterface): void {
     makeTap();
     using netlink = new Netlink();
     const tap = indexOfTap();
-    const mtuValue = Buffer.alloc(4);
-    mtuValue.writeUInt32LE(mtu);
-    netlink.request(RTM_NEWLINK, 0, linkBody(tap, IFF_UP), [[IFLA_MTU, mtuValue]], `${TAP_NAME}: up`);
+    const up = linkBody(tap, IFF_UP, IFF_UP);
+    netlink.request(RTM_NEWLINK, 0, up, [[IFLA_MTU, netlinkWord(mtu)]], `${TAP_NAME}: up`);
     redirect(netlink, index, tap);
     redirect(netlink, tap, index);
   });
@@ -63,7 +65,7 @@ export function disconnectTap(path: string): void {
     inNetworkNamespace(path, () => {
       using netlink = new Netlink();
       if (pod) dropRedirection(netlink, pod.link.index);
-      tolerate(["ENODEV"], () => netlink.request(RTM_DELLINK, 0, linkBody(indexOfTap(), 0), [], TAP_NAME));
+      tolerate(["ENODEV"], () => netlink.request(RTM_DELLINK, 0, linkBody(indexOfTap(), 0, 0), [], TAP_NAME));
     });
   } catch (error) {
     const isGone = error instanceof SyscallError || (error instanceof Error && "code" in error);
@@ -109,14 +111,14 @@ function indexOfTap(): number {
 
 /** All that comes in by one device goes out by the other. */
 function redirect(netlink: Netlink, from: number, to: number): void {
-  const kind = (name: string): NetlinkAttribute => [TCA_KIND, Buffer.from(`${name}\0`)];
+  const kind = (name: string): NetlinkAttribute => [TCA_KIND, netlinkText(name)];
   const qdisc = qdiscBody(from, TC_H_INGRESS, INGRESS_HANDLE);
   dropRedirection(netlink, from); // of an attempt that was cut short
   netlink.request(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL, qdisc, [kind("ingress")], "qdisc ingress");
   const filter = qdiscBody(from, INGRESS_HANDLE, 0);
   filter.writeUInt32LE(((1 << 16) | ETH_P_ALL) >>> 0, 16); // priority 1, any protocol
   const action = nest(1, [
-    [TCA_ACT_KIND, Buffer.from("mirred\0")],
+    [TCA_ACT_KIND, netlinkText("mirred")],
     nest(TCA_ACT_OPTIONS, [[TCA_MIRRED_PARMS, mirred(to)]]),
   ]);
   const options = nest(TCA_OPTIONS, [[TCA_U32_SEL, matchAll()], nest(TCA_U32_ACT, [action])]);
@@ -153,15 +155,6 @@ function mirred(to: number): Buffer {
   parameters.writeInt32LE(TCA_EGRESS_REDIR, 20);
   parameters.writeUInt32LE(to, 24);
   return parameters;
-}
-
-/** struct ifinfomsg. */
-function linkBody(index: number, flags: number): Buffer {
-  const body = Buffer.alloc(16);
-  body.writeInt32LE(index, 4);
-  body.writeUInt32LE(flags, 8);
-  body.writeUInt32LE(flags, 12);
-  return body;
 }
 
 function nest(type: number, attributes: readonly NetlinkAttribute[]): NetlinkAttribute {
