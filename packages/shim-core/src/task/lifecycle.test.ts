@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { Code } from "ttrpc-ts";
 import { exitStatus, fromWaitStatus } from "./exit.ts";
 import { paused, pausing, reportedStatus, resumed, started, statusNumber, stopped, TaskStatus } from "./lifecycle.ts";
-import { decodeRecord, encodeRecord, type TaskRecord } from "./record.ts";
+import { decodeRecord, type ExecRecord, encodeRecord, type TaskRecord } from "./record.ts";
 
 const exit = { exit: { kind: "exited", code: 7 }, exitedAtNs: 1_700_000_000_123_456_789n } as const;
 
@@ -52,4 +52,10 @@ test("a record survives its note: bytes, 64-bit times, and all", () => {
     oomKills: 2,
   };
   assert.deepEqual(decodeRecord<TaskRecord>(encodeRecord(record)), record);
+});
+
+test("the note of an older task server is read: bytes were arrays of numbers", () => {
+  const request = { id: "e", stdio: {}, spec: Buffer.from('{"args":["true"]}') };
+  const note = Buffer.from(JSON.stringify({ request, addedBy: "1:1" }));
+  assert.deepEqual(decodeRecord<ExecRecord>(note).request.spec, request.spec);
 });

@@ -59,7 +59,9 @@ export interface ExecRecord extends ProcessRecord {
 /** Encode for a note. JSON, with bytes as base64 and 64-bit integers as text. */
 export function encodeRecord(record: TaskRecord | ExecRecord): Uint8Array {
   return Buffer.from(
-    JSON.stringify(record, (_key, value: unknown) => {
+    JSON.stringify(record, function (this: Readonly<Record<string, unknown>>, key, value: unknown) {
+      const bytes = this[key]; // `value` is what a Buffer's toJSON has made of it: an array of numbers, four times as long
+      if (bytes instanceof Uint8Array) return { "": "b", v: Buffer.from(bytes).toString("base64") };
       if (typeof value === "bigint") return { "": "n", v: value.toString() };
       return value;
     }),
@@ -71,7 +73,8 @@ export function decodeRecord<T extends TaskRecord | ExecRecord>(bytes: Uint8Arra
   const record: unknown = JSON.parse(Buffer.from(bytes).toString(), (_key, value: unknown) => {
     if (typeof value !== "object" || value === null) return value;
     if ("type" in value && value.type === "Buffer" && "data" in value && Array.isArray(value.data))
-      return Buffer.from(value.data);
+      return Buffer.from(value.data); // of a monitor that has outlived an older task server
+    if ("" in value && value[""] === "b" && "v" in value) return Buffer.from(String(value.v), "base64");
     if ("" in value && value[""] === "n" && "v" in value) return BigInt(String(value.v));
     return value;
   });
