@@ -7,7 +7,7 @@ import type { ExitRecord } from "./exit.ts";
 import { illegal, outcomeOf, type ProcessState, pidOf, started, stopped } from "./lifecycle.ts";
 import { SerialQueue } from "./queue.ts";
 import { type ExecRecord, type ExecRequest, encodeRecord } from "./record.ts";
-import type { TaskContext } from "./task.ts";
+import type { TaskContext } from "./task-context.ts";
 import { Waiters } from "./waiters.ts";
 
 /** One further process of a task: added by Exec, run by Start. */

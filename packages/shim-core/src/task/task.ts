@@ -22,6 +22,7 @@ import {
 } from "./lifecycle.ts";
 import { SerialQueue } from "./queue.ts";
 import { type ExecRecord, type ExecRequest, encodeRecord, type TaskRecord } from "./record.ts";
+import type { TaskContext } from "./task-context.ts";
 import { Waiters } from "./waiters.ts";
 
 const SIGKILL = 9;
@@ -31,18 +32,6 @@ const DRAIN_LIMIT_MS = 2000;
 const OOM_LOOKS_MS = [2, 10, 50, 250, 1000];
 /** A killed process ends at once, and execs die with init; this only bounds the wait for one that the kernel can't end. */
 const EXIT_LIMIT_MS = 5000;
-
-/** What an exec needs of its task. */
-export interface TaskContext {
-  readonly id: string;
-  readonly events: TaskEvents;
-  note(key: string, encode: (() => Uint8Array) | undefined): void;
-  assertCanExec(): void;
-  launchExec(request: ExecRequest): Promise<ContainerProcess>;
-  forgetExec(request: ExecRequest): void;
-  drain(process: ContainerProcess): Promise<void>;
-  publishOom(): void;
-}
 
 /** One container and its processes: the state machine behind the task service. Verbs that change it are queued, one task apart from another. */
 export class Task implements TaskContext {
