@@ -63,10 +63,10 @@ function openProbe(folder: string, attach: readonly string[]) {
   };
 }
 
-test("the program's and v1's verdicts are those of the model, for random rules, changed while running", async (t) => {
+test("the program's and v1's verdicts are those of the model, for random rules, changed while running", async () => {
   const host = detectCgroups();
   const v1 = findHierarchy(host, "devices");
-  if (host.unified === undefined) return t.skip("no unified tree here");
+  assert.ok(host.unified !== undefined, "device programs are attached to cgroup v2: this machine has none mounted");
   const name = `trimaran-test-${process.pid}-devices`;
   const native = lazyNative();
   await using undo = new AsyncDisposableStack();
