@@ -1,5 +1,5 @@
 import type { ProgramBuilder, StdioPlan } from "@trimaran/linux";
-import { SLOT } from "@trimaran/shim-core";
+import { SLOT } from "./slots.ts";
 
 // asm-generic/fcntl.h
 const AT_FDCWD = -100;

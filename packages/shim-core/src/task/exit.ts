@@ -27,3 +27,15 @@ export function exitStatus(exit: Exit): number {
       return 255;
   }
 }
+
+/** In words, for people. */
+export function describeExit(exit: Exit): string {
+  switch (exit.kind) {
+    case "exited":
+      return `exit status ${exit.code}`;
+    case "signaled":
+      return `killed by signal ${exit.signal}`;
+    case "lost":
+      return exit.why;
+  }
+}

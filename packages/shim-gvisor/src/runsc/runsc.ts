@@ -1,8 +1,14 @@
 import { readFileSync, rmSync } from "node:fs";
 import { type Cgroup, describeFailure, type ProgramBuilder, type StdioPlan } from "@trimaran/linux";
-import { type Exit, type Host, type MonitoredProcess, processProgram, type StdioLaunch } from "@trimaran/shim-core";
+import {
+  type Exit,
+  type Host,
+  intoFiles,
+  type MonitoredProcess,
+  processProgram,
+  type StdioLaunch,
+} from "@trimaran/shim-core";
 import { Code, StatusError } from "ttrpc-ts";
-import { intoFiles } from "./output.ts";
 import { failureReason } from "./reason.ts";
 
 const SIGKILL = 9;

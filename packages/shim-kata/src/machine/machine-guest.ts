@@ -1,7 +1,13 @@
 import { randomBytes } from "node:crypto";
 import { rmSync } from "node:fs";
 import { readHostFeatures } from "@trimaran/linux";
-import type { ContainerCgroups, CreateRequest, Host, MonitoredProcess } from "@trimaran/shim-core";
+import {
+  type ContainerCgroups,
+  type CreateRequest,
+  describeExit,
+  type Host,
+  type MonitoredProcess,
+} from "@trimaran/shim-core";
 import type { AgentConnection } from "../agent/connection.ts";
 import { readConfig } from "../container/bundle-config.ts";
 import { readPodNetwork } from "../network/pod-network.ts";
@@ -15,7 +21,7 @@ import { findShare, hasShare, type Share } from "../storage/share.ts";
 import { planVolumes } from "../storage/volumes.ts";
 import { readOwner } from "./owner-mark.ts";
 import { machineIdOf, type PodPlaces } from "./places.ts";
-import { describeExit, endQemu, findQemuProcess } from "./qemu-process.ts";
+import { endQemu, findQemuProcess } from "./qemu-process.ts";
 
 /** Entropy for a clone, of the host's. */
 const ENTROPY_BYTES = 64;
@@ -53,7 +59,7 @@ export class MachineGuest implements Guest {
     this.agent = parts.agent;
     this.agentSocket = vmPaths(parts.places.machine).agent;
     this.#share = findShare(parts.host, parts.plan, readHostFeatures());
-    void this.vmm.exited().then((exit) => {
+    void this.vmm.exited().then(({ exit }) => {
       this.#how = describeExit(exit);
     });
     if (parts.host.has(parts.places.key)) void this.#endWithFiles();

@@ -1,6 +1,6 @@
 import { type Cgroup, describeFailure, type ProgramBuilder } from "@trimaran/linux";
 import {
-  type ExitRecord,
+  describeExit,
   type Host,
   type MonitoredProcess,
   parseStdio,
@@ -83,22 +83,10 @@ export async function endQemu(host: Host, key: string): Promise<void> {
   host.forget(key);
 }
 
-/** How it ended, for people. */
-export function describeExit({ exit }: ExitRecord): string {
-  switch (exit.kind) {
-    case "exited":
-      return `exit status ${exit.code}`;
-    case "signaled":
-      return `killed by signal ${exit.signal}`;
-    case "lost":
-      return exit.why;
-  }
-}
-
 function toVmProcess(host: Host, process: MonitoredProcess): VmProcess {
   return {
     pid: process.pid,
-    exited: process.exited().then(describeExit),
+    exited: process.exited().then(({ exit }) => describeExit(exit)),
     kill: () => void host.signal(process, SIGKILL).catch(() => undefined), // it has ended
   };
 }

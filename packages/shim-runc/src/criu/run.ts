@@ -1,22 +1,15 @@
 import { type Cgroup, describeFailure, type Program, type ProgramBuilder, type StdioPlan } from "@trimaran/linux";
 import {
-  type Exit,
+  describeExit,
   type Host,
+  intoFiles,
   type MonitoredProcess,
   processProgram,
-  SLOT,
   type StdioLaunch,
 } from "@trimaran/shim-core";
 import { Code, StatusError } from "ttrpc-ts";
 import { failureReason } from "./log.ts";
 
-// asm-generic/fcntl.h
-const AT_FDCWD = -100;
-const O_RDONLY = 0;
-const O_WRONLY = 1;
-const O_CREAT = 0o100;
-const O_TRUNC = 0o1000;
-const O_CLOEXEC = 0o2000000;
 const ROOT = { uid: 0, gid: 0, additionalGids: [], umask: 0o022 } as const;
 
 /** One run of criu's, by the pod's monitor: it goes on, and is found again, whatever becomes of the task server. */
@@ -45,7 +38,7 @@ export interface CriuRun {
 /** Start it; with its key known, find it. */
 export function launchCriu(host: Host, run: CriuRun): MonitoredProcess {
   const { key, stdio, watches, onWatch } = run;
-  const program = criuProgram(run, stdio?.plan ?? intoFile(stderrOf(run)));
+  const program = criuProgram(run, stdio?.plan ?? intoFiles("/dev/null", stderrOf(run)));
   return host.launch(key, {
     program: program.bytes,
     ...(stdio && { stdio }),
@@ -98,36 +91,4 @@ export function criuFailure(run: Pick<CriuRun, "name" | "work">, ending: string)
 
 function stderrOf({ work, name }: Pick<CriuRun, "name" | "work">): string {
   return `${work}/${name}.err`;
-}
-
-/** In words. */
-export function describeExit(exit: Exit): string {
-  switch (exit.kind) {
-    case "exited":
-      return `exit status ${exit.code}`;
-    case "signaled":
-      return `killed by signal ${exit.signal}`;
-    case "lost":
-      return exit.why;
-  }
-}
-
-function intoFile(stderr: string): StdioPlan {
-  return {
-    kind: "slots",
-    stdin: SLOT.childStdin,
-    stdout: SLOT.childStdout,
-    stderr: SLOT.childStderr,
-    prelude(builder) {
-      open(builder, "/dev/null", O_RDONLY, SLOT.childStdin);
-      open(builder, "/dev/null", O_WRONLY, SLOT.childStdout);
-      open(builder, stderr, O_WRONLY | O_CREAT | O_TRUNC, SLOT.childStderr);
-    },
-  };
-}
-
-function open(builder: ProgramBuilder, path: string, flags: number, slot: number): void {
-  const fd = builder.call("openat", [AT_FDCWD, builder.data.string(path), flags | O_CLOEXEC, 0o600]);
-  builder.op("KEEP", [fd, slot]);
-  builder.release(fd);
 }

@@ -1,4 +1,4 @@
-import type { ExitRecord, MonitoredProcess } from "@trimaran/shim-core";
+import { exitStatus, type MonitoredProcess } from "@trimaran/shim-core";
 import { resizeProgram } from "./programs.ts";
 import { signalProgramFor } from "./signals.ts";
 
@@ -8,19 +8,7 @@ export async function attend(process: MonitoredProcess, hasTerminal: boolean): P
   using _terminal = hasTerminal ? lendTerminal(process) : undefined;
   const { exit } = await process.exited();
   await process.drained();
-  return toCode(exit);
-}
-
-/** A shell's way: 128 and the signal's number. */
-export function toCode(exit: ExitRecord["exit"]): number {
-  switch (exit.kind) {
-    case "exited":
-      return exit.code;
-    case "signaled":
-      return 128 + exit.signal;
-    case "lost":
-      return 255;
-  }
+  return exitStatus(exit);
 }
 
 const FORWARDED = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGCONT"] as const;

@@ -11,7 +11,7 @@ import {
   planCgroup,
   type Spec,
 } from "@trimaran/linux";
-import type { MonitoredProcess } from "@trimaran/shim-core";
+import { describeExit, type MonitoredProcess } from "@trimaran/shim-core";
 import { cgroupViews } from "../../cgroup-views.ts";
 import {
   loopbackProgram,
@@ -22,7 +22,7 @@ import {
   tellVerdict,
   toRun,
 } from "../../criu/restore-plan.ts";
-import { type CriuRun, criuFailure, criuProgram, describeExit } from "../../criu/run.ts";
+import { type CriuRun, criuFailure, criuProgram } from "../../criu/run.ts";
 import { runHooks } from "../../hooks.ts";
 import type { Command, Context } from "../context.ts";
 import type { Flags } from "../flags.ts";
