@@ -8,6 +8,7 @@ import {
   type ManagerClient,
   removeRecord,
 } from "@trimaran/manager";
+import { PLAIN } from "./plain.ts";
 
 const NO_STDIN = { terminal: false, stdin: false };
 const SIGTERM = 15;
@@ -36,16 +37,12 @@ export interface Seen {
 /** Run a container, exec into it, end it with SIGTERM. Cleans up whatever happens. */
 export async function runAndLook(client: ManagerClient, look: Look): Promise<Seen> {
   const container = await createContainer(client, {
+    ...PLAIN,
     id: look.id,
     runtime: look.runtime,
     source: look.rootfs,
     args: ["sh", "-c", `${look.script}; trap 'exit 0' TERM; sleep 1000 & wait`],
     options: {},
-    direct: false,
-    ports: [],
-    autoRemove: false,
-    keepOutput: false,
-    transfer: {},
   });
   try {
     await using stdio = await client.openStdio(NO_STDIN);

@@ -9,11 +9,11 @@ import {
   removeRecord,
 } from "@trimaran/manager";
 import { compareNamespaces, readNamespaces } from "./namespaces.ts";
+import { PLAIN } from "./plain.ts";
 import type { Printer } from "./print.ts";
 
 const SIGTERM = 15;
 const NO_IO = { terminal: false, stdin: "", stdout: "", stderr: "" };
-const PLAIN = { direct: false, ports: [], autoRemove: false, keepOutput: false, transfer: {} };
 /** Shows where it is, then stays for as long as its stdin is open, so that there is a process to look at. */
 const EXEC_COMMAND = "echo host name $(hostname), processes:; ps; read line";
 

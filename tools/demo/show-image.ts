@@ -1,6 +1,7 @@
 import { text } from "node:stream/consumers";
 import { createContainer, createTask, type ManagerClient, removeContainer } from "@trimaran/manager";
 import { importFile, listImages } from "@trimaran/manager/images";
+import { PLAIN } from "./plain.ts";
 import type { Printer } from "./print.ts";
 
 const COMMAND = "echo $(id -un) in $(cat /etc/hostname); echo changed > /etc/hostname";
@@ -19,16 +20,12 @@ export async function showImage(
   print.step("import", performance.now() - begun, `${image.name}, manifest and layers verified by digest`);
   for (const { name, digest } of await listImages(client)) print.quote(`${name} ${digest}\n`);
   const container = await createContainer(client, {
+    ...PLAIN,
     id: "imaged",
     runtime,
     source: image.name,
     args: ["sh", "-c", COMMAND],
     options: {},
-    direct: false,
-    ports: [],
-    autoRemove: false,
-    keepOutput: false,
-    transfer: {},
   });
   try {
     await using stdio = await client.openStdio({ terminal: false, stdin: false });
