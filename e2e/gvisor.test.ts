@@ -9,10 +9,9 @@ import { ensureRecentRunsc } from "../tools/debian.ts";
 import { type ProcessEntry, processesOf } from "./harness/belongings.ts";
 import type { ContainerOptions } from "./harness/container.ts";
 import { watchEvents } from "./harness/events.ts";
+import { checkExecs, checkPause, checkTerminals, FOREVER } from "./harness/isolated.ts";
 import { assertNoLeaks, snapshot } from "./harness/leaks.ts";
 import { type Box, GVISOR, matrix } from "./harness/matrix.ts";
-
-const FOREVER = "trap 'exit 23' TERM; echo up; while :; do sleep 0.05; done";
 
 /** Debian 12's runsc under containerd 1.6, the backports' under 2.x; `toml` is added to the shim's configuration. */
 async function runsc(box: Box, toml = ""): Promise<ContainerOptions> {
@@ -89,46 +88,14 @@ matrix(
       assert.equal((await container.exec({ stdin: input }, "wc", "-c")).stdout.trim(), String(input.length));
       const missing = await container.exec({}, "/nope");
       assert.match(missing.stderr, /runsc exec: .*\/nope.*no such file/);
-      await box.engine.ctrOk("task", "exec", "-d", "--exec-id", "long", container.id, "sleep", "1000");
-      assert.match(await container.taskOk("ps"), /long/);
-      await container.taskOk("kill", "--exec-id", "long", "-s", "9");
-      const all = Array.from({ length: 8 }, (_, n) => container.exec({}, "sh", "-c", `exit ${n}`));
-      assert.deepEqual(
-        (await Promise.all(all)).map(({ code }) => code),
-        all.map((_, n) => n),
-      );
+      await checkExecs(box, container, 8);
     });
 
-    scenario("terminals: size, what is typed, Ctrl-C; of run and of exec", async (box) => {
-      const script = "cat; trap 'echo interrupted; exit 9' INT; sleep 0.5; stty size; echo waiting; sleep 100 & wait";
-      const dialogue = [
-        { expect: /go\r\n/, send: "typed\n" },
-        { expect: /typed\r\ntyped\r\n/, send: "\x04" },
-        { expect: /waiting/, send: "\x03" },
-      ];
-      const done = await box.run({ ...(await runsc(box)), tty: true, dialogue }, "sh", "-c", `echo go; ${script}`);
-      assert.match(done.stdout, /typed\r\ntyped\r\n40 100\r\nwaiting\r\n[\s\S]*interrupted\r\n/);
-      assert.equal(done.code, 9);
-      await using container = await box.start(await runsc(box), "sleep", "1000");
-      const shown = await container.exec({ tty: true }, "sh", "-c", "test -t 0 && sleep 0.5; stty size; exit 3");
-      assert.deepEqual([shown.stdout, shown.code], ["40 100\r\n", 3]);
-    });
+    scenario("terminals: size, what is typed, Ctrl-C; of run and of exec", (box) => checkTerminals(box, runsc));
 
-    scenario("pause, resume, metrics, SIGTERM; what ran while paused is killed", async (box) => {
-      await using container = await box.start(await runsc(box), "sh", "-c", FOREVER);
-      await container.taskOk("pause");
-      assert.equal((await container.listed())?.status, "PAUSED");
-      await container.taskOk("resume");
-      assert.match(await container.taskOk("metrics"), /memory\.usage_in_bytes +[1-9]/);
-      const attached = container.attach();
-      assert.equal((await container.exec({}, "sleep", "0.2")).code, 0); // attach has no sign of being attached
-      await container.taskOk("kill", "-s", "TERM");
-      assert.equal((await attached).code, 23);
-      await using other = await box.start(await runsc(box), "sleep", "1000");
-      await other.taskOk("pause");
-      await other.taskOk("kill", "-s", "9");
-      await other.reached("STOPPED");
-    });
+    scenario("pause, resume, metrics, SIGTERM; what ran while paused is killed", (box) =>
+      checkPause(box, runsc, /memory\.usage_in_bytes +[1-9]/),
+    );
 
     scenario("out of memory: the event, then 137", async (box) => {
       await using events = await watchEvents(box.engine);

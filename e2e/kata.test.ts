@@ -9,12 +9,12 @@ import { processesOf } from "./harness/belongings.ts";
 import type { ContainerOptions } from "./harness/container.ts";
 import { BUILD_BIN } from "./harness/containerd.ts";
 import { watchEvents } from "./harness/events.ts";
+import { checkExecs, checkPause, checkTerminals, FOREVER } from "./harness/isolated.ts";
 import { assertNoLeaks, snapshot } from "./harness/leaks.ts";
 import { type Box, KATA, matrix } from "./harness/matrix.ts";
 import { openPodNetworks } from "./harness/pod-networks.ts";
 import { run, runOk } from "./harness/process.ts";
 
-const FOREVER = "trap 'exit 23' TERM; echo up; while :; do sleep 0.05; done";
 const RANDOM = "head -c 32 /dev/urandom | sha256sum";
 const BOOT_ID = "cat /proc/sys/kernel/random/boot_id";
 const CGROUP = ["--mount", "type=cgroup,src=cgroup,dst=/sys/fs/cgroup,options=ro"];
@@ -89,46 +89,14 @@ matrix(
       const input = "x".repeat(1 << 20);
       assert.equal((await container.exec({ stdin: input }, "wc", "-c")).stdout.trim(), String(input.length));
       assert.match((await container.exec({}, "/nope")).stderr, /\/nope.*(no such file|not found|does not exist)/i);
-      await box.engine.ctrOk("task", "exec", "-d", "--exec-id", "long", container.id, "sleep", "1000");
-      assert.match(await container.taskOk("ps"), /long/);
-      await container.taskOk("kill", "--exec-id", "long", "-s", "9");
-      const all = Array.from({ length: 4 }, (_, n) => container.exec({}, "sh", "-c", `exit ${n}`));
-      assert.deepEqual(
-        (await Promise.all(all)).map(({ code }) => code),
-        all.map((_, n) => n),
-      );
+      await checkExecs(box, container, 4);
     });
 
-    scenario("terminals: size, what is typed, Ctrl-C; of run and of exec", async (box) => {
-      const script = "cat; trap 'echo interrupted; exit 9' INT; sleep 0.5; stty size; echo waiting; sleep 100 & wait";
-      const dialogue = [
-        { expect: /go\r\n/, send: "typed\n" },
-        { expect: /typed\r\ntyped\r\n/, send: "\x04" },
-        { expect: /waiting/, send: "\x03" },
-      ];
-      const done = await box.run({ ...(await kata(box)), tty: true, dialogue }, "sh", "-c", `echo go; ${script}`);
-      assert.match(done.stdout, /typed\r\ntyped\r\n40 100\r\nwaiting\r\n[\s\S]*interrupted\r\n/);
-      assert.equal(done.code, 9);
-      await using container = await box.start(await kata(box), "sleep", "1000");
-      const shown = await container.exec({ tty: true }, "sh", "-c", "test -t 0 && sleep 0.5; stty size; exit 3");
-      assert.deepEqual([shown.stdout, shown.code], ["40 100\r\n", 3]);
-    });
+    scenario("terminals: size, what is typed, Ctrl-C; of run and of exec", (box) => checkTerminals(box, kata));
 
-    scenario("pause, resume, metrics, SIGTERM; what was paused is killed", async (box) => {
-      await using container = await box.start(await kata(box), "sh", "-c", FOREVER);
-      await container.taskOk("pause");
-      assert.equal((await container.listed())?.status, "PAUSED");
-      await container.taskOk("resume");
-      assert.match(await container.taskOk("metrics"), /^memory\.usage +[1-9]/m);
-      const attached = container.attach();
-      assert.equal((await container.exec({}, "sleep", "0.2")).code, 0); // attach has no sign of being attached
-      await container.taskOk("kill", "-s", "TERM");
-      assert.equal((await attached).code, 23);
-      await using other = await box.start(await kata(box), "sleep", "1000");
-      await other.taskOk("pause");
-      await other.taskOk("kill", "-s", "9");
-      await other.reached("STOPPED");
-    });
+    scenario("pause, resume, metrics, SIGTERM; what was paused is killed", (box) =>
+      checkPause(box, kata, /^memory\.usage +[1-9]/m),
+    );
 
     scenario(
       "a pod of two: one machine, one network; each one's exit; the machine goes with the first one",

@@ -4,12 +4,13 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { createServer, type ServerResponse } from "node:http";
-import { type AddressInfo, connect } from "node:net";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { BUILD_BIN } from "../harness/containerd.ts";
 import { type Finished, run } from "../harness/process.ts";
+import { throwAt } from "./bed/throw-at.ts";
 
 const PASSWORD = "hunter2-do-not-tell";
 const TOLD = /hunt|not-tell|c2lnbmF0dXJl/;
@@ -89,24 +90,12 @@ test("hostile bytes on the daemon's sockets: it goes on, and holds nothing of th
   assert.ok(paths.length > 0);
   for (const path of paths)
     await Promise.all(
-      Array.from({ length: 90 }, (_, i) => throwAt(path, INPUTS[i % INPUTS.length] ?? Buffer.alloc(0))),
+      Array.from({ length: 90 }, (_, i) => throwAt(path, INPUTS[i % INPUTS.length] ?? Buffer.alloc(0), 700)),
     );
   assert.equal(daemon.exitCode, null);
   assert.equal((await trimaran("ps")).code, 0);
   assert.doesNotMatch(log, /TypeError|RangeError/);
 });
-
-function throwAt(path: string, bytes: Buffer): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const socket = connect(path, () => socket.write(bytes));
-  const end = () => {
-    socket.destroy();
-    resolve();
-  };
-  socket.on("error", end).on("close", end).resume();
-  setTimeout(end, 700);
-  return promise;
-}
 
 test("CVE-2021-41103: another user reads nothing of the daemon's directories, and does not get at its sockets", async () => {
   const { stdout } = await run([...NOBODY, "find", join(folder, "root"), join(folder, "state"), "-readable"]);

@@ -2,11 +2,11 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { chmodSync, existsSync, lstatSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
-import { connect } from "node:net";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { run } from "../harness/process.ts";
 import { ShimYard, type StartedShim, trimaranShim } from "../harness/shims.ts";
+import { throwAt } from "./bed/throw-at.ts";
 
 let yard: ShimYard;
 let pod: StartedShim;
@@ -144,22 +144,12 @@ test("hostile bytes on the pod's socket: it lives, its task, too", { timeout: 60
     Buffer.concat([Buffer.from([0, 0, 0, 3, 0, 0, 0, 1, 9, 9]), Buffer.from("abc")]),
     Buffer.alloc(1 << 20, 1),
   ];
-  await Promise.all(Array.from({ length: 200 }, (_, i) => throwAt(path, inputs[i % inputs.length] ?? Buffer.alloc(0))));
+  await Promise.all(
+    Array.from({ length: 200 }, (_, i) => throwAt(path, inputs[i % inputs.length] ?? Buffer.alloc(0), 500)),
+  );
   assert.equal((await pod.shim.task.state({ id: pod.id })).pid, pid);
   assert.ok(existsSync(`/proc/${pid}`));
 });
-
-function throwAt(path: string, bytes: Buffer): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const socket = connect(path, () => socket.write(bytes));
-  const end = () => {
-    socket.destroy();
-    resolve();
-  };
-  socket.on("error", end).on("close", end).resume();
-  setTimeout(end, 500);
-  return promise;
-}
 
 test("CVE-2025-47291: a container with a user namespace is in the configured cgroup in every hierarchy", () => {
   const lines = readFileSync(`/proc/${pid}/cgroup`, "utf8").trim().split("\n");
