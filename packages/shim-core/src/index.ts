@@ -1,6 +1,7 @@
 export type { Cgroup, CgroupStats, Process, Spec } from "@trimaran/linux";
 export type { ContainerProcess } from "./host/container-process.ts";
 export { Host, type Launch, type SyncRequest } from "./host/host.ts";
+export { isProgram } from "./host/is-program.ts";
 export { MonitoredProcess, type RequestKey } from "./host/process.ts";
 export { newProgram } from "./host/programs.ts";
 export type { UndoStep } from "./host/undo.ts";
@@ -11,6 +12,7 @@ export { watchOom } from "./launch/oom-watch.ts";
 export { findProcess, launchProcess, type ProcessLaunch } from "./launch/process.ts";
 export { type ProcessPlan, processProgram } from "./launch/process-program.ts";
 export { type LogFields, Logger } from "./log.ts";
+export { readOptionsFile } from "./options-file.ts";
 export { LocalPod, type LocalPodOptions } from "./pod/local-pod.ts";
 export { runShim, type ShimProcess } from "./run-shim.ts";
 export type { CheckpointRequest, Container, RunningSandbox, Runtime, SandboxRequest } from "./runtime.ts";

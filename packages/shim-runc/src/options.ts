@@ -1,6 +1,5 @@
-import { readFileSync } from "node:fs";
 import { ANY, containerd, runtimeoptions } from "@trimaran/proto";
-import type { CreateRequest } from "@trimaran/shim-core";
+import { type CreateRequest, readOptionsFile } from "@trimaran/shim-core";
 import { parse as parseToml } from "smol-toml";
 import { Code, StatusError } from "ttrpc-ts";
 
@@ -65,7 +64,7 @@ function decode(typeUrl: string, value: Uint8Array): Values {
       return whatIsSet(containerd.linux.runc.CreateOptions.decode(value));
     case ANY.runtimeOptions: {
       const { configPath, configBody } = runtimeoptions.v1.Options.decode(value);
-      if (configPath) return fromToml(configPath, readConfig(configPath));
+      if (configPath) return fromToml(configPath, readOptionsFile(configPath));
       return configBody.length > 0 ? fromToml("options", Buffer.from(configBody).toString()) : {};
     }
     default:
@@ -76,14 +75,6 @@ function decode(typeUrl: string, value: Uint8Array): Values {
 /** proto3 can't tell "unset" from the default, so only what differs from it says something. */
 function whatIsSet(fields: Values): Values {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => Boolean(value)));
-}
-
-function readConfig(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch (error) {
-    throw new StatusError(Code.InvalidArgument, `options ConfigPath ${path}: can't be read`, { cause: error });
-  }
 }
 
 function fromToml(where: string, toml: string): Values {

@@ -1,6 +1,6 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { ANY, containerd, runtimeoptions } from "@trimaran/proto";
-import type { CreateRequest } from "@trimaran/shim-core";
+import { type CreateRequest, readOptionsFile } from "@trimaran/shim-core";
 import { Code, StatusError } from "ttrpc-ts";
 import { parseTable, type Setting, type Settings } from "./table.ts";
 
@@ -89,14 +89,7 @@ function decodeRuntimeOptions(bytes: Uint8Array): Layer {
 }
 
 function readFile(path: string): Layer {
-  let toml: string;
-  try {
-    toml = readFileSync(path, "utf8");
-  } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    throw new StatusError(Code.InvalidArgument, `options ConfigPath ${path}: can't be read (${why})`, { cause: error });
-  }
-  return { settings: parseTable(path, toml), isTable: true };
+  return { settings: parseTable(path, readOptionsFile(path)), isTable: true };
 }
 
 function defaultFile(paths: readonly string[]): Layer {

@@ -1,6 +1,7 @@
 import { execFile } from "node:child_process";
-import { accessSync, constants, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import { join } from "node:path";
+import { isProgram } from "@trimaran/shim-core";
 import { Code, StatusError } from "ttrpc-ts";
 
 /** How long a question that only prints something may take. */
@@ -28,7 +29,7 @@ export function findBinary(name: string, searchPath: string): string {
       `binary_name ${JSON.stringify(name)}: neither a name nor an absolute path`,
     );
   const candidates = name.startsWith("/") ? [name] : searchPath.split(":").map((folder) => join(folder || "/", name));
-  const found = candidates.find(isExecutable);
+  const found = candidates.find(isProgram);
   if (found !== undefined) return found;
   const where = name.startsWith("/") ? "is no program" : `is not in PATH (${searchPath})`;
   throw new StatusError(Code.FailedPrecondition, `binary_name ${JSON.stringify(name)}: ${where}; ${INSTALL}`);
@@ -69,13 +70,4 @@ async function ask(path: string, question: string): Promise<string> {
       resolve(`${stdout}\n${stderr}`),
     );
   });
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return statSync(path).isFile();
-  } catch {
-    return false;
-  }
 }

@@ -1,7 +1,7 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { availableParallelism, totalmem } from "node:os";
 import { ANY, runtimeoptions } from "@trimaran/proto";
-import type { CreateRequest } from "@trimaran/shim-core";
+import { type CreateRequest, readOptionsFile } from "@trimaran/shim-core";
 import { Code, StatusError } from "ttrpc-ts";
 import { parseAnnotations } from "./annotations.ts";
 import { parseSettings, type Settings } from "./settings.ts";
@@ -100,14 +100,7 @@ function decode({ typeUrl, value }: CreateRequest["options"][number]): Settings 
 }
 
 function readSettings(path: string): Settings {
-  let toml: string;
-  try {
-    toml = readFileSync(path, "utf8");
-  } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    throw new StatusError(Code.InvalidArgument, `options ConfigPath ${path}: can't be read (${why})`, { cause: error });
-  }
-  return parseSettings(path, toml);
+  return parseSettings(path, readOptionsFile(path));
 }
 
 /** All three or none: modules in an initrd are those of one kernel. */

@@ -1,5 +1,5 @@
-import { accessSync, constants, statSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
+import { isProgram } from "@trimaran/shim-core";
 import { Code, StatusError } from "ttrpc-ts";
 import { fileIdentity } from "../image/file-identity.ts";
 import { runProgram } from "../run-program.ts";
@@ -42,13 +42,4 @@ export async function inspectQemu(path: string): Promise<QemuBinary> {
       `hypervisor.qemu.path ${path}: version ${version} is older than ${OLDEST}`,
     );
   return { path, identity: `${path}:${fileIdentity(path)}`, version };
-}
-
-function isProgram(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return statSync(path).isFile();
-  } catch {
-    return false;
-  }
 }
