@@ -23,6 +23,7 @@ matrix(
       assert.ok(existsSync(join(folder, "inventory.img")));
       assert.equal((await container.listed())?.status, "RUNNING");
       await counted(container, (await count(container)) + 3);
+      await delay(1000); // ctr names the image that it makes beside by the second
       await container.taskOk("checkpoint", "--exit", "--image-path", `${folder}-2`);
       await container.reached("STOPPED");
       assert.ok(existsSync(join(`${folder}-2`, "inventory.img")));

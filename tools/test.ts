@@ -14,6 +14,7 @@ import { type Outcome, runPart } from "./test/run-part.ts";
 
 const ROOT = dirname(import.meta.dirname);
 const TAIL_LINES = 200;
+const SHORT_LINES = 30;
 
 async function main(): Promise<number> {
   const { values } = parseArgs({ options: { only: { type: "string" }, verbose: { type: "boolean", default: false } } });
@@ -55,8 +56,18 @@ function report({ part, passed, why, durationMs, logPath }: Outcome): void {
   );
 }
 
+/** Once more at the end, in short: the parts' own output may be far above. */
+function sayWhatFailed({ part, passed, logPath }: Outcome): void {
+  if (passed || logPath === undefined) return;
+  const lines = readFileSync(logPath, "utf8").trimEnd().split("\n");
+  const summary = lines.lastIndexOf("✖ failing tests:");
+  const shown = summary >= 0 ? lines.slice(summary, summary + SHORT_LINES) : lines.slice(-SHORT_LINES);
+  console.log(`--- ${part.name}\n${shown.join("\n")}`);
+}
+
 function conclude(outcomes: readonly Outcome[], interrupted: boolean): number {
   const failed = outcomes.filter(({ passed }) => !passed).map(({ part }) => part.name);
+  for (const outcome of outcomes) sayWhatFailed(outcome);
   const words = failed.length > 0 ? `failed: ${failed.join(" ")}` : `all ${outcomes.length} parts passed`;
   line("total", interrupted ? "interrupted" : words, performance.now());
   if (failed.length > 0) console.log(`again: npm test -- --only=${failed.join(",")}`);

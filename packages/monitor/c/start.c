@@ -381,6 +381,15 @@ static void kill_child(const struct vm *vm)
 	wait_for((int)pidfd, POLLIN, clock_ms() + KILL_MS);
 }
 
+/* Before the next answer nobody may listen at the pod's socket any more: a task server would take that for a monitor, and print its address. */
+static int ask_again(const struct vm *vm)
+{
+	if (vm->clones)
+		kill_child(vm);
+	kcall(SYS_close_range, 3, UINT32_MAX, 0, 0, 0, 0);
+	return AGAIN;
+}
+
 /* AGAIN: what the program names is gone, as the task server's image is when the server died just now; another answer may do. */
 static int serve(const struct answer *answer, int64_t deadline, bool last)
 {
@@ -396,10 +405,10 @@ static int serve(const struct answer *answer, int64_t deadline, bool last)
 	vm.owner = &vm;
 	outcome = vm_run(&vm);
 	if (outcome.run != RUN_CLONED)
-		return outcome.error == ENOENT && !last ? AGAIN : report_step(outcome.step, outcome.error);
+		return outcome.error == ENOENT && !last ? ask_again(&vm) : report_step(outcome.step, outcome.error);
 	r = await_exec(&vm, deadline);
 	if (r == -EIO)
-		return vm.page->error == ENOENT && !last ? AGAIN : report_step(vm.page->step, vm.page->error);
+		return vm.page->error == ENOENT && !last ? ask_again(&vm) : report_step(vm.page->step, vm.page->error);
 	if (r == 0)
 		r = write_all(1, answer->out.bytes, answer->out.len, deadline);
 	if (r == 0)

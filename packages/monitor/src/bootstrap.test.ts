@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { type StartRequest, serveMonitors } from "./server.ts";
 import { BUILDS, eventually, Installation, makeMonitor, NODE, Pod } from "./testing/pod.ts";
-import { Program } from "./testing/program.ts";
+import { Program, serveProgram } from "./testing/program.ts";
 import { Client } from "./testing/ttrpc.ts";
 
 makeMonitor(...BUILDS);
@@ -106,24 +106,29 @@ for (const build of BUILDS) {
     assert.equal(client.closed, false);
   });
 
-  test(`${build}: a monitor's image that went with its task server is asked for again`, async () => {
+  test(`${build}: a monitor's image that went with its task server is asked for again, and nobody listens any more`, async () => {
     await using at = new Installation(build);
-    const gone = new Program();
-    gone.clone();
-    gone.exec(["/proc/2147483647/fd/3"]);
+    const goneBeforeExec = serveProgram(at.socket, at.environment, at.log, "/proc/2147483647/fd/3");
     let asked = 0;
+    let connected: string | undefined;
     await using _server = serveMonitors(
       { path: join(at.dir, "server.sock") },
       {
-        start: async () =>
-          asked++ === 0
-            ? { kind: "serve", stdout: Buffer.from("no"), program: gone.encode() }
-            : { kind: "print", code: 0, stdout: Buffer.from("address"), stderr: Buffer.alloc(0) },
+        async start() {
+          if (asked++ === 0) return { kind: "serve", stdout: Buffer.from("no"), program: goneBeforeExec };
+          // A task server that finds somebody listening would tell the starter to print an address that is about to go.
+          connected = await Client.open(at.socket).then(
+            () => "connected",
+            (error: NodeJS.ErrnoException) => error.code,
+          );
+          return { kind: "print", code: 0, stdout: Buffer.from("address"), stderr: Buffer.alloc(0) };
+        },
         monitor() {},
       },
     );
     const { code, stdout, stderr } = await at.run(["-id", "x", "start"]);
     assert.deepEqual([code, stdout.toString(), stderr], [0, "address", ""]);
+    assert.equal(connected, "ECONNREFUSED");
   });
 
   test(`${build}: a program that fails is an error with the step, exit 1`, async () => {
