@@ -6,8 +6,9 @@ import { after, afterEach, before, describe, test } from "node:test";
 import { Code } from "ttrpc-ts";
 import { socketPath } from "./harness/belongings.ts";
 import { ociProcess } from "./harness/bundle.ts";
+import { coreCookies, coreSchedulingError } from "./harness/core-cookie.ts";
 import { Logger } from "./harness/logger.ts";
-import { runDelete } from "./harness/shim-client.ts";
+import { runDelete, Shim } from "./harness/shim-client.ts";
 import { invoke } from "./harness/shim-start.ts";
 import { ShimYard, shimKinds } from "./harness/shims.ts";
 
@@ -55,6 +56,24 @@ for (const kind of await shimKinds()) {
       if (kind.isControl && done.code === 0) return; // upstream takes any id
       assert.notEqual(done.code, 0);
       assert.match(`${done.stdout}${done.stderr}`, /id/);
+    });
+
+    test("SCHED_CORE: a cookie for the pod; where the kernel has none, start fails and says so, and nobody is left", async () => {
+      const reason = await coreSchedulingError();
+      const { options, bundle } = await yard.prepare(["sleep", "1000"]);
+      const asked = { ...options, env: { ...options.env, SCHED_CORE: "1" } };
+      if (reason === undefined) {
+        await using shim = await Shim.start(asked);
+        const { pid } = await shim.task.create({ id: options.id, bundle: bundle.path, rootfs: bundle.mounts });
+        const [init, own] = await coreCookies([pid, await parentOf(pid)]);
+        assert.equal(init, own);
+        return assert.notEqual(init, "0");
+      }
+      const done = await invoke(asked, "start");
+      assert.notEqual(done.code, 0);
+      if (kind.isControl) return assert.match(`${done.stdout}${done.stderr}`, /sched core/);
+      assert.match(String(done.stderr), new RegExp(`SCHED_CORE: .*\\(${reason} from prctl PR_SCHED_CORE\\)\n$`));
+      assert.equal(existsSync(socketPath(yard.containerd.address, yard.tag, options.id)), false);
     });
 
     test("16: delete without a daemon, twice, in under 5 s", async () => {
@@ -187,4 +206,8 @@ for (const kind of await shimKinds()) {
       await shim.close();
     });
   });
+}
+
+async function parentOf(pid: number): Promise<number> {
+  return Number(/^PPid:\t(\d+)$/m.exec(await readFile(`/proc/${pid}/status`, "utf8"))?.[1]);
 }

@@ -15,7 +15,7 @@ port() {
 keep= # a project below /tmp must stay in sight
 case $ROOT in /tmp/*) keep=/run/project && mkdir $keep && mount --bind "$ROOT" $keep ;; esac
 mount -t tmpfs -o mode=1777 tmp /tmp
-if [ -n "$keep" ]; then mkdir -p "$ROOT" && mount --move $keep "$ROOT"; fi
+if [ -n "$keep" ]; then mkdir -p "$ROOT" && mount --bind $keep "$ROOT"; fi # nothing can be moved out of a shared mount
 mkdir -p /run/lock /lib/modules
 ln -sfn "$MODULES" "/lib/modules/$(uname -r)"
 echo >/proc/sys/kernel/modprobe # the kernel would look for a driver at every open of an unknown device, for a second each

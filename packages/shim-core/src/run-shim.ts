@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { lazyNative, sealedCopy } from "@trimaran/linux";
 import { parseShimArguments } from "./bootstrap/arguments.ts";
 import { encodeInfo } from "./bootstrap/info.ts";
+import { leavePodCookie } from "./host/core-scheduling.ts";
 import { refuseDumps } from "./host/harden.ts";
 import { Logger } from "./log.ts";
 import type { Runtime } from "./runtime.ts";
@@ -69,12 +70,14 @@ function serve(runtime: Runtime, process: ShimProcess): void {
   mkdirSync(cacheDirectory, { recursive: true, mode: 0o700 });
   const native = lazyNative();
   refuseDumps(native);
+  leavePodCookie(native, process.pid);
   const image = sealedCopy(native, join(process.libraryDirectory, "../../bin", shimName), "trimaran");
   // PATH, so that a task server that a monitor starts finds the programs that this one finds
   const names = ["TRIMARAN_ADDRESS", "TRIMARAN_NAMESPACE", "TRIMARAN_CMD", ...(env.PATH === undefined ? [] : ["PATH"])];
   const passed = names.map((name) => [name, env[name] ?? ""]);
   serveTasks(runtime, {
     listen: { fd: 3 },
+    native,
     monitorImage: `/proc/${process.pid}/fd/${image}`,
     shimName,
     stateDirectory,

@@ -1,4 +1,4 @@
-import type { ProgramBuilder, Register } from "@trimaran/linux";
+import type { Program, ProgramBuilder, Register } from "@trimaran/linux";
 import { newProgram } from "../host/programs.ts";
 
 // Constants of asm-generic: fcntl.h, socket.h, prctl.h, sched.h.
@@ -31,7 +31,7 @@ export interface ServePlan {
   readonly oomScoreAdj: number;
   /** Cgroup files into which the daemon writes `0`. */
   readonly attachFiles: readonly string[];
-  /** Give the pod a core-scheduling cookie of its own (`SCHED_CORE=1`). */
+  /** Give the pod a core-scheduling cookie of its own (`SCHED_CORE`): it has been checked that there are such. */
   readonly coreScheduling: boolean;
 }
 
@@ -39,7 +39,7 @@ export interface ServePlan {
  * The program that a starter runs on *serve*: bind and listen before anything is printed, clone the daemon, and exec the monitor in
  * it. What is visible of the daemon is as the Go shim has it. Source: contract, sections 2.5 to 2.7.
  */
-export function serveProgram(plan: ServePlan): Uint8Array {
+export function serveProgram(plan: ServePlan): Program {
   const builder = newProgram("shim");
   const { data } = builder;
   const address = socketAddress(plan.socket);
@@ -52,9 +52,7 @@ export function serveProgram(plan: ServePlan): Uint8Array {
   builder.sys("listen", [listener, BACKLOG]);
   builder.field = "shim";
   if (plan.coreScheduling)
-    builder.sys("prctl", [PR_SCHED_CORE, PR_SCHED_CORE_CREATE, 0, PR_SCHED_CORE_SCOPE_PROCESS_GROUP, 0], {
-      tolerate: ["ENODEV", "EINVAL"],
-    });
+    builder.sys("prctl", [PR_SCHED_CORE, PR_SCHED_CORE_CREATE, 0, PR_SCHED_CORE_SCOPE_PROCESS_GROUP, 0]);
   builder.op("CLONE", [data.space(CLONE_ARGS_BYTES), 0]);
   builder.sys("setpgid", [0, 0]);
   const image = builder.call("openat", [AT_FDCWD, data.string(plan.image), O_RDONLY | O_CLOEXEC, 0]);
@@ -62,7 +60,7 @@ export function serveProgram(plan: ServePlan): Uint8Array {
   const argv = data.pointers(plan.argv.map((word) => data.string(word)));
   const envp = data.pointers(Object.entries(plan.env).map(([name, value]) => data.string(`${name}=${value}`)));
   builder.op("EXEC", [data.string(""), argv, envp, image, AT_EMPTY_PATH]);
-  return builder.build().bytes;
+  return builder.build();
 }
 
 function becomeDaemon(plan: ServePlan, listener: Register, builder: ProgramBuilder): void {

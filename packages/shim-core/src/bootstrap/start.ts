@@ -1,7 +1,9 @@
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
+import type { Native } from "@trimaran/linux";
 import type { StartAnswer, StartRequest } from "@trimaran/monitor";
 import { connectUnix } from "ttrpc-ts";
+import { checkCoreScheduling } from "../host/core-scheduling.ts";
 import { parseIdentifier } from "../identifier.ts";
 import type { PodDirectory } from "../pod/directory.ts";
 import { encodeIdentity, type PodIdentity } from "../pod/identity.ts";
@@ -18,6 +20,7 @@ import { serveProgram } from "./serve-program.ts";
 export interface StartEnvironment {
   readonly runtime: Runtime;
   readonly pods: PodDirectory;
+  readonly native: Native;
   /** Path of a file that the daemon execs as its monitor: sealed, so that no container can write to it. */
   readonly monitorImage: string;
   readonly shimName: string;
@@ -62,6 +65,8 @@ export async function start(
   });
   if (environment.pods.ofGroup(group) || (await answers(socket)))
     return { kind: "print", code: 0, stdout: reply(socket), stderr: new Uint8Array(0) };
+  const coreScheduling = (request.env.get("SCHED_CORE") ?? "") !== "";
+  if (coreScheduling) checkCoreScheduling(environment.native);
   const identity: PodIdentity = {
     id,
     group,
@@ -91,9 +96,9 @@ export async function start(
     env: { ...environment.monitorEnvironment, TRIMARAN_MONITOR: encodeIdentity(identity) },
     attachFiles: environment.runtime.monitorCgroup?.(input.options) ?? [],
     oomScoreAdj: daemonOomScore(request.pid),
-    coreScheduling: request.env.get("SCHED_CORE") === "1",
+    coreScheduling,
   });
-  return { kind: "serve", stdout: reply(socket), program };
+  return { kind: "serve", stdout: reply(socket), program: program.bytes };
 }
 
 async function majorVersion(
