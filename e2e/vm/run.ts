@@ -12,7 +12,8 @@ import { runInGuest } from "./machine.ts";
 const ROOT = join(import.meta.dirname, "../..");
 const LIMIT_MS = Number(process.env.E2E_VM_LIMIT_MS ?? 20 * 60_000);
 const LINUX = "packages/linux/src";
-const SHORT = ["e2e/v2/*.test.ts", `${LINUX}/cgroup/{cgroup,cgroup-v2}.e2e.test.ts`];
+const OCI = "packages/shim-runc/src/oci";
+const SHORT = ["e2e/v2/*.test.ts", `${LINUX}/cgroup/{cgroup,cgroup-v2}.e2e.test.ts`, `${OCI}/events.e2e.test.ts`];
 const SYSTEMD = ["e2e/systemd/{scope,ctr}.test.ts"];
 const SYSTEMD_LONG = ["e2e/systemd/*.test.ts"];
 const LONG = [

@@ -8,6 +8,7 @@ import { CgroupError } from "./error.ts";
 import { readIfPresent } from "./files.ts";
 import { type Freezer, unifiedFreezer, v1Freezer } from "./freezer.ts";
 import type { CgroupHost } from "./host.ts";
+import { readKeyed } from "./keyed.ts";
 import { applyLimits, type Limit } from "./limits.ts";
 import { compileLimitsV1 } from "./limits-v1.ts";
 import { compileLimitsV2 } from "./limits-v2.ts";
@@ -174,6 +175,12 @@ export class Cgroup {
   /** Counters now, shaped as containerd's Metrics of the host's cgroup version. What is missing is 0. */
   stats(): CgroupStats {
     return this.#host.mode === "v2" ? readStatsV2(this.plan.unified ?? "") : readStatsV1(this.#directoryOf);
+  }
+
+  /** All lines of memory.stat, by the kernel's names. Empty without a memory controller. */
+  memoryStat(): ReadonlyMap<string, bigint> {
+    const directory = this.#directoryOf("memory");
+    return readKeyed(directory === undefined ? undefined : readIfPresent(`${directory}/memory.stat`));
   }
 
   /** What to wait on for OOM events. Undefined if the host has no memory controller. */

@@ -2,8 +2,6 @@ import assert from "node:assert/strict";
 import { type ChildProcess, execFile, execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import {
-  chmodSync,
-  copyFileSync,
   existsSync,
   globSync,
   mkdirSync,
@@ -11,93 +9,23 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
-  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { createServer } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
-import { firstSpec } from "./commands/spec.ts";
+import { OURS, Place, RUNC, Runtime, type Said } from "./testing/oci-runtime.ts";
 
-const OURS = [join(import.meta.dirname, "../../../../build/bin/trimaran-oci")]; // as it is installed: from its source it starts slowly
-const RUNC = ["runc"]; // Debian's: the control
-const APPLETS = ["sh", "cat", "id", "ls", "sleep", "true", "stat", "test", "head", "mkdir"];
-
+let place: Place;
 let folder: string;
 before(() => {
-  folder = mkdtempSync(join(tmpdir(), "oci-"));
-  chmodSync(folder, 0o711);
-  const bin = join(folder, "bundle/rootfs/bin");
-  mkdirSync(bin, { recursive: true });
-  mkdirSync(join(folder, "bundle/rootfs/tmp"));
-  copyFileSync("/bin/busybox", join(bin, "busybox"));
-  for (const name of APPLETS) symlinkSync("busybox", join(bin, name));
+  place = new Place();
+  folder = place.folder;
 });
-after(() => rmSync(folder, { recursive: true, force: true }));
-
-interface Said {
-  readonly code: number;
-  readonly out: string;
-  readonly error: string;
-}
-
-/** One of the two runtimes, with a root directory and a bundle of its own. */
-class Runtime {
-  readonly argv: readonly string[];
-  readonly root: string;
-  readonly bundle = join(folder, "bundle");
-
-  constructor(program: readonly string[], name: string) {
-    this.root = join(folder, `root-${name}`);
-    this.argv = [...program, "--root", this.root];
-  }
-
-  run(...words: string[]): Said {
-    return this.feed("", ...words);
-  }
-
-  feed(input: string, ...words: string[]): Said {
-    const [file = "", ...args] = this.argv;
-    const { status, stdout, stderr } = spawnSync(file, [...args, ...words], {
-      input,
-      encoding: "utf8",
-      timeout: 20_000,
-      cwd: this.bundle,
-    });
-    return { code: status ?? -1, out: stdout, error: stderr };
-  }
-
-  /** `run --detach` and `create` hand their streams to the container: a file, or nobody would see the end. */
-  quiet(...words: string[]): number {
-    const [file = "", ...args] = this.argv;
-    const options = { stdio: "ignore", timeout: 20_000, cwd: this.bundle } as const;
-    return spawnSync(file, [...args, ...words], options).status ?? -1;
-  }
-
-  status(id: string): string {
-    const { code, out } = this.run("state", id);
-    return code === 0 ? (JSON.parse(out) as { status: string }).status : "none";
-  }
-
-  async until(id: string, status: string): Promise<void> {
-    for (let tries = 0; this.status(id) !== status; tries++) {
-      assert.ok(tries < 50, `${id} does not become ${status}`);
-      await delay(20);
-    }
-  }
-}
-
-function configure(script: string, change: (spec: ReturnType<typeof firstSpec>) => unknown = () => undefined): void {
-  const spec = firstSpec();
-  spec.process.terminal = false;
-  spec.process.args = ["sh", "-c", script];
-  spec.root.readonly = false;
-  change(spec);
-  writeFileSync(join(folder, "bundle/config.json"), JSON.stringify(spec));
-}
+after(() => place[Symbol.dispose]());
+const configure: Place["configure"] = (script, change) => place.configure(script, change);
 
 const LOOP = "trap 'exit 3' TERM; while :; do sleep 0.02; done";
 
@@ -161,13 +89,13 @@ async function live(runtime: Runtime, log: unknown[]): Promise<void> {
 
 test("the same script through runc and through us", async () => {
   const [ours, theirs]: [unknown[], unknown[]] = [[], []];
-  await live(new Runtime(OURS, "ours"), ours);
-  await live(new Runtime(RUNC, "runc"), theirs);
+  await live(new Runtime(place, OURS, "ours"), ours);
+  await live(new Runtime(place, RUNC, "runc"), theirs);
   assert.deepEqual(ours, theirs);
 });
 
 test("state: the specification's fields, runc's besides; pid-file; the gate; nothing is left", async () => {
-  const runtime = new Runtime(OURS, "state");
+  const runtime = new Runtime(place, OURS, "state");
   configure("echo ran > /tmp/ran", (spec) => Object.assign(spec, { annotations: { a: "b" } }));
   const pidFile = join(folder, "pid");
   assert.equal(runtime.quiet("create", "--pid-file", pidFile, "web"), 0);
@@ -192,7 +120,7 @@ test("state: the specification's fields, runc's besides; pid-file; the gate; not
 });
 
 test("a create that fails leaves nothing, and says why: in words, and in the log", () => {
-  const runtime = new Runtime(OURS, "failing");
+  const runtime = new Runtime(place, OURS, "failing");
   const log = join(folder, "log");
   const create = () => runtime.run("--log", log, "--log-format", "json", "create", "bad");
   const cases: [() => void, RegExp][] = [
@@ -235,7 +163,7 @@ test("a create that fails leaves nothing, and says why: in words, and in the log
 });
 
 test("hooks: all six, in the order of the specification, with its statuses", async () => {
-  const runtime = new Runtime(OURS, "hooks");
+  const runtime = new Runtime(place, OURS, "hooks");
   const trace = join(folder, "trace");
   const hook = (name: string, file = trace) => [
     {
@@ -263,7 +191,7 @@ test("hooks: all six, in the order of the specification, with its statuses", asy
 });
 
 test("fds: none of ours, those that --preserve-fds names, LISTEN_FDS", () => {
-  const runtime = new Runtime(OURS, "fds");
+  const runtime = new Runtime(place, OURS, "fds");
   configure("ls /proc/self/fd; cat <&4; echo $LISTEN_FDS $LISTEN_PID");
   writeFileSync(join(folder, "four"), "from fd four\n");
   const words = (before: string, ...flags: string[]) =>
@@ -285,7 +213,7 @@ test("fds: none of ours, those that --preserve-fds names, LISTEN_FDS", () => {
 });
 
 test("init is the caller's subreaper's child, and so is an exec: whoever waits sees how they end", async () => {
-  const runtime = new Runtime(OURS, "reaper");
+  const runtime = new Runtime(place, OURS, "reaper");
   configure("exit 11");
   const pidFile = join(folder, "pid-r");
   const parentOf = (pid: string) => readFileSync(`/proc/${pid}/stat`, "latin1").split(") ")[1]?.split(" ")[1];
@@ -299,7 +227,7 @@ test("init is the caller's subreaper's child, and so is an exec: whoever waits s
 });
 
 test("a command that is killed in the foreground leaves a container that can be deleted", async () => {
-  const runtime = new Runtime(OURS, "killed");
+  const runtime = new Runtime(place, OURS, "killed");
   configure(LOOP);
   const [file = "", ...args] = runtime.argv;
   const child: ChildProcess = spawn(file, [...args, "run", "k"], { stdio: "ignore", cwd: runtime.bundle });
@@ -313,7 +241,7 @@ test("a command that is killed in the foreground leaves a container that can be 
 });
 
 test("delete --force of a container that a run waits for: both succeed, it is gone", async () => {
-  const runtime = new Runtime(OURS, "both");
+  const runtime = new Runtime(place, OURS, "both");
   const up = join(runtime.bundle, "rootfs/tmp/up");
   configure(`echo > /tmp/up; ${LOOP}`);
   const [file = "", ...args] = runtime.argv;
@@ -332,7 +260,7 @@ test("delete --force of a container that a run waits for: both succeed, it is go
 });
 
 test("a create that is killed on its way leaves nothing that delete does not find", async () => {
-  const runtime = new Runtime(OURS, "half");
+  const runtime = new Runtime(place, OURS, "half");
   const sign = join(folder, "hook-runs");
   const hook = { path: "/bin/sh", args: ["sh", "-c", `echo > ${sign}; exec sleep 3`] };
   configure("true", (spec) => Object.assign(spec, { hooks: { createRuntime: [hook] } }));
@@ -354,7 +282,7 @@ test("a create that is killed on its way leaves nothing that delete does not fin
 });
 
 test("SCMP_ACT_NOTIFY: the agent at listenerPath is told whose listener it gets", async () => {
-  const runtime = new Runtime(OURS, "notify");
+  const runtime = new Runtime(place, OURS, "notify");
   const path = join(folder, "agent.sock");
   const told: string[] = [];
   const agent = createServer((socket) => socket.on("data", (data) => told.push(String(data)))).listen(path); // takes no fd: it is closed
@@ -387,7 +315,7 @@ test("SCMP_ACT_NOTIFY: the agent at listenerPath is told whose listener it gets"
 });
 
 test("delete from a directory that is gone", () => {
-  const runtime = new Runtime(OURS, "gone");
+  const runtime = new Runtime(place, OURS, "gone");
   const gone = mkdtempSync(join(folder, "gone-"));
   const words = [...runtime.argv, "delete", "--force", "nobody"];
   const { status, stderr } = spawnSync("sh", ["-c", 'rmdir "$PWD"; exec "$@"', "sh", ...words], {
@@ -398,16 +326,16 @@ test("delete from a directory that is gone", () => {
 });
 
 test("features, spec, version, help", () => {
-  const runtime = new Runtime(OURS, "look");
+  const runtime = new Runtime(place, OURS, "look");
   const features = JSON.parse(runtime.run("features").out) as { hooks: string[]; linux: { mountExtensions: unknown } };
   assert.equal(features.hooks.length, 6);
   assert.deepEqual(features.linux.mountExtensions, { idmap: { enabled: true } });
-  const place = join(folder, "new");
-  mkdirSync(place);
-  assert.equal(runtime.run("spec", "--bundle", place).code, 0);
-  assert.match(runtime.run("spec", "--bundle", place).error, /exists\. Remove it first/);
+  const bundle = join(folder, "new");
+  mkdirSync(bundle);
+  assert.equal(runtime.run("spec", "--bundle", bundle).code, 0);
+  assert.match(runtime.run("spec", "--bundle", bundle).error, /exists\. Remove it first/);
   assert.equal(
-    (JSON.parse(readFileSync(join(place, "config.json"), "utf8")) as { ociVersion: string }).ociVersion,
+    (JSON.parse(readFileSync(join(bundle, "config.json"), "utf8")) as { ociVersion: string }).ociVersion,
     "1.0.2",
   );
   assert.match(runtime.run("--version").out, /^trimaran-oci version /);

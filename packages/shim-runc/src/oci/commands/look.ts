@@ -1,12 +1,15 @@
 import { execFileSync } from "node:child_process";
 import { features as featuresDocument } from "../../features.ts";
 import type { Command, Context } from "../context.ts";
+import { parseDuration } from "../duration.ts";
+import { followEvents } from "../event-stream.ts";
 import { UsageError } from "../flags.ts";
 import { toStatsEvent } from "../stats-event.ts";
 import { expect, type Found, find } from "../status.ts";
 import { onlyId } from "./create.ts";
 
 const OCI_VERSION = "1.3.0";
+const DEFAULT_INTERVAL = "5s"; // runc's
 
 /** The OCI state, and what runc adds to it. */
 export const state: Command = async (context, _flags, words) => {
@@ -88,12 +91,22 @@ export const ps: Command = async (context, flags, words) => {
   return 0;
 };
 
-/** Counters of the cgroup, once. */
+/** With --stats counters of the cgroup, once; else again and again until the container ends, and OOM kills when they happen. */
 export const events: Command = async (context, flags, words) => {
   const found = find(context, onlyId(words));
   expect(found, "read the events of", "created", "running", "paused");
-  if (!flags.has("stats")) throw new UsageError("events: only --stats is supported");
-  context.print(`${JSON.stringify(toStatsEvent(found.record.id, found.cgroup.stats()))}\n`);
+  const { record, cgroup } = found;
+  const { id } = record;
+  const intervalMs = parseDuration("interval", flags.text("interval") ?? DEFAULT_INTERVAL);
+  const tell = (event: unknown) => context.print(`${JSON.stringify(event)}\n`);
+  const onTick = () => tell(toStatsEvent(id, cgroup.stats(), cgroup.memoryStat()));
+  if (flags.has("stats")) onTick();
+  else
+    await followEvents(
+      context.kernel.tools.native,
+      { pid: record.init.pid, cgroup, intervalMs },
+      { onTick, onOom: () => tell({ type: "oom", id }) },
+    );
   return 0;
 };
 

@@ -92,7 +92,7 @@ export const COMMANDS: Readonly<Record<string, Entry>> = {
   update: entry(update, "update [--resources FILE] ID", Object.fromEntries(UPDATE.map((name) => [name, "text"])), {
     r: "resources",
   }),
-  events: entry(events, "events --stats ID", { stats: "boolean", interval: "text" }),
+  events: entry(events, "events [--stats] [--interval 5s] ID", { stats: "boolean", interval: "text" }),
   features: entry(features, "features"),
   spec: entry(spec, "spec [--bundle DIR]", { bundle: "text", rootless: "boolean" }, { b: "bundle" }),
   checkpoint: entry(checkpoint, "checkpoint [--image-path DIR] [--leave-running] ID", {
