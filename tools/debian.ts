@@ -6,6 +6,7 @@ import { RECENT_CRIU, unpackCriu } from "./debian/criu.ts";
 import { GUEST_KERNEL_PREFIX, type GuestKernel, readGuestKernel } from "./debian/guest-kernel.ts";
 import { withMachineLock } from "./debian/lock.ts";
 import { RECENT_RUNSC, unpackRunsc } from "./debian/runsc.ts";
+import { APPARMOR_PARSER, SECILC, unpackAppArmor, unpackSecilc } from "./debian/security-modules.ts";
 
 /** Debian packages that the build and the demo use. */
 export const BUILD_PACKAGES = [
@@ -95,12 +96,27 @@ export async function ensureContainerd2(): Promise<string> {
 
 /** runsc of Debian's backports next to Debian's own; the path of the program. One `access` when it is there. */
 export async function ensureRecentRunsc(): Promise<string> {
-  if (existsSync(RECENT_RUNSC)) return RECENT_RUNSC;
+  return await ensureUnpacked(RECENT_RUNSC, "runsc", unpackRunsc);
+}
+
+/** Debian's apparmor_parser, not installed; the path of the program. One `access` when it is there. */
+export async function ensureAppArmorParser(): Promise<string> {
+  return await ensureUnpacked(APPARMOR_PARSER, "apparmor", unpackAppArmor);
+}
+
+/** Debian's compiler of SELinux policies, not installed; the path of the program. One `access` when it is there. */
+export async function ensureSecilc(): Promise<string> {
+  await ensurePackages(["libsepol2"]);
+  return await ensureUnpacked(SECILC, "secilc", unpackSecilc);
+}
+
+async function ensureUnpacked(program: string, lock: string, unpack: () => Promise<void>): Promise<string> {
+  if (existsSync(program)) return program;
   await ensurePackages(["debian-archive-keyring"]);
-  await withMachineLock("runsc", async () => {
-    if (!existsSync(RECENT_RUNSC)) await unpackRunsc();
+  await withMachineLock(lock, async () => {
+    if (!existsSync(program)) await unpack();
   });
-  return RECENT_RUNSC;
+  return program;
 }
 
 /** criu of the next Debian release next to Debian 12's; the path of the program. One `access` when it is there. */
@@ -133,4 +149,5 @@ if (import.meta.main) {
   console.log(await ensureRecentRunsc());
   console.log(await ensureContainerd2());
   console.log(await ensureRecentCriu());
+  console.log(await ensureAppArmorParser());
 }

@@ -20,6 +20,9 @@ export interface BundleOptions {
   readonly mounts?: readonly object[];
   /** `linux.cgroupsPath`. Default: as ctr has it, `/NAMESPACE/ID`. */
   readonly cgroupsPath?: string;
+  /** Added to `process`, and to `linux`. */
+  readonly process?: object;
+  readonly linux?: object;
   /** Types added to `linux.namespaces`, which are those of `ctr run`: all but cgroup, user and time. */
   readonly namespaces?: readonly string[];
 }
@@ -88,7 +91,7 @@ function ociSpec(options: BundleOptions) {
   const character = (major: number, minor: number) => ({ allow: true, type: "c", major, minor, access: "rwm" });
   return {
     ociVersion: "1.0.2-dev",
-    process: ociProcess(args, terminal),
+    process: { ...ociProcess(args, terminal), ...options.process },
     root: { path: "rootfs" },
     mounts: [
       mount("/proc", "proc", secret),
@@ -139,6 +142,7 @@ function ociSpec(options: BundleOptions) {
         .map((name) => `/proc/${name}`)
         .concat("/sys/firmware"),
       readonlyPaths: ["bus", "fs", "irq", "sys", "sysrq-trigger"].map((name) => `/proc/${name}`),
+      ...options.linux,
     },
   };
 }

@@ -79,16 +79,19 @@ export class Container {
     return await readFile(this.#output, "utf8");
   }
 
-  /** Run a script inside, to its end: the exit status and what it wrote. */
-  async exec(script: string): Promise<{ readonly code: number; readonly output: string }> {
+  /** Run a script inside, to its end: the exit status and what it wrote. `process` is added to the exec's own. */
+  async exec(script: string, process: object = {}): Promise<{ readonly code: number; readonly output: string }> {
     const { id } = this;
     this.#execs += 1;
     const execId = `exec-${this.#execs}`;
     const output = `${this.#output}.${execId}`;
     await writeFile(output, "");
     const stdio = openFiles(output);
-    const spec = packAny(ANY.ociProcess, Buffer.from(JSON.stringify(ociProcess(["sh", "-c", `exec 2>&1\n${script}`]))));
-    await this.task.exec({ id, execId, spec, ...stdio });
+    const spec = { ...ociProcess(["sh", "-c", `exec 2>&1\n${script}`]), ...process };
+    await this.task.exec({
+      ...{ id, execId, ...stdio },
+      spec: packAny(ANY.ociProcess, Buffer.from(JSON.stringify(spec))),
+    });
     await this.task.start({ id, execId });
     const { exitStatus } = await this.task.wait({ id, execId });
     await this.task.delete({ id, execId });

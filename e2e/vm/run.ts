@@ -1,9 +1,17 @@
 // Run tests in a virtual machine with cgroup v2 alone: node e2e/vm/run.ts [FILE…] [-- FLAGS of node --test]. Ends with the tests' exit status.
 // Without a file: those of the short form; with --long: all that make sense there. With --systemd: systemd is PID 1, and the files are those of
-// e2e/systemd. E2E_… variables go into the guest.
+// e2e/systemd. With --selinux: SELinux instead of AppArmor, and the files are those of e2e/selinux. E2E_… variables go into the guest.
 import { globSync } from "node:fs";
 import { join, relative } from "node:path";
-import { ensureContainerd2, ensurePackages, ensureRecentCriu, ensureRecentRunsc } from "../../tools/debian.ts";
+import {
+  ensureAppArmorParser,
+  ensureContainerd2,
+  ensurePackages,
+  ensureRecentCriu,
+  ensureRecentRunsc,
+  ensureSecilc,
+} from "../../tools/debian.ts";
+import { ensureGuestImage } from "../../tools/guest/image.ts";
 import { buildImages, buildRootfs } from "../harness/images.ts";
 import { buildSubreaper } from "../harness/subreaper.ts";
 import { EngineWatch } from "./engine-watch.ts";
@@ -15,6 +23,7 @@ const LINUX = "packages/linux/src";
 const OCI = "packages/shim-runc/src/oci";
 const SHORT = ["e2e/v2/*.test.ts", `${LINUX}/cgroup/{cgroup,cgroup-v2}.e2e.test.ts`, `${OCI}/events.e2e.test.ts`];
 const SYSTEMD = ["e2e/systemd/{scope,ctr}.test.ts"];
+const SELINUX = ["e2e/selinux/*.test.ts"];
 const SYSTEMD_LONG = ["e2e/systemd/*.test.ts"];
 const LONG = [
   ...SHORT,
@@ -25,7 +34,9 @@ const LONG = [
 const split = process.argv.indexOf("--");
 const words = process.argv.slice(2, split < 0 ? undefined : split);
 const flags = split < 0 ? [] : process.argv.slice(split + 1);
+const FLAGS = ["--long", "--systemd", "--selinux"];
 const isSystemd = words.includes("--systemd");
+const isSelinux = words.includes("--selinux");
 process.exitCode = await main();
 
 async function main(): Promise<number> {
@@ -46,7 +57,12 @@ async function main(): Promise<number> {
     const run = async () => {
       using output = new EngineWatch(process.stdout);
       const task = { argv, env: guestEnvironment(), cwd: ROOT };
-      const code = await runInGuest(task, { output, signal: stop.signal, init: isSystemd ? "systemd" : "script" });
+      const code = await runInGuest(task, {
+        output,
+        signal: stop.signal,
+        init: isSystemd ? "systemd" : "script",
+        kernelArgs: [`lsm=${isSelinux ? "selinux" : isSystemd ? "" : "apparmor"}`],
+      });
       return { code, engineFailed: code !== 0 && output.hasFailed };
     };
     const first = await run();
@@ -65,14 +81,17 @@ async function main(): Promise<number> {
 async function prepareHost(): Promise<void> {
   await ensurePackages();
   await Promise.all([ensureContainerd2(), ensureRecentCriu(), ensureRecentRunsc()]);
+  await (isSelinux ? ensureSecilc() : ensureAppArmorParser());
+  if (process.arch === "x64") await ensureGuestImage(); // e2e/run.ts wants one
   await Promise.all([buildImages(), buildRootfs(), buildSubreaper()]);
 }
 
 function chosenFiles(): string[] {
-  const names = words.filter((word) => word !== "--long" && word !== "--systemd");
+  const names = words.filter((word) => !FLAGS.includes(word));
   const unknown = names.find((word) => word.startsWith("-"));
-  if (unknown !== undefined) throw new Error(`${unknown} is unknown; --long or --systemd?`);
+  if (unknown !== undefined) throw new Error(`${unknown} is unknown; one of ${FLAGS.join(" ")}?`);
   if (names.length > 0) return names.map((name) => relative(ROOT, name));
+  if (isSelinux) return globSync(SELINUX, { cwd: ROOT });
   const [short, long] = isSystemd ? [SYSTEMD, SYSTEMD_LONG] : [SHORT, LONG];
   const patterns = words.includes("--long") ? long : short;
   return globSync(patterns, { cwd: ROOT }).sort();

@@ -14,7 +14,7 @@ import { compileLimitsV1 } from "./limits-v1.ts";
 import { compileLimitsV2 } from "./limits-v2.ts";
 import { makePlanned } from "./make.ts";
 import { type OomWatch, readOomKills, toOomWatch } from "./oom.ts";
-import type { CgroupPlan } from "./plan.ts";
+import { type CgroupPlan, isNoCgroup } from "./plan.ts";
 import { killBySignals, killUnified, listProcesses, signalAll } from "./processes.ts";
 import type { LinuxResources } from "./resources.ts";
 import type { CgroupStats } from "./stats.ts";
@@ -117,8 +117,9 @@ export class Cgroup {
     await this.#freezer().freeze(signal);
   }
 
-  /** Let them run. A cgroup that is gone is success. */
+  /** Let them run. A cgroup that is gone, or was never there, is success. */
   thaw(): void {
+    if (isNoCgroup(this.plan)) return;
     this.#freezer().thaw();
   }
 
@@ -151,6 +152,7 @@ export class Cgroup {
 
   /** Pids of all processes in it and below it, in our pid namespace. */
   processes(): number[] {
+    if (isNoCgroup(this.plan)) return [];
     return listProcesses(this.#processDirectory());
   }
 

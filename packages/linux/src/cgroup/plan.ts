@@ -28,6 +28,14 @@ export interface CgroupPlan {
   readonly scope?: ScopeName;
 }
 
+/** The plan of a container that has no cgroup of its own: whoever makes it may make none, and nobody has asked for a limit. */
+export const NO_CGROUP: CgroupPlan = { path: "", hierarchies: [], directories: [] };
+
+/** Whether a plan, perhaps one that was read from disk, is that. */
+export function isNoCgroup({ hierarchies, unified }: CgroupPlan): boolean {
+  return hierarchies.length === 0 && unified === undefined;
+}
+
 /**
  * Choose the directories for `linux.cgroupsPath`: absolute is below the mount, relative is below our own cgroup (v1) or
  * beside it (v2), absent or empty is `fallbackName` (the container's id), relative. Reads which parents exist; makes nothing.

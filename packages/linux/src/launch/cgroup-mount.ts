@@ -19,6 +19,7 @@ const FLAGS = ATTR.nosuid | ATTR.nodev | ATTR.noexec;
  * such a bind shows `/` as its root, like a mount of its own. Throws InvalidSpec if the caller named no directory.
  */
 export function prepareCgroup(b: ProgramBuilder, { ownDirs }: CgroupPlan, options: MountOptions): CgroupTrees {
+  if (ownDirs === "none") return { trees: [], readonly: true };
   if (ownDirs.length === 0) throw new InvalidSpec(b.field, "the container has no cgroup to show");
   const readonly = (options.attributes.set & ATTR.rdonly) !== 0;
   const trees = ownDirs.map(({ name, path, links }) => {

@@ -41,7 +41,7 @@ export const MAGIC = { proc: 0x9fa0, devpts: 0x1cd1, tmpfs: 0x01021994 } as cons
 export const IOCTL = { TIOCSCTTY: 0x540e, TIOCSWINSZ: 0x5414, TIOCSPTLCK: 0x40045431, TIOCGPTPEER: 0x5441, SIOCSIFFLAGS: 0x8914 } as const;
 
 /** linux/prctl.h, linux/seccomp.h, linux/keyctl.h */
-export const PRCTL = { SET_KEEPCAPS: 8, SET_NO_NEW_PRIVS: 38 } as const;
+export const PRCTL = { SET_DUMPABLE: 4, SET_KEEPCAPS: 8, SET_NO_NEW_PRIVS: 38 } as const;
 export const KEYCTL = { JOIN_SESSION_KEYRING: 1, SETPERM: 5 } as const;
 export const SECCOMP_SET_MODE_FILTER = 1;
 export const SECCOMP_FILTER_FLAG_NEW_LISTENER = 8;

@@ -42,7 +42,7 @@ export function hasForeignDev(spec: Spec): boolean {
 }
 
 /** While the host's /dev is in reach: in a user namespace no node can be made, so the host's are cloned and verified. */
-export function prepareDevices(b: ProgramBuilder, spec: Spec): PreparedDevice[] {
+export function prepareDevices(b: ProgramBuilder, spec: Spec, host: HostFeatures): PreparedDevice[] {
   if (hasForeignDev(spec)) return [];
   const configured = new Set(spec.linux.devices.map(({ path }) => path));
   const all = [
@@ -52,7 +52,8 @@ export function prepareDevices(b: ProgramBuilder, spec: Spec): PreparedDevice[] 
     })),
     ...spec.linux.devices.map((device, i) => ({ device, field: `linux.devices[${i}] ${JSON.stringify(device.path)}` })),
   ];
-  if (!spec.linux.namespaces.has("user")) return all.map((one) => ({ ...one, tree: undefined }));
+  if (!spec.linux.namespaces.has("user") && !host.inUserNamespace)
+    return all.map((one) => ({ ...one, tree: undefined }));
   const flags = MOUNT.OPEN_TREE_CLONE | O.CLOEXEC | AT.SYMLINK_NOFOLLOW;
   return all.map(({ device, field }) => {
     b.field = field;

@@ -1,7 +1,7 @@
 import type { Spec } from "../spec/spec.ts";
 import { NAMESPACE_FLAG } from "../spec/tables.ts";
 import { makeConsole } from "./console.ts";
-import { AT, F } from "./constants.ts";
+import { AT, F, PRCTL } from "./constants.ts";
 import { becomeProcess } from "./identity.ts";
 import { SLOT } from "./opcodes.ts";
 import type { ExecPlan } from "./plan.ts";
@@ -47,6 +47,7 @@ export function compileExec(plan: ExecPlan): Program {
   stage.ownStdio(b, stdio, stage.hostUid(linux, process));
   b.field = "init's namespaces";
   stage.closeAllBut(b, [pidfd]);
+  b.sys("prctl", [PRCTL.SET_DUMPABLE, 0, 0, 0, 0]); // an unprivileged caller's is, for its own /proc/self
   b.sys("setns", [pidfd, namespaceFlags(spec)]);
   b.sys("close", [pidfd]);
   b.release(pidfd);

@@ -2,6 +2,9 @@ import { existsSync, statSync } from "node:fs";
 import { release } from "node:os";
 import { type Architecture, toArchitecture } from "../syscall/numbers.ts";
 
+/** PROC_USER_INIT_INO of the kernel's proc_ns.h: the same on every machine. */
+const INITIAL_USER_NAMESPACE = 0xeffffffd;
+
 /** What a compiled program depends on besides the spec. Read once per boot. */
 export interface HostFeatures {
   readonly architecture: Architecture;
@@ -11,6 +14,8 @@ export interface HostFeatures {
   readonly kcore: boolean;
   /** SELinux is on: labels mean something. */
   readonly selinux: boolean;
+  /** We run in a user namespace ourselves, as below podman without root: no device node can be made. */
+  readonly inUserNamespace: boolean;
   /** Inodes of the host's own namespaces: a container that joins one of them must not set its sysctls. */
   readonly namespaceInodes: Readonly<Record<"network" | "ipc" | "uts" | "user", number>>;
 }
@@ -23,8 +28,14 @@ export function readHostFeatures(): HostFeatures {
     kernel: [Number(major ?? 0), Number(minor ?? 0)],
     kcore: existsSync("/proc/kcore"),
     selinux: existsSync("/sys/fs/selinux/enforce"),
+    inUserNamespace: !inInitialUserNamespace(),
     namespaceInodes: { network: inode("net"), ipc: inode("ipc"), uts: inode("uts"), user: inode("user") },
   };
+}
+
+/** Whether nobody has made the user namespace that we are in. */
+export function inInitialUserNamespace(): boolean {
+  return inode("user") === INITIAL_USER_NAMESPACE;
 }
 
 /** True if the kernel is at least this version. */

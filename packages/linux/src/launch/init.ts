@@ -109,7 +109,7 @@ function buildRoot(b: ProgramBuilder, plan: InitPlan, staged: boolean): Register
   const rootfs = prepareRootfs(b, plan);
   const mounts = prepareMounts(b, plan);
   const masks = prepareMasks(b, spec);
-  const devices = prepareDevices(b, spec);
+  const devices = prepareDevices(b, spec, host);
   // Hooks and copies of the image's content want the host's root in sight until the mounts are done.
   const late = hasHooksBeforePivot(spec) || mounts.some(({ options }) => options.copyUp);
   if (late) enterPlace(b, hostPath(plan.bundle, spec.root.path));

@@ -96,7 +96,7 @@ export function park(b: ProgramBuilder, tree: Register, index: number): Operand 
 function kindOf(
   { type }: Mount,
   options: MountOptions,
-  { spec: { linux } }: InitPlan,
+  { spec: { linux }, host }: InitPlan,
   field: string,
 ): PreparedMount["kind"] {
   if (options.remount) return "remount";
@@ -104,7 +104,8 @@ function kindOf(
   if (type === "cgroup" || type === "cgroup2") return "cgroup";
   if (type === "proc" || type === "sysfs") {
     // A sysfs of somebody else's network namespace is refused to a user namespace: the host's is bound.
-    return type === "sysfs" && linux.namespaces.has("user") && !linux.namespaces.has("network") ? "bind" : "kernel";
+    const isMapped = host.inUserNamespace || linux.namespaces.has("user");
+    return type === "sysfs" && isMapped && !linux.namespaces.has("network") ? "bind" : "kernel";
   }
   if (type === "") throw new InvalidSpec(field, "no type");
   return "other";

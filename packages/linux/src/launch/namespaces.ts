@@ -1,6 +1,6 @@
 import type { Linux, Namespace, NamespaceKind } from "../spec/linux.ts";
 import { NAMESPACE_FLAG } from "../spec/tables.ts";
-import { AT, CLONE, IOCTL, O } from "./constants.ts";
+import { AT, CLONE, IOCTL, O, PRCTL } from "./constants.ts";
 import type { HostFeatures } from "./host.ts";
 import { CHECK, SYNC_CODE } from "./opcodes.ts";
 import type { ProgramBuilder, Register } from "./program.ts";
@@ -107,6 +107,7 @@ export function enterUserNamespace(b: ProgramBuilder, linux: Linux, opened: read
     b.field = "linux.uidMappings";
     b.sys("unshare", [CLONE.NEWUSER]);
     b.op("SYNC", [SYNC_CODE.MAPPED, 0, -1, 255, b.data.string(""), 0], { action: "write the maps" });
+    b.sys("prctl", [PRCTL.SET_DUMPABLE, 0, 0, 0, 0]); // an unprivileged caller's is, until its maps are written
   }
   b.field = "linux.uidMappings";
   b.sys("setresgid", [0, 0, 0], { tolerate: ["EINVAL"] });

@@ -41,8 +41,8 @@ export interface CgroupPlan {
   readonly attachFiles: readonly string[];
   /** A cgroup2 directory for CLONE_INTO_CGROUP (v2, and hybrid's unified tree). */
   readonly into?: string;
-  /** What a mount of type `cgroup` shows; empty: such a mount is an error. */
-  readonly ownDirs: readonly CgroupView[];
+  /** What a mount of type `cgroup` shows; empty: such a mount is an error. "none": nothing, the container has no cgroup of its own. */
+  readonly ownDirs: readonly CgroupView[] | "none";
 }
 
 /** A compiled seccomp filter. */

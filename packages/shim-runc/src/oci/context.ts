@@ -1,6 +1,7 @@
 import type { Kernel } from "../kernel.ts";
 import type { SeccompFilters } from "../seccomp-filters.ts";
 import type { Flags } from "./flags.ts";
+import type { Caller } from "./rootless.ts";
 import type { Store } from "./store.ts";
 
 /** The outside world of one command. */
@@ -14,6 +15,7 @@ export interface Context {
   cacheDirectory(): string;
   /** `--systemd-cgroup`: cgroups that are made are systemd's scopes. */
   readonly systemdCgroup: boolean;
+  readonly caller: Caller;
   readonly cwd: string;
   readonly env: Readonly<Record<string, string | undefined>>;
   print(text: string): void;

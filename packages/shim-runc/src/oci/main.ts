@@ -1,11 +1,14 @@
-import { mkdirSync, readFileSync, writeSync } from "node:fs";
+import { readFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import ownPackage from "../../package.json" with { type: "json" };
 import { Kernel } from "../kernel.ts";
 import { SeccompFilters } from "../seccomp-filters.ts";
+import { toCaller } from "./rootless.ts";
 import { runOci } from "./run-oci.ts";
 
-const CACHE = "/run/trimaran-oci-cache";
+/** As runc has it: a user's own things are below the folder of the session. */
+const caller = toCaller(process.geteuid?.() ?? -1, process.getegid?.() ?? -1);
+const HOME = caller.kind === "root" ? "/run" : (process.env.XDG_RUNTIME_DIR ?? "/run");
 const isSource = import.meta.url.endsWith(".ts");
 const MONITOR = isSource ? "../../../../build/monitor/monitor" : "../../bin/containerd-shim-trimaran-runc-v2";
 
@@ -15,14 +18,11 @@ process.exitCode = await runOci(process.argv.slice(2), {
   kernel,
   filters: new SeccompFilters(kernel.tools.native),
   monitorProgram: join(import.meta.dirname, MONITOR),
-  cacheDirectory() {
-    mkdirSync(CACHE, { recursive: true, mode: 0o700 });
-    return CACHE;
-  },
   cwd: currentDirectory(),
   env: process.env,
   version: ownPackage.version,
-  uid: process.getuid?.() ?? -1,
+  defaultRoot: join(HOME, "trimaran-oci"),
+  caller,
   print: (text) => write(1, text),
   stderr: (text) => write(2, text),
   readStdin: () => readFileSync(0),

@@ -5,8 +5,11 @@ import {
   type CgroupPlan,
   compileInit,
   describeFailure,
+  errnoName,
   hostPath,
   InvalidSpec,
+  isNoCgroup,
+  NO_CGROUP,
   type Process,
   parseResources,
   parseSpec,
@@ -25,6 +28,7 @@ import type { Context } from "./context.ts";
 import type { PassingLaunch, PassingMonitor } from "./passing-monitor.ts";
 import { identify } from "./process-identity.ts";
 import { sendConsoleProgram, signalProgram } from "./programs.ts";
+import { checkFor, createCgroup, enterOwnNamespaces, mapsProgram } from "./rootless.ts";
 import { wire } from "./stdio.ts";
 import { type ContainerRecord, writeWhole } from "./store.ts";
 
@@ -58,6 +62,7 @@ export async function makeContainer(context: Context, monitor: PassingMonitor, o
   const parsed = parseSpec(config);
   const listenFds = listenFdsOf(context.env);
   const spec = parsed.process === undefined ? parsed : { ...parsed, process: withListenFds(parsed.process, listenFds) };
+  checkFor(context.caller, spec);
   const seccomp = compileFilter(context, spec);
   const plan = (context.systemdCgroup ? planScope : planCgroup)(kernel.cgroups, spec.linux.cgroupsPath, id);
   const resources = parseResources(spec.linux.resources);
@@ -82,10 +87,12 @@ export async function makeContainer(context: Context, monitor: PassingMonitor, o
         monitor.launch("scope", holderLaunch(bytes, describe)),
       );
     }
-    cgroup = Cgroup.create(kernel.cgroups, plan, resources, kernel.tools, {
-      adopt: true,
-      devices,
-    });
+    cgroup = createCgroup(
+      context.caller,
+      spec,
+      () => Cgroup.create(kernel.cgroups, plan, resources, kernel.tools, { adopt: true, devices }),
+      () => Cgroup.open(kernel.cgroups, NO_CGROUP, kernel.tools),
+    );
     const program = compileInit({
       id,
       spec,
@@ -94,7 +101,7 @@ export async function makeContainer(context: Context, monitor: PassingMonitor, o
       stdio: wiring.stdio,
       cgroup: {
         ...cgroupFor(cgroup, plan.scope === undefined || !isCrowded(resources)),
-        ownDirs: cgroupViews(kernel.cgroups, plan),
+        ownDirs: isNoCgroup(cgroup.plan) ? "none" : cgroupViews(kernel.cgroups, plan),
       },
       ...(seccomp === undefined ? {} : { seccomp }),
       netDevices: readDevices(spec.linux.netDevices, "throw"),
@@ -102,17 +109,20 @@ export async function makeContainer(context: Context, monitor: PassingMonitor, o
       newKeyring: options.newKeyring,
       gate: wiring.gate,
       preserved: wiring.preserved,
-      prelude: (b) => wiring.prelude(b),
+      prelude(b) {
+        enterOwnNamespaces(b, context.caller);
+        wiring.prelude(b);
+      },
     });
     init = monitor.launch("init", {
       program: program.bytes,
       streams: wiring.streams,
       describe: (step, errno) => new Error(describeFailure(program, step, errno)),
-      onSync: (sync, process) => answer(sync, process, { id, bundle, spec }, options.consoleSocket),
+      onSync: (sync, process) => answer(context, sync, process, { id, bundle, spec }, options.consoleSocket),
     });
     await init.reachedGate();
     if (holder !== undefined) await endHolder(holder);
-    const record = toRecord(options, spec, plan, init.pid);
+    const record = toRecord(options, spec, cgroup.plan, init.pid);
     store.write(record, config);
     if (options.pidFile !== undefined) writeWhole(options.pidFile, String(init.pid));
     return { record, spec, init };
@@ -147,11 +157,17 @@ export function cgroupFor(
 
 /** Answer a launch program; a terminal's master goes to the console socket if there is one. */
 export async function answer(
+  { caller }: Context,
   sync: SyncRequest,
   process: MonitoredProcess,
   subject: SyncSubject,
   consoleSocket: string | undefined,
 ): Promise<bigint> {
+  if (sync.code === SYNC_CODE.MAPPED && caller.kind === "user") {
+    const { errno } = await process.run(mapsProgram(process.pid, subject.spec));
+    if (errno !== 0) throw new Error(`linux.uidMappings: refused (${errnoName(errno)})`);
+    return 0n;
+  }
   if (sync.code !== SYNC_CODE.CONSOLE || consoleSocket === undefined) return answerSync(sync, process, subject);
   const { errno } = await process.run(sendConsoleProgram(consoleSocket));
   if (errno !== 0) throw new Error(`--console-socket ${consoleSocket}: cannot be reached (errno ${errno})`);

@@ -1,4 +1,6 @@
-import { COMMANDS } from "./commands/table.ts";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { COMMANDS, FOR_ROOT } from "./commands/table.ts";
 import { type Context, FailedWith } from "./context.ts";
 import { type Flags, type FlagTable, parseFlags, UsageError } from "./flags.ts";
 import { type ErrorLog, openLog } from "./log.ts";
@@ -16,13 +18,14 @@ const GLOBAL: FlagTable = {
   help: "boolean",
 };
 const SHORT = { v: "version", h: "help" };
-const DEFAULT_ROOT = "/run/trimaran-oci";
+const CACHE = "/run/trimaran-oci-cache";
 const FAILED = 1;
 
 /** What `main` brings: everything but what the command line says. */
-export type Machine = Omit<Context, "store" | "systemdCgroup" | "warn"> & {
+export type Machine = Omit<Context, "store" | "systemdCgroup" | "warn" | "cacheDirectory"> & {
   readonly version: string;
-  readonly uid: number;
+  /** Where containers are remembered without --root. */
+  readonly defaultRoot: string;
   stderr(text: string): void;
 };
 
@@ -57,11 +60,28 @@ async function dispatch(global: Flags, rest: readonly string[], machine: Machine
     machine.print(`trimaran oci ${entry.usage}\n`);
     return 0;
   }
-  if (machine.uid !== 0 && name !== "features" && name !== "spec") throw new UsageError("only root can do that");
-  const store = new Store(global.text("root") ?? DEFAULT_ROOT);
+  if (machine.caller.kind !== "root" && FOR_ROOT.has(name)) throw new UsageError(`${name}: only root can do that`);
+  const store = new Store(global.text("root") ?? machine.defaultRoot);
   const systemdCgroup = global.has("systemd-cgroup");
-  const context = { ...machine, store, systemdCgroup, warn: (text: string) => log.write("warning", text) };
+  if (systemdCgroup && machine.caller.kind !== "root")
+    throw new UsageError(
+      "--systemd-cgroup: only root can ask systemd for a scope; the user's own systemd is not supported",
+    );
+  const context = {
+    ...machine,
+    store,
+    systemdCgroup,
+    warn: (text: string) => log.write("warning", text),
+    cacheDirectory: () => makeCache(machine, store),
+  };
   return await entry.command(context, flags, left);
+}
+
+/** Root's is one for all its containers; others may write nowhere but below their --root, where `@` is no id's. */
+function makeCache({ caller }: Machine, { root }: Store): string {
+  const directory = caller.kind === "root" ? CACHE : join(root, "@cache");
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  return directory;
 }
 
 function toFormat(flags: Flags): "text" | "json" {

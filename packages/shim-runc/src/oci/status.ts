@@ -1,4 +1,4 @@
-import { Cgroup, hookState, parseSpec, type Spec } from "@trimaran/linux";
+import { Cgroup, hookState, isNoCgroup, parseSpec, type Spec } from "@trimaran/linux";
 import type { Context } from "./context.ts";
 import { isAlive } from "./process-identity.ts";
 import type { ContainerRecord } from "./store.ts";
@@ -39,6 +39,14 @@ function isFrozen(cgroup: Cgroup): boolean {
   } catch {
     return false; // no freezer on this host: nothing can be paused
   }
+}
+
+/** Throws where a verb needs a cgroup, and the container was made by somebody who may not make one. */
+export function expectCgroup({ record }: Found, verb: string): void {
+  if (isNoCgroup(record.cgroup))
+    throw new Error(
+      `cannot ${verb} a container that has no cgroup: ${record.id} was made without the right to make one`,
+    );
 }
 
 /** Throws unless the container is in one of these states. The words are runc's, which callers match. */

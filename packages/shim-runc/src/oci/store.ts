@@ -8,6 +8,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -106,6 +107,15 @@ export class Store {
   /** The config as it was at create. */
   config(id: string): Buffer {
     return readFileSync(join(this.root, id, CONFIG));
+  }
+
+  /** Whose it is: a name of /etc/passwd, or a number. */
+  owner(id: string): string {
+    const { uid } = statSync(join(this.root, id));
+    const line = readFileSync("/etc/passwd", "latin1")
+      .split("\n")
+      .find((entry) => entry.split(":")[2] === String(uid));
+    return line?.split(":")[0] ?? String(uid);
   }
 
   /** Whether init waits for its start. */

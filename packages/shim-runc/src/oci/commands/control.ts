@@ -1,11 +1,11 @@
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
-import { parseResources, updateScope } from "@trimaran/linux";
+import { isNoCgroup, parseResources, updateScope } from "@trimaran/linux";
 import type { Command, Context } from "../context.ts";
 import { type Flags, UsageError } from "../flags.ts";
 import { signalProcess } from "../process-identity.ts";
 import { parseSignal } from "../signals.ts";
-import { expect, find } from "../status.ts";
+import { expect, expectCgroup, find } from "../status.ts";
 import { onlyId } from "./create.ts";
 
 const SIGKILL = 9;
@@ -17,13 +17,15 @@ export const kill: Command = async (context, flags, words) => {
   const found = find(context, id);
   const { record, cgroup } = found;
   if (flags.has("all")) {
+    expectCgroup(found, "kill all of");
     if (signal === SIGKILL) await cgroup.kill();
     else cgroup.signal(signal);
     return 0;
   }
   if (found.status === "stopped") throw new Error("container not running");
   const pidNamespace = found.spec().linux.namespaces.get("pid");
-  if (signal === SIGKILL && (pidNamespace === undefined || pidNamespace.path !== undefined)) await cgroup.kill();
+  const isForAll = signal === SIGKILL && (pidNamespace === undefined || pidNamespace.path !== undefined);
+  if (isForAll && !isNoCgroup(record.cgroup)) await cgroup.kill();
   else if (!signalProcess(context.kernel.tools.native, record.init, signal)) throw new Error("container not running");
   if (signal === SIGKILL && found.status === "paused") cgroup.thaw(); // v1 holds a killed process until it is thawed
   return 0;
@@ -33,6 +35,7 @@ export const kill: Command = async (context, flags, words) => {
 export const pause: Command = async (context, _flags, words) => {
   const found = find(context, onlyId(words));
   expect(found, "pause", "running", "created");
+  expectCgroup(found, "pause");
   await found.cgroup.freeze();
   return 0;
 };
@@ -49,6 +52,7 @@ export const resume: Command = async (context, _flags, words) => {
 export const update: Command = async (context, flags, words) => {
   const found = find(context, onlyId(words));
   expect(found, "update", "created", "running", "paused");
+  expectCgroup(found, "update");
   const parsed = parseResources(readResources(context, flags));
   if (parsed === undefined) return 0;
   if (found.record.cgroup.scope === undefined) found.cgroup.update(parsed);

@@ -8,6 +8,7 @@ import { answer, cgroupFor, compileFilter, listenFdsOf, withListenFds } from "..
 import { PassingMonitor } from "../passing-monitor.ts";
 import { isAlive } from "../process-identity.ts";
 import { signalProgram } from "../programs.ts";
+import { ownProcSelf } from "../rootless.ts";
 import { type Found, find } from "../status.ts";
 import { wire } from "../stdio.ts";
 import { writeWhole } from "../store.ts";
@@ -32,6 +33,8 @@ async function execIn(context: Context, flags: Flags, words: readonly string[]):
   if (id === undefined) throw new UsageError("a container's id is needed");
   const found = find(context, id);
   if (found.status === "stopped") throw new Error("cannot exec in a stopped container");
+  if (found.status === "created" && context.caller.kind === "user")
+    throw new Error("only root can exec in a container that is not started"); // until then the kernel lets nobody else at its init
   if (found.status === "paused" && !flags.has("ignore-paused")) throw new Error("cannot exec in a paused container");
   const listenFds = listenFdsOf(context.env);
   const process = withListenFds(toProcess(context, flags, command, found), listenFds);
@@ -89,6 +92,7 @@ function launch(
     gate: wiring.gate,
     preserved: wiring.preserved,
     prelude(b) {
+      ownProcSelf(b, context.caller.kind);
       wiring.prelude(b);
       b.field = "init's namespaces";
       const pidfd = b.call("pidfd_open", [record.init.pid, 0]);
@@ -100,7 +104,8 @@ function launch(
     program: program.bytes,
     streams: wiring.streams,
     describe: (step, errno) => new Error(describeFailure(program, step, errno)),
-    onSync: (sync, asker) => answer(sync, asker, { id: record.id, bundle: record.bundle, spec }, consoleSocket),
+    onSync: (sync, asker) =>
+      answer(context, sync, asker, { id: record.id, bundle: record.bundle, spec }, consoleSocket),
   });
 }
 

@@ -5,7 +5,7 @@ import { parseDuration } from "../duration.ts";
 import { followEvents } from "../event-stream.ts";
 import { UsageError } from "../flags.ts";
 import { toStatsEvent } from "../stats-event.ts";
-import { expect, type Found, find } from "../status.ts";
+import { expect, expectCgroup, type Found, find } from "../status.ts";
 import { onlyId } from "./create.ts";
 
 const OCI_VERSION = "1.3.0";
@@ -14,11 +14,11 @@ const DEFAULT_INTERVAL = "5s"; // runc's
 /** The OCI state, and what runc adds to it. */
 export const state: Command = async (context, _flags, words) => {
   const found = find(context, onlyId(words));
-  context.print(`${JSON.stringify(describe(found), undefined, 2)}\n`);
+  context.print(`${JSON.stringify(describe(context, found), undefined, 2)}\n`);
   return 0;
 };
 
-function describe(found: Found) {
+function describe({ store }: Context, found: Found) {
   const { record, status } = found;
   const { annotations } = found.spec();
   return {
@@ -30,13 +30,13 @@ function describe(found: Found) {
     rootfs: record.rootfs,
     created: record.created,
     ...(annotations.size === 0 ? {} : { annotations: Object.fromEntries(annotations) }),
-    owner: "root",
+    owner: store.owner(record.id),
   };
 }
 
 /** All containers below --root. */
 export const list: Command = async (context, flags) => {
-  const all = context.store.ids().map((id) => describe(find(context, id)));
+  const all = context.store.ids().map((id) => describe(context, find(context, id)));
   if (flags.has("quiet")) context.print(all.map(({ id }) => `${id}\n`).join(""));
   else if (isJson(flags.text("format"))) context.print(`${JSON.stringify(all)}\n`);
   else {
@@ -74,6 +74,7 @@ function table(rows: readonly (readonly string[])[]): string {
 export const ps: Command = async (context, flags, words) => {
   const [id, ...options] = words;
   const found = find(context, onlyId(id === undefined ? [] : [id]));
+  expectCgroup(found, "list the processes of");
   const pids = found.cgroup.processes();
   if (flags.text("format") === "json") {
     context.print(`${JSON.stringify(pids)}\n`);
@@ -95,6 +96,7 @@ export const ps: Command = async (context, flags, words) => {
 export const events: Command = async (context, flags, words) => {
   const found = find(context, onlyId(words));
   expect(found, "read the events of", "created", "running", "paused");
+  expectCgroup(found, "read the events of");
   const { record, cgroup } = found;
   const { id } = record;
   const intervalMs = parseDuration("interval", flags.text("interval") ?? DEFAULT_INTERVAL);

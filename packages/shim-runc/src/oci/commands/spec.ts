@@ -1,16 +1,39 @@
 import { existsSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { Command } from "../context.ts";
-import { UsageError } from "../flags.ts";
+import type { Caller } from "../rootless.ts";
 
 /** Write a config.json to begin with. Refuses to replace one. */
-export const spec: Command = async ({ cwd }, flags) => {
-  if (flags.has("rootless")) throw new UsageError("spec: --rootless is not supported");
+export const spec: Command = async ({ cwd, caller }, flags) => {
   const path = join(resolve(cwd, flags.text("bundle") ?? "."), "config.json");
   if (existsSync(path)) throw new Error(`File ${path} exists. Remove it first`);
-  writeFileSync(path, `${JSON.stringify(firstSpec(), undefined, 2)}\n`, { mode: 0o666 });
+  writeFileSync(path, `${JSON.stringify(flags.has("rootless") ? rootlessSpec(caller) : firstSpec(), undefined, 2)}\n`, {
+    mode: 0o666,
+  });
   return 0;
 };
+
+/** The same for somebody without privileges: in a user namespace, with the host's network, and without a cgroup. */
+export function rootlessSpec({ uid, gid }: Pick<Caller, "uid" | "gid">) {
+  const { linux, mounts, ...rest } = firstSpec();
+  const { resources: _, namespaces, ...others } = linux;
+  return {
+    ...rest,
+    mounts: mounts.map((mount) => {
+      if (mount.destination === "/dev/pts")
+        // no group but one's own is mapped
+        return { ...mount, options: mount.options.filter((option) => !option.startsWith("gid=")) };
+      if (mount.destination !== "/sys") return mount;
+      return { ...mount, type: "none", source: "/sys", options: ["rbind", "nosuid", "noexec", "nodev", "ro"] }; // sysfs goes with a network namespace
+    }),
+    linux: {
+      ...others,
+      namespaces: [...namespaces.filter(({ type }) => type !== "network"), { type: "user" }],
+      uidMappings: [{ containerID: 0, hostID: uid, size: 1 }],
+      gidMappings: [{ containerID: 0, hostID: gid, size: 1 }],
+    },
+  };
+}
 
 /** A shell on a terminal, in namespaces of its own, that may do little. */
 export function firstSpec() {

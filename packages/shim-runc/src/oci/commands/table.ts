@@ -49,6 +49,9 @@ function entry(command: Command, usage: string, flags: FlagTable = {}, short: En
   return { command, usage, flags, short };
 }
 
+/** Verbs that are root's alone, for now: criu wants more than a user namespace gives. */
+export const FOR_ROOT: ReadonlySet<string> = new Set(["checkpoint", "restore"]);
+
 /** Every command by name, runc's names. */
 export const COMMANDS: Readonly<Record<string, Entry>> = {
   create: entry(create, "create [--bundle DIR] ID", MAKE, { b: "bundle" }),

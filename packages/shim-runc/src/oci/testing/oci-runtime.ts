@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -10,7 +10,7 @@ import { firstSpec } from "../commands/spec.ts";
 export const OURS = [join(import.meta.dirname, "../../../../../build/bin/trimaran-oci")];
 /** Debian's: the control. */
 export const RUNC = ["runc"];
-const APPLETS = ["sh", "cat", "dd", "id", "ls", "sleep", "true", "stat", "test", "tty", "head", "mkdir"];
+const APPLETS = ["sh", "cat", "dd", "id", "ls", "sleep", "true", "stat", "test", "touch", "tty", "head", "mkdir"];
 /** A guest under emulation has been seen to need seconds for a command. */
 const LIMIT_MS = 20_000 * Number(process.env.E2E_PATIENCE ?? "1");
 
@@ -38,6 +38,11 @@ export class Place implements Disposable {
     writeFileSync(join(this.bundle, "config.json"), JSON.stringify(spec));
   }
 
+  /** Give everything to somebody else. */
+  give(uid: number): void {
+    execFileSync("chown", ["-R", `${uid}:${uid}`, this.folder]);
+  }
+
   [Symbol.dispose](): void {
     rmSync(this.folder, { recursive: true, force: true });
   }
@@ -56,10 +61,14 @@ export class Runtime {
   readonly root: string;
   readonly bundle: string;
 
-  constructor(place: Place, program: readonly string[], name: string) {
+  readonly #as: { readonly uid?: number; readonly gid?: number };
+
+  /** `uid`: somebody without privileges, of a group of the same number. Default: whoever we are. */
+  constructor(place: Place, program: readonly string[], name: string, uid?: number) {
     this.bundle = place.bundle;
     this.root = join(place.folder, `root-${name}`);
     this.argv = [...program, "--root", this.root];
+    this.#as = uid === undefined ? {} : { uid, gid: uid };
   }
 
   run(...words: string[]): Said {
@@ -73,6 +82,7 @@ export class Runtime {
       encoding: "utf8",
       timeout: LIMIT_MS,
       cwd: this.bundle,
+      ...this.#as,
     });
     return { code: status ?? -1, out: stdout, error: stderr };
   }
@@ -80,7 +90,7 @@ export class Runtime {
   /** `run --detach` and `create` hand their streams to the container: a file, or nobody would see the end. */
   quiet(...words: string[]): number {
     const [file = "", ...args] = this.argv;
-    const options = { stdio: "ignore", timeout: LIMIT_MS, cwd: this.bundle } as const;
+    const options = { stdio: "ignore", timeout: LIMIT_MS, cwd: this.bundle, ...this.#as } as const;
     return spawnSync(file, [...args, ...words], options).status ?? -1;
   }
 
