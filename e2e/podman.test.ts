@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { globSync, mkdtempSync, readdirSync, rmdirSync, rmSync } from "node:fs";
+import { globSync, mkdirSync, mkdtempSync, readdirSync, rmdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -17,9 +17,13 @@ const COMMON = ["--network", "none", "--ulimit", "nofile=1024:1024", "--ulimit",
 /** podman with one of the runtimes; storage of its own, below a folder that goes away. */
 class Podman {
   readonly #base: readonly string[];
+  readonly #env: NodeJS.ProcessEnv;
 
-  constructor(folder: string, runtime: string) {
+  /** `uid`: somebody without privileges, and a folder that is his. */
+  constructor(folder: string, runtime: string, uid?: number) {
+    this.#env = { ...process.env, HOME: uid === undefined ? "/root" : folder, XDG_RUNTIME_DIR: folder };
     this.#base = [
+      ...(uid === undefined ? [] : ["setpriv", `--reuid=${uid}`, `--regid=${uid}`, "--clear-groups", "--"]),
       ...[
         "podman",
         "--root",
@@ -34,7 +38,7 @@ class Podman {
   }
 
   say(words: readonly string[], options?: RunOptions): Promise<Finished> {
-    return run([...this.#base, ...words], { ...options, env: { ...process.env, HOME: "/root" } });
+    return run([...this.#base, ...words], { ...options, env: this.#env });
   }
 
   async start(name: string, ...words: string[]): Promise<void> {
@@ -168,6 +172,52 @@ describe("podman", { timeout: 300_000 }, () => {
     assert.deepEqual(
       readdirSync("/run/trimaran-oci").filter((id) => /^[0-9a-f]{64}$/.test(id)),
       [],
+    );
+  });
+});
+
+describe("podman without root", { timeout: 300_000 }, () => {
+  const UID = 54_322; // nobody's
+  const folder = mkdtempSync(join(tmpdir(), "podman-user-"));
+  const podmans = Object.entries(RUNTIMES).map(([name, path]) => new Podman(join(folder, name), path, UID));
+  const image = join(folder, "image.tar");
+  before(async () => {
+    await ensurePackages(["podman", "runc"]);
+    await runOk(["tar", "-C", await buildRootfs(), "--owner=0", "--group=0", "-cf", image, "."]);
+    for (const name of Object.keys(RUNTIMES)) mkdirSync(join(folder, name));
+    await runOk(["chown", "-R", `${UID}:${UID}`, folder]);
+    for (const podman of podmans) {
+      const done = await podman.say(["import", image, IMAGE]);
+      assert.equal(done.code, 0, done.stderr);
+    }
+  });
+  after(async () => {
+    for (const podman of podmans) await podman.say(["system", "migrate"]); // ends the process that holds its user namespace
+    rmSync(folder, { recursive: true, force: true });
+  });
+  test("run, exec, kill, rm", async () => {
+    const flags = ["--network", "none"];
+    const look = async (podman: Podman) => {
+      const ask = async (...words: string[]) => {
+        const { code, stdout } = await podman.say(words);
+        return { code, stdout: stdout.replace(/[0-9a-f]{64}/g, "ID") };
+      };
+      return [
+        await ask("run", "--rm", ...flags, IMAGE, "sh", "-c", "id; cat /proc/self/uid_map; exit 7"),
+        await ask("run", "--rm", "--tty", ...flags, IMAGE, "tty"),
+        await ask("run", "--detach", "--name", "web", ...flags, IMAGE, ...LOOP),
+        await ask("exec", "web", "sh", "-c", "id -u; exit 4"),
+        await ask("kill", "--signal", "TERM", "web"),
+        await ask("wait", "web"),
+        await ask("rm", "web"),
+      ];
+    };
+    const [ours, theirs] = await Promise.all(podmans.map(look));
+    assert.deepEqual(ours, theirs);
+    assert.match(ours?.[0]?.stdout ?? "", new RegExp(`^uid=0.*\n\\s+0\\s+${UID}\\s+1\n$`));
+    assert.deepEqual(
+      ours?.map(({ code }) => code),
+      [7, 0, 0, 4, 0, 0, 0],
     );
   });
 });
