@@ -11,6 +11,7 @@ import { buildImages, buildRootfs } from "../harness/images.ts";
 import { CONTROL, TRIMARAN } from "../harness/matrix.ts";
 import { type ShimKind, ShimYard, shimKinds, trimaranShim } from "../harness/shims.ts";
 import { openFloor } from "./floor.ts";
+import { execsOf, inTurn } from "./in-turn.ts";
 import { oneContainer, oneExec } from "./latency.ts";
 import { renderReport, writeBetweenMarks } from "./markdown.ts";
 import { measure, type PodMemory, startPod } from "./memory.ts";
@@ -59,53 +60,17 @@ async function candidates(): Promise<ShimKind[]> {
   return [...all.filter(({ name }) => name === "trimaran as 1.6"), ...all.filter(({ isControl }) => isControl)];
 }
 
-type Record = (laps: Readonly<globalThis.Record<string, number>>) => void;
-
-/** One sample of each kind per round, so that whatever disturbs the machine disturbs all alike. One round more warms up. */
-async function inTurn(
-  what: string,
-  count: number,
-  open: (yard: ShimYard, record: Record) => () => Promise<void>,
-  alongside: () => Promise<void> = async () => undefined,
-): Promise<void> {
-  await using stack = new AsyncDisposableStack();
-  const steps: (() => Promise<void>)[] = [];
-  let warm = false;
-  for (const { kind, series: samples } of kinds) {
-    const yard = stack.use(await ShimYard.open(kind));
-    const record: Record = (laps) => {
-      if (!warm) return;
-      for (const [step, ms] of Object.entries(laps)) samples.set(step, [...(samples.get(step) ?? []), ms]);
-    };
-    steps.push(open(yard, record));
-  }
-  for (let round = 0; round <= count; round++) {
-    for (const step of steps) await step();
-    if (warm) await alongside();
-    warm = true;
-  }
-  process.stderr.write(`${what}: ${count} rounds\n`);
-}
-
 /** With the raw floor in the same rounds. */
 async function containers(): Promise<void> {
   await using raw = await openFloor();
   const lap = async () => {
     for (const [step, ms] of Object.entries(await raw.life())) floor.set(step, [...(floor.get(step) ?? []), ms]);
   };
-  await inTurn("containers", rounds, (yard, record) => async () => record(await oneContainer(yard)), lap);
+  await inTurn("containers", kinds, rounds, (yard, record) => async () => record(await oneContainer(yard)), lap);
 }
 
 async function execs(): Promise<void> {
-  const count = rounds * 2;
-  await inTurn("execs", count, (yard, record) => {
-    const pod = startPod(yard);
-    let number = 0;
-    return async () => {
-      number += 1;
-      record(await oneExec(await pod, `e${number}`));
-    };
-  });
+  await inTurn("execs", kinds, rounds * 2, execsOf(startPod, oneExec));
 }
 
 /** `ctr run --rm` of `true` on containerd 1.6: everything a user waits for. */
@@ -124,8 +89,8 @@ async function ctrRuns(): Promise<void> {
 }
 
 /** At 20, 40 and 60 pods: the slope is the price of a pod, without what is paid once. Fewer would measure when V8 collects. */
-async function memories(): Promise<Readonly<globalThis.Record<string, readonly PodMemory[]>>> {
-  const result: globalThis.Record<string, PodMemory[]> = {};
+async function memories(): Promise<Readonly<Record<string, readonly PodMemory[]>>> {
+  const result: Record<string, PodMemory[]> = {};
   for (const { kind } of kinds) {
     await using yard = await ShimYard.open(kind);
     const points: PodMemory[] = [];
