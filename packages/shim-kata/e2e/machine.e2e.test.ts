@@ -13,6 +13,8 @@ import { runDelete, Shim } from "../../../e2e/harness/shim-client.ts";
 import { type ShimKind, ShimYard, type StartedShim } from "../../../e2e/harness/shims.ts";
 import { ensureImage } from "../src/image/ensure.ts";
 import { installedSources } from "../src/image/installed-sources.ts";
+import { podPlaces } from "../src/machine/places.ts";
+import { assertConfined } from "./confinement.ts";
 import { execWith, killTaskServers, openClient, serverLog, startWith } from "./session.ts";
 
 const BUILD = join(import.meta.dirname, "../../../build");
@@ -151,6 +153,8 @@ describe("kata, in machines", { timeout: 900_000 }, () => {
     const two = await yard.start(["sleep", "1000"], { annotations });
     const { pid } = await two.create();
     await two.shim.task.start({ id: two.id });
+    const { machine } = podPlaces(yard.trimaranState, yard.tag, sandboxId);
+    assertConfined(pid, machine, yard.trimaranState);
     process.kill(pid, "SIGKILL");
     assert.equal((await two.shim.task.wait({ id: two.id })).exitStatus, 255);
     assert.equal((await pause.shim.task.wait({ id: pause.id })).exitStatus, 255);

@@ -1,12 +1,14 @@
 import { ANY, containerd, runtimeoptions, WireError } from "@trimaran/proto";
 import { StatusError } from "ttrpc-ts";
+import { firstError } from "../src/criu/log.ts";
+import { maskedFiles } from "../src/criu/mounts.ts";
 import { parseFlags, UsageError } from "../src/oci/flags.ts";
 import { parseSignal } from "../src/oci/signals.ts";
 import { checkId } from "../src/oci/store.ts";
-import { parseOptions } from "../src/options.ts";
+import { parseOptions, type RuncOptions } from "../src/options.ts";
 
 const TABLE = { root: "text", debug: "boolean", env: "list", user: "text" } as const;
-const toml = (text: string) => runtimeoptions.v1.Options.encode({ configBody: Buffer.from(text) });
+const toml = (body: Uint8Array) => runtimeoptions.v1.Options.encode({ configBody: body });
 const isUsage = (error: unknown) => error instanceof UsageError;
 const refuses = (error: unknown) => error instanceof StatusError || error instanceof WireError;
 
@@ -34,17 +36,51 @@ export const parsers = [
     },
     expects: (error: unknown) => !(error instanceof TypeError),
   },
-  ...[
-    {
-      name: "options-runc",
-      typeUrl: ANY.runcOptions,
-      seeds: [containerd.runc.v1.Options.encode({ ioUid: 5, shimCgroup: "/x" })],
-    },
-    { name: "options-toml", typeUrl: ANY.runtimeOptions, seeds: [toml('NoNewKeyring = true\nShimCgroup = "x"\n')] },
-  ].map(({ name, typeUrl, seeds }) => ({
-    name,
-    seeds,
-    run: (input: Buffer) => parseOptions([{ typeUrl, value: input }]),
+  {
+    name: "options-runc",
+    seeds: [
+      containerd.runc.v1.Options.encode({ ioUid: 5, shimCgroup: "/x" }),
+      containerd.runc.v1.Options.encode({ noNewKeyring: true, systemdCgroup: true, criuPath: "/bin/criu" }),
+    ],
+    run: (input: Buffer) => parseOptions([{ typeUrl: ANY.runcOptions, value: input }]),
     expects: refuses,
-  })),
+  },
+  {
+    name: "options-toml",
+    seeds: [
+      'NoNewKeyring = true\nShimCgroup = "x"\n',
+      'IoUid = 5\nIoGid = 0x10\nSystemdCgroup = false\nCriuPath = "/usr/sbin/criu"\n',
+      "# a table as CRI users write it\nBinaryName = 'runc'\nRoot = \"\"\nNoPivotRoot = false\n",
+    ],
+    // The text is what an operator writes: a change of the envelope's length would only be refused.
+    run: (input: Buffer) => checkOptions(parseOptions([{ typeUrl: ANY.runtimeOptions, value: toml(input) }])),
+    expects: refuses,
+  },
+  {
+    name: "criu-log",
+    seeds: [
+      "(00.01)     12: Error (criu/files.c:7): Can't open file\n(00.02) Error (criu/cr-restore.c:9): gone\n",
+      "(00.01) Warn  (criu/x.c:1): Error\n(0.1) 7: Error (x: rlimit: Can't setup RLIMIT_NOFILE\n",
+    ],
+    run: (input: Buffer) => {
+      if (firstError(input.toString())?.includes("\n")) throw new TypeError("more than a line");
+    },
+    expects: () => false,
+  },
+  {
+    name: "container-mountinfo",
+    seeds: ["36 35 0:5 /null /proc/kcore ro - devtmpfs devtmpfs rw\n37 35 0:5 / /proc rw - proc proc rw\n"],
+    run: (input: Buffer) => {
+      const masked = ["/proc/kcore", "/proc/keys"];
+      const found = maskedFiles({ linux: { maskedPaths: masked } } as never, input.toString());
+      for (const path of found) if (!masked.includes(path)) throw new TypeError(path);
+    },
+    expects: () => false,
+  },
 ];
+
+/** What is accepted has the type that it says, and no key that nobody knows. */
+function checkOptions(options: RuncOptions): void {
+  const types = Object.values(options).map((value) => typeof value);
+  if (types.join() !== "boolean,number,number,string,boolean,string,string") throw new TypeError(types.join());
+}

@@ -23,6 +23,7 @@ import {
   type RequestKey,
 } from "@trimaran/shim-core";
 import { Code, StatusError } from "ttrpc-ts";
+import { checkNamespaces } from "./criu/check-namespaces.ts";
 import { takeCheckpoint } from "./criu/checkpoint.ts";
 import type { MountedContainer } from "./criu/mounts.ts";
 import { Restoration } from "./criu/restore.ts";
@@ -80,6 +81,7 @@ export class RuncContainer implements Container {
 
   /** The hooks that want to see the namespaces: they make the interfaces, which no checkpoint holds. */
   async #beforeItRuns(pid: number): Promise<void> {
+    checkNamespaces(this.#spec, pid);
     const { prestart, createRuntime } = this.#spec.hooks;
     await runHooks([...prestart, ...createRuntime], this.#state("creating", pid), this.#bundle);
   }

@@ -76,6 +76,7 @@ for (const [what, options, message] of [
     [body("binary_name = 'x'\n")],
     'options: "binary_name" is unknown; "BinaryName"?',
   ],
+  ["a name that every object has", [body("constructor = 'x'\n")], 'options: "constructor" is unknown'],
   ["no TOML", [body("a = = b")], /options: no TOML/],
   ["a wrong type", [body("IoUid = 'root'\n")], "options io_uid: root is no id (0 to 4294967294)"],
   ["a wrong type for a switch", [body("SystemdCgroup = 'yes'\n")], 'options systemd_cgroup: "yes" is no boolean'],

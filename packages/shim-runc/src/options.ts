@@ -86,7 +86,7 @@ function fromToml(where: string, toml: string): Values {
   }
   const values: Values = {};
   for (const [key, value] of Object.entries(table)) {
-    const meaning = KEYS[key];
+    const meaning = Object.hasOwn(KEYS, key) ? KEYS[key] : undefined;
     if (meaning === undefined)
       throw new StatusError(Code.InvalidArgument, `${where}: ${JSON.stringify(key)} is unknown${hint(key)}`);
     if (meaning !== "ignored") values[meaning] = value;

@@ -205,6 +205,25 @@ test("in a plain directory whiteouts remove, and opaque marks spare what the lay
   assert.deepEqual(readdirSync(join(bed.root, "dir/sub")), ["new"]);
 });
 
+test("GHSA-rp3h-jf77-q9p4: thousands of opaque marks in a plain directory do not walk what the layer has written each time", {
+  timeout: 120_000,
+}, async () => {
+  using bed = new ApplyBed(threads);
+  await bed.plain([{ name: "dir/old", content: "1" }]);
+  const count = 2500; // 6 million looks, were each mark a walk
+  const written = Array.from({ length: count }, (_, i) => ({ name: `dir/sub/${i}`, content: "" }));
+  const marks = Array.from({ length: count }, (_, i) => ({
+    name: i % 2 === 0 ? "dir/.wh..wh..opq" : "dir/sub/.wh..wh..opq",
+  }));
+  const began = performance.now();
+  await bed.plain([...written, ...marks]);
+  assert.ok(performance.now() - began < 20_000, `${performance.now() - began} ms`);
+  assert.deepEqual(
+    [readdirSync(join(bed.root, "dir")), readdirSync(join(bed.root, "dir/sub")).length],
+    [["sub"], count],
+  );
+});
+
 test("other mounts are mounted where only the thread sees them", async () => {
   const before = readFileSync("/proc/self/mountinfo", "utf8");
   using bed = new ApplyBed(threads);

@@ -59,12 +59,13 @@ export async function readTree(
   read: DocumentReader,
   choose: ManifestChoice = (manifests) => manifests,
 ): Promise<ImageTree> {
-  const walk = { indexes: [] as IndexNode[], images: [] as ImageNode[], seen: new Set<string>() };
+  const walk = { indexes: [] as IndexNode[], images: [] as ImageNode[], seen: new Set<string>(), absent: new Map<string, unknown>() };
   await visit(root, 0, undefined);
   return { root, indexes: walk.indexes, images: walk.images };
 
   async function visit(descriptor: Descriptor, depth: number, parent: ParentDocument | undefined): Promise<void> {
     if (walk.seen.has(descriptor.digest)) return;
+    if (walk.absent.has(descriptor.digest)) throw walk.absent.get(descriptor.digest);
     walk.seen.add(descriptor.digest);
     const what = `${descriptor.mediaType} ${descriptor.digest}`;
     if (depth > DEPTH_LIMIT) throw invalid(what, `indexes are nested more than ${DEPTH_LIMIT} deep`);
@@ -93,6 +94,7 @@ export async function readTree(
       } catch (error) {
         if (!hasCode(error, Code.NotFound)) throw error;
         walk.seen.delete(child.digest);
+        walk.absent.set(child.digest, error); // an index may name it again, a thousand times on each of its levels (CVE-2026-53493)
         missing ??= error;
       }
     }

@@ -15,6 +15,8 @@ const PR_SET_NO_NEW_PRIVS = 38;
 const CLONE_ARGS_BYTES = 88;
 const CLONE_ARGS_CGROUP = 80;
 const CLONE_INTO_CGROUP = 0x2_0000_0000n;
+/** CAPS: the bounding set, the three of capset, the ambient one. */
+const ALL_CAPABILITY_SETS = 7;
 const DEFAULT_UMASK = 0o022;
 const PATH_BYTES = 4096;
 /** Free between the slots of stdio and the monitor's own; see `stdio/slots.ts`. */
@@ -28,6 +30,10 @@ export interface ProcessPlan {
   readonly cgroup: { readonly into?: string; readonly attachFiles: readonly string[] };
   /** Wait at the start gate before execve. */
   readonly gate: boolean;
+  /** CLONE_ bits of namespaces that are its own from its beginning. Default: none. */
+  readonly namespaces?: number;
+  /** It gets no capability, and can gain none. Default: it keeps the monitor's. */
+  readonly isPowerless?: boolean;
   /** Further steps that run in the monitor before the clone. */
   readonly prelude?: (builder: ProgramBuilder) => void;
   /** Further steps of the child, once it has its stdio and is in its cgroup. */
@@ -37,11 +43,12 @@ export interface ProcessPlan {
 }
 
 /** Compile a plain process: everything that can go wrong before execve goes wrong before the gate. */
-export function processProgram({ process, stdio, cgroup, gate, prelude, setup, inherited = [] }: ProcessPlan): Program {
+export function processProgram(plan: ProcessPlan): Program {
+  const { process, stdio, cgroup, gate, prelude, setup, inherited = [], namespaces = 0, isPowerless = false } = plan;
   const builder = newProgram("stdio");
   stdio.prelude(builder);
   prelude?.(builder);
-  clone(builder, stdio, cgroup.into);
+  clone(builder, stdio, cgroup.into, BigInt(namespaces));
   builder.sys("setsid", []);
   if (stdio.kind === "terminal") takeTerminal(builder, stdio.slot);
   else
@@ -51,6 +58,8 @@ export function processProgram({ process, stdio, cgroup, gate, prelude, setup, i
   joinCgroup(builder, cgroup.attachFiles);
   setup?.(builder);
   becomeUser(builder, process);
+  if (isPowerless)
+    builder.op("CAPS", [builder.data.words([0n, 0n, 0n, 0n, 0n]), ALL_CAPABILITY_SETS], { action: "capset" });
   const program = findProgram(builder, process);
   builder.op("CLOSE", [builder.data.halves(inherited), inherited.length]);
   builder.field = "start";
@@ -59,9 +68,10 @@ export function processProgram({ process, stdio, cgroup, gate, prelude, setup, i
   return builder.build();
 }
 
-function clone(builder: ProgramBuilder, stdio: StdioPlan, into: string | undefined): void {
+function clone(builder: ProgramBuilder, stdio: StdioPlan, into: string | undefined, namespaces: bigint): void {
   const { data } = builder;
   const args = data.space(CLONE_ARGS_BYTES);
+  data.setWord(args, namespaces);
   let close = stdio.kind === "terminal" ? 0 : (1 << stdio.stdin) | (1 << stdio.stdout) | (1 << stdio.stderr);
   if (into !== undefined) {
     builder.field = "linux.cgroupsPath";
@@ -69,7 +79,7 @@ function clone(builder: ProgramBuilder, stdio: StdioPlan, into: string | undefin
     builder.op("KEEP", [directory, CGROUP_SLOT]);
     builder.op("STORE", [directory, args.offset + CLONE_ARGS_CGROUP, 8]);
     builder.release(directory);
-    data.setWord(args, CLONE_INTO_CGROUP);
+    data.setWord(args, CLONE_INTO_CGROUP | namespaces);
     close |= 1 << CGROUP_SLOT;
   }
   builder.field = "process";

@@ -71,6 +71,7 @@ for (const [what, list, message] of [
     [body("debug = true\n")],
     'options: "debug" is unknown; flags of runsc go into [runsc_config]',
   ],
+  ["a name that every object has", [body("constructor = 'x'\n")], /options: "constructor" is unknown/],
   ["no TOML", [body("a = = b")], /options: no TOML/],
   ["a file that is missing", [options({ configPath: "/none.toml" })], /ConfigPath \/none\.toml: can't be read/],
   [

@@ -38,7 +38,7 @@ export function parseTable(where: string, toml: string): Settings {
   const settings = new Map<string, Setting>();
   for (const [key, value] of Object.entries(table)) {
     if (key === FLAGS) for (const [flag, each] of flagsOf(where, value)) settings.set(`${FLAGS}.${flag}`, each);
-    else if (KEYS[key] === undefined) throw invalid(`${where}: ${JSON.stringify(key)} is unknown${hint(key)}`);
+    else if (!Object.hasOwn(KEYS, key)) throw invalid(`${where}: ${JSON.stringify(key)} is unknown${hint(key)}`);
     else if (KEYS[key] === "used") settings.set(key, { value: scalar(`${where}: ${key}`, value), source: where });
   }
   return settings;

@@ -74,6 +74,7 @@ for (const [what, toml, message] of [
     "default_memory = 5",
     'options: "default_memory" is unknown; "hypervisor.qemu.default_memory"?',
   ],
+  ["a name that every object has", "constructor = 5", 'options: "constructor" is unknown'],
   ["another hypervisor", "[hypervisor.clh]\npath = '/x'", /\[hypervisor\.clh\] is unknown; tables are/],
   ["no TOML", "a = = b", /options: no TOML/],
   ["a text as a number", "[hypervisor.qemu]\ndefault_memory = '1G'", /default_memory: "1G" is no whole number/],

@@ -22,7 +22,7 @@ export function parseSettings(source: string, toml: string): Settings {
   const settings = new Map<KeyPath, Setting>();
   for (const [path, value] of flatten(source, table)) {
     if (isKey(path)) settings.set(path, { value: checkType(`${source}: ${path}`, path, value), source });
-    else if (IGNORED[path] === undefined)
+    else if (!Object.hasOwn(IGNORED, path))
       throw invalid(`${source}: ${JSON.stringify(path)} is unknown${suggestion(path)}`);
   }
   return settings;

@@ -1,4 +1,4 @@
-import { type Cgroup, describeFailure, type ProgramBuilder } from "@trimaran/linux";
+import { type Cgroup, describeFailure, enterOwnRoot, type ProgramBuilder } from "@trimaran/linux";
 import {
   describeExit,
   type Host,
@@ -10,6 +10,7 @@ import {
 import { Code, StatusError } from "ttrpc-ts";
 import type { VmPlan } from "../qemu/plan.ts";
 import type { VmProcess } from "../qemu/vm.ts";
+import { qemuRoot } from "./qemu-root.ts";
 
 // asm-generic: signal.h, fcntl.h, resource.h, sched.h
 const SIGKILL = 9;
@@ -23,6 +24,9 @@ const O_CREAT = 0o100;
 const O_TRUNC = 0o1000;
 const O_CLOEXEC = 0o2000000;
 const CLONE_NEWNET = 0x40000000;
+const CLONE_NEWPID = 0x20000000;
+const CLONE_NEWIPC = 0x08000000;
+const CLONE_NEWUTS = 0x04000000;
 const NSIG_BYTES = 8;
 /** What QEMU says besides the console: beside the console's log. */
 const QEMU_LOG = "qemu.log";
@@ -37,9 +41,13 @@ export interface QemuPlace {
   readonly networkNamespace: string | undefined;
 }
 
-/** Run QEMU as a child of the pod's monitor. Resolves once it executes. A key that is known must have been forgotten before. */
-export async function launchQemu(place: QemuPlace, { argv, directory, fileLimitBytes }: VmPlan): Promise<VmProcess> {
+/**
+ * Run QEMU as a child of the pod's monitor. Resolves once it executes. A key that is known must have been forgotten before. Whoever breaks out of the guest
+ * is a process that sees nobody else, without a capability, in a root of its own and in the pod's network.
+ */
+export async function launchQemu(place: QemuPlace, plan: VmPlan): Promise<VmProcess> {
   const { host, key, cgroup, networkNamespace } = place;
+  const { argv, directory, fileLimitBytes } = plan;
   const into = cgroup.unifiedDirectory();
   const program = processProgram({
     process: {
@@ -55,10 +63,13 @@ export async function launchQemu(place: QemuPlace, { argv, directory, fileLimitB
     stdio: planStdio(parseStdio({ stdin: "", stdout: "", stderr: "", terminal: false }), { uid: 0, gid: 0 }).plan,
     cgroup: { attachFiles: cgroup.attachFiles({ clonedIntoUnified: true }), ...(into === undefined ? {} : { into }) },
     gate: false,
+    namespaces: CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | (networkNamespace === undefined ? CLONE_NEWNET : 0),
+    isPowerless: true,
     setup(builder) {
       ignoreFileLimit(builder);
       writeErrorsTo(builder, `${directory}/${QEMU_LOG}`);
       if (networkNamespace !== undefined) joinNetwork(builder, networkNamespace);
+      enterOwnRoot(builder, qemuRoot(plan));
     },
   });
   const process = host.launch(key, {

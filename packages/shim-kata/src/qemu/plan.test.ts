@@ -43,6 +43,11 @@ test("a template writes its memory file, a clone keeps its changes and waits for
   assert.ok(clone.isClone && clone.fileLimitBytes < 2 ** 23);
   const newer = plan({ memory: { kind: "clone", path: "/t/memory" }, qemu: { path: "/q", version: "10.0.2" } });
   assert.match(argument(newer.argv, "-object"), /share=off,readonly=on,rom=off$/);
+  const own = ["/i/vmlinux", "/i/initrd", "/i/a,b.erofs"];
+  assert.deepEqual(template.files, { readOnly: own, writable: ["/run/vm"] });
+  assert.deepEqual(clone.files, { readOnly: own, writable: ["/run/vm", "/t/memory"] });
+  assert.deepEqual(newer.files, { readOnly: [...own, "/t/memory"], writable: ["/run/vm"] });
+  assert.ok(plan({ fsSocket: "/run/fs.sock" }).files.readOnly.includes("/run/fs.sock"));
 });
 
 test("without a debug console there is no port for one", () => {

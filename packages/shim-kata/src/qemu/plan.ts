@@ -73,6 +73,8 @@ export interface VmPlan {
    */
   readonly fileLimitBytes: number;
   readonly paths: VmPaths;
+  /** Paths of the host that it opens or connects to, besides the program's own. */
+  readonly files: { readonly readOnly: readonly string[]; readonly writable: readonly string[] };
   /** Whether the machine waits for a template's state: see `resumeClone`. */
   readonly isClone: boolean;
 }
@@ -115,7 +117,22 @@ export function planVm(request: VmRequest): VmPlan {
     ...(memory.kind === "clone" ? ["-incoming", "defer", "-S"] : []),
   ];
   const fileLimitBytes = memory.kind === "template" ? shape.memoryMiB * 2 ** 20 : CONSOLE_LIMIT_BYTES;
-  return { argv, directory, paths, fileLimitBytes, isClone: memory.kind === "clone" };
+  return { argv, directory, paths, fileLimitBytes, files: filesOf(request), isClone: memory.kind === "clone" };
+}
+
+function filesOf({ image, directory, memory, fsSocket, qemu }: VmRequest): VmPlan["files"] {
+  const template = memory.kind === "clone" ? [memory.path] : [];
+  const isReadOnly = opensForReading(qemu.version);
+  return {
+    readOnly: [
+      image.kernel,
+      image.initrd,
+      image.disk,
+      ...(fsSocket === undefined ? [] : [fsSocket]),
+      ...(isReadOnly ? template : []),
+    ],
+    writable: [directory, ...(isReadOnly ? [] : template)],
+  };
 }
 
 /** Where a machine in `directory` is reached. */
@@ -147,9 +164,13 @@ function memoryBackend(memory: GuestMemory, sizeMiB: number, version: string): s
 }
 
 /** Since 8.2 QEMU can open the template's file for reading only: who breaks out of a guest then has no descriptor to change it for others. */
-function cloneSharing(version: string): string {
+function opensForReading(version: string): boolean {
   const [major = 0, minor = 0] = version.split(".").map(Number);
-  return major > 8 || (major === 8 && minor >= 2) ? "share=off,readonly=on,rom=off" : "share=off";
+  return major > 8 || (major === 8 && minor >= 2);
+}
+
+function cloneSharing(version: string): string {
+  return opensForReading(version) ? "share=off,readonly=on,rom=off" : "share=off";
 }
 
 function networkDevice(network: NetworkBackend): string[] {

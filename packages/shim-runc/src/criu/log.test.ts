@@ -27,6 +27,8 @@ test("the first error counts, with or without a pid before it; warnings and othe
   );
   assert.equal(firstError("(00.1) Error (a.c:1): b\n"), "Error (a.c:1): b");
   assert.equal(firstError("(00.1) Error (a.c:1): cut off"), "Error (a.c:1): cut off");
+  assert.equal(firstError("(00.1)\n Error (a.c:1): b\n"), undefined, "not of one line");
+  assert.equal(firstError("(00.1) Error (a\n.c:1): b\n"), undefined);
   assert.equal(firstError(""), undefined);
   assert.equal(firstError("Error (a.c:1): no line of criu's log begins so\n"), undefined);
 });

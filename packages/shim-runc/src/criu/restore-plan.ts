@@ -11,7 +11,8 @@ import {
   type Spec,
 } from "@trimaran/linux";
 import { newProgram } from "@trimaran/shim-core";
-import { DESCRIPTORS, networkFd, type Restore, restoreArguments } from "./arguments.ts";
+import { networkFd, type Restore, restoreArguments } from "./arguments.ts";
+import { pipesOf } from "./descriptors.ts";
 import { externalMounts, type MountedContainer, maybeMasked, mountPoints } from "./mounts.ts";
 import type { CriuRun } from "./run.ts";
 
@@ -147,20 +148,6 @@ function toRestore({ images, work, target, folder, spec, cgroup, mounted }: Rest
     emptyNetwork: ownsNetwork(spec),
     script: scriptPath(folder),
   };
-}
-
-/** Untrusted: an image may come from anywhere. */
-function pipesOf(images: string): string[] {
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(readFileSync(`${images}/${DESCRIPTORS}`, "utf8"));
-  } catch {
-    return []; // whoever made it knew of none
-  }
-  if (!Array.isArray(parsed)) return [];
-  return parsed
-    .slice(0, 3)
-    .map((name: unknown) => (typeof name === "string" && /^pipe:\[[0-9]+\]$/.test(name) ? name : ""));
 }
 
 function setUp(

@@ -55,6 +55,8 @@ export function removingWhiteouts(): Whiteouts {
 /** Paths that a layer has written, and the directories above them. */
 class WrittenPaths {
   readonly #paths = new Set<ByteString>();
+  /** Directories with nothing of a lower layer in them, nor below: so they stay. A layer may have a million marks for one (GHSA-rp3h-jf77-q9p4). */
+  readonly #cleared = new Set<ByteString>();
 
   /** The last part of `path` is not followed. */
   add(path: ByteString): void {
@@ -70,11 +72,18 @@ class WrittenPaths {
   }
 
   removeOthers(directory: ByteString): void {
+    if (this.#isCleared(directory)) return;
     for (const name of readdirSync(toFsPath(directory), "latin1")) {
       const path = join(directory, name);
       if (!this.#paths.has(path)) removeTree(path);
       else if (lstatIfThere(path)?.isDirectory()) this.removeOthers(path);
     }
+    this.#cleared.add(directory);
+  }
+
+  #isCleared(directory: ByteString): boolean {
+    for (let at = directory; at !== ""; at = at.slice(0, at.lastIndexOf("/"))) if (this.#cleared.has(at)) return true;
+    return this.#cleared.has("/");
   }
 }
 

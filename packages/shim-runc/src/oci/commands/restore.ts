@@ -13,6 +13,7 @@ import {
 } from "@trimaran/linux";
 import { describeExit, type MonitoredProcess } from "@trimaran/shim-core";
 import { cgroupViews } from "../../cgroup-views.ts";
+import { checkNamespaces } from "../../criu/check-namespaces.ts";
 import {
   loopbackProgram,
   NEWS_SLOT,
@@ -139,6 +140,7 @@ async function adopt(monitor: PassingMonitor, pid: number): Promise<MonitoredPro
 /** Its network, the hooks that make more of that, and the file that engines read. */
 async function beforeItRuns(context: Context, monitor: PassingMonitor, request: Request, pid: number): Promise<void> {
   const { id, spec, bundle, pidFile } = request;
+  checkNamespaces(spec, pid);
   if (ownsNetwork(spec)) {
     const process = monitor.launch("loopback", {
       program: loopbackProgram(pid),
