@@ -10,7 +10,7 @@ import { ociProcess } from "./harness/bundle.ts";
 import { leftBehind, taskServers } from "./harness/left-behind.ts";
 import { Logger } from "./harness/logger.ts";
 import { run, runOk } from "./harness/process.ts";
-import { runDelete } from "./harness/shim-client.ts";
+import { runDelete } from "@trimaran/shim-check";
 import { gvisorKinds, ShimYard, type StartedShim } from "./harness/shims.ts";
 
 const SPEC = "types.containerd.io/opencontainers/runtime-spec/1/Process";

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { StatusError } from "ttrpc-ts";
 import { ociProcess } from "../harness/bundle.ts";
-import { invoke } from "../harness/shim-start.ts";
+import { invoke } from "@trimaran/shim-check";
 import { ShimYard, trimaranShim } from "../harness/shims.ts";
 import { AttackBed } from "./bed/bed.ts";
 import { baseConfig, bind, type Config, mount } from "./bed/config.ts";
