@@ -3,7 +3,7 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { type Scope, socketPath } from "@trimaran/shim-check";
 
-export { cgroupsOf, mountsOf, processesOf, type Scope, socketPath } from "@trimaran/shim-check";
+export { cgroupsOf, mountsOf, type ProcessEntry, processesOf, type Scope, socketPath } from "@trimaran/shim-check";
 
 /** Sockets, bundles and state of the scope's containers: everything named after one of its ids. */
 export async function filesOf(scope: Scope): Promise<string[]> {

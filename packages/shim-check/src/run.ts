@@ -45,9 +45,11 @@ export interface RunOptions {
 
 /** The chosen checks. What `only` names runs whatever the other choices are. Throws RangeError if a name means none. */
 export function chooseChecks({ only, faults, slow }: Choice): readonly Check[] {
-  if (only === undefined) return CHECKS.filter((check) => (faults || !isFault(check)) && (slow || check.isSlow !== true));
+  if (only === undefined)
+    return CHECKS.filter((check) => (faults || !isFault(check)) && (slow || check.isSlow !== true));
   for (const name of only)
-    if (!CHECKS.some((check) => isNamed(check, name))) throw new RangeError(`--only ${name}: no such check; --list shows them`);
+    if (!CHECKS.some((check) => isNamed(check, name)))
+      throw new RangeError(`--only ${name}: no such check; --list shows them`);
   return CHECKS.filter((check) => only.some((name) => isNamed(check, name)));
 }
 
@@ -112,15 +114,17 @@ async function runCheck(target: Target, identity: Identity, check: Check, lanes:
     (): Verdict => ({ kind: "passed" }),
     (error: unknown) => verdictOf(error),
   );
+  const journal = [...lab.journal]; // without what is asked to clean up
   const left = await lab.close();
-  if (left.length > 0 || verdict.kind === "failed") left.push(...(await lanes.close()).map((each) => `after SIGKILL: ${each}`));
+  if (left.length > 0 || verdict.kind === "failed")
+    left.push(...(await lanes.close()).map((each) => `after SIGKILL: ${each}`));
   if (left.length > 0 && verdict.kind !== "failed")
     verdict = { kind: "failed", expected: "nothing left of the containers", came: left.join("; ") };
   if (verdict.kind === "failed") {
     const reason = knownReason(identity, check.id);
     if (reason !== undefined) verdict = { ...verdict, kind: "known", reason };
   }
-  return { check, verdict, durationMs: performance.now() - began, journal: lab.journal };
+  return { check, verdict, durationMs: performance.now() - began, journal };
 }
 
 function verdictOf(error: unknown): Verdict {

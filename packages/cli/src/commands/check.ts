@@ -47,14 +47,21 @@ export const check = command<CheckFlags, string[]>("check", async (context, flag
     else stdout.write(listText(checks));
     return 0;
   }
-  if (shim === undefined) throw new ExitError(FAILED, new RangeError("no shim: a path, or a name like io.containerd.runc.v2"));
+  if (shim === undefined)
+    throw new ExitError(FAILED, new RangeError("no shim: a path, or a name like io.containerd.runc.v2"));
   if (process.getuid?.() !== 0) throw new ExitError(FAILED, new RangeError("needs root, as containerd does"));
   const binary = await findShim(shim, [...(context.environment.PATH ?? "").split(":"), context.binDirectory]);
   const identity = await identify(binary);
   const began = performance.now();
   await using rootfs = await openRootfs(flags.rootfs);
   const options = flags.options === undefined ? undefined : parseRuntimeOptions(flags.options);
-  const target = { binary, style: flags.as, rootfs: rootfs.path, limitMs: flags.timeout * 1000, ...(options && { options }) };
+  const target = {
+    binary,
+    style: flags.as,
+    rootfs: rootfs.path,
+    limitMs: flags.timeout * 1000,
+    ...(options && { options }),
+  };
   if (!flags.json) stdout.write(headText(binary, identity, flags.as, checks.length));
   const style = { colour: isColoured(context), verbose: flags.verbose };
   const abort = new AbortController();

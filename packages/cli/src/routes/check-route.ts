@@ -31,8 +31,9 @@ export const checkCommand = buildCommand({
     },
     aliases: { v: "verbose", j: "jobs" },
     positional: {
-      kind: "tuple",
-      parameters: [{ brief: "a shim's binary or its runtime's name", parse: String, placeholder: "SHIM", optional: true }],
+      kind: "array",
+      parameter: { brief: "a shim's binary or its runtime's name", parse: String, placeholder: "SHIM" },
+      maximum: 1,
     },
   },
   docs: {

@@ -89,7 +89,9 @@ export function ociSpec(options: BundleOptions) {
       },
       cgroupsPath: options.cgroupsPath ?? `/${namespace}/${id}`,
       namespaces: [
-        ...[...(options.hostPids === true ? [] : ["pid"]), "ipc", "uts", "mount", ...namespaces].map((type) => ({ type })),
+        ...[...(options.hostPids === true ? [] : ["pid"]), "ipc", "uts", "mount", ...namespaces].map((type) => ({
+          type,
+        })),
         { type: "network", ...(networkNamespace !== undefined && { path: networkNamespace }) },
       ],
       maskedPaths: [

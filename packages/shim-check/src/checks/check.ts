@@ -1,7 +1,20 @@
 import type { Lab } from "../lab/lab.ts";
 
 /** What checks are about, in the order in which they run. */
-export const AREAS = ["start", "delete", "info", "daemon", "wire", "task", "exec", "events", "stdio", "restart", "options", "faults"] as const;
+export const AREAS = [
+  "start",
+  "delete",
+  "info",
+  "daemon",
+  "wire",
+  "task",
+  "exec",
+  "events",
+  "stdio",
+  "restart",
+  "options",
+  "faults",
+] as const;
 export type Area = (typeof AREAS)[number];
 
 /** One rule of the contract, and how it is seen whether a shim keeps it. */

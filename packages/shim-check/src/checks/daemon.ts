@@ -16,7 +16,8 @@ async function groupOf(pid: number): Promise<{ readonly parent: number; readonly
 export const DAEMON: readonly Check[] = [
   {
     id: "daemon.process",
-    title: "stdin and stdout are /dev/null, the process group is its own, the parent is not containerd, and it runs in the bundle",
+    title:
+      "stdin and stdout are /dev/null, the process group is its own, the parent is not containerd, and it runs in the bundle",
     sections: "2.7",
     numbers: [14],
     run: async (lab) => {
@@ -55,7 +56,11 @@ export const DAEMON: readonly Check[] = [
       const container = await lab.exited("env", { shim: { env: { ...lab.target.env, ...env } } }, paths);
       await container.remove();
       const lines = (await stdout.end(lab.limitMs)).split("\n");
-      expectEqual("in the container's environment", lines.filter((line) => /^(NOTIFY_SOCKET|LD_LIBRARY_PATH)=/.test(line)), []);
+      expectEqual(
+        "in the container's environment",
+        lines.filter((line) => /^(NOTIFY_SOCKET|LD_LIBRARY_PATH)=/.test(line)),
+        [],
+      );
     },
   },
   {
@@ -77,7 +82,8 @@ export const DAEMON: readonly Check[] = [
   },
   {
     id: "daemon.sigterm",
-    title: "SIGTERM: the shim lives on with its container, or it ends and delete clears the rest; there is no half state",
+    title:
+      "SIGTERM: the shim lives on with its container, or it ends and delete clears the rest; there is no half state",
     sections: "2.7",
     numbers: [64],
     run: async (lab) => {
@@ -88,7 +94,11 @@ export const DAEMON: readonly Check[] = [
       await container.moment();
       const hasEnded = !(await isAlive(daemon));
       if (!hasEnded) {
-        expectEqual("a shim that lives on answers State with status", (await task?.state({ id: container.id }))?.status, 2);
+        expectEqual(
+          "a shim that lives on answers State with status",
+          (await task?.state({ id: container.id }))?.status,
+          2,
+        );
         await container.end();
         return;
       }

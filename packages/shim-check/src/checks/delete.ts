@@ -40,6 +40,20 @@ export const DELETE: readonly Check[] = [
     },
   },
   {
+    id: "delete.before-create",
+    title: "delete of a shim that was killed before Create succeeds and takes its socket away",
+    sections: "2.6, 2.8",
+    numbers: [16, 17],
+    run: async (lab) => {
+      const container = await lab.shim();
+      const pid = await lab.daemonOf(container);
+      signal(pid);
+      await lab.gone("the killed shim", pid);
+      container.shim.abandon();
+      await lab.delete(container.shim.options);
+    },
+  },
+  {
     id: "delete.running",
     title: "delete ends a running container, and tells status 137 and its pid",
     sections: "2.8",

@@ -18,7 +18,11 @@ export const EVENTS: readonly Check[] = [
       await container.task.delete({ id: container.id });
       await lab.expectEvents(container, "create", "start", "exit", "delete");
       const pids = lab.events(container).map(({ pid }) => pid);
-      expectEqual("their pids", pids, pids.map(() => container.pid));
+      expectEqual(
+        "their pids",
+        pids,
+        pids.map(() => container.pid),
+      );
       await container.shutDown();
     },
   },
@@ -39,11 +43,15 @@ export const EVENTS: readonly Check[] = [
     sections: "4",
     numbers: [49],
     run: async (lab) => {
-      const { stdout, paths } = await lab.output();
+      const { paths } = await lab.output();
       const container = await lab.created("exec sleep 1000", {}, paths);
       const { io, rootfs } = await lab.event(container, "create");
       expectEqual("io", io, { stdin: "", ...paths, terminal: false });
-      expectEqual("rootfs", rootfs?.map(({ type, source }) => [type, source]), container.bundle.mounts.map(({ type, source }) => [type, source]));
+      expectEqual(
+        "rootfs",
+        rootfs?.map(({ type, source }) => [type, source]),
+        container.bundle.mounts.map(({ type, source }) => [type, source]),
+      );
       await container.finish();
     },
   },
@@ -75,7 +83,15 @@ export const EVENTS: readonly Check[] = [
       const second = await container.exec("two", "exec sleep 1000");
       await container.kill();
       await lab.event(container, "exit");
-      const names = ["exec-added one", "exec-started one", "exit one", "exec-added two", "exec-started two", "exit two", "exit"];
+      const names = [
+        "exec-added one",
+        "exec-started one",
+        "exit one",
+        "exec-added two",
+        "exec-started two",
+        "exit two",
+        "exit",
+      ];
       await lab.expectEvents(container, "create", "start", ...names);
       expectEqual("pid of two", (await lab.event(container, "exec-started two")).pid, second);
       await container.remove();
@@ -106,7 +122,8 @@ export const EVENTS: readonly Check[] = [
       await lab.event(container, "exit");
       await container.moment(200);
       const names = lab.events(container).map(eventName);
-      if (exitStatus !== 137) throw new NotOffered(`the program ended with ${exitStatus}: no limit, or none that kills`);
+      if (exitStatus !== 137)
+        throw new NotOffered(`the program ended with ${exitStatus}: no limit, or none that kills`);
       expectThat("create, start, oom, exit", names.join(", ") === "create, start, oom, exit", names.join(", "));
       await container.remove();
     },

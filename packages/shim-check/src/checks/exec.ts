@@ -65,7 +65,8 @@ export const EXEC: readonly Check[] = [
   },
   {
     id: "exec.fails",
-    title: "an exec whose command is not there: Start fails and names it, State stays CREATED, Delete is OK, the id is free",
+    title:
+      "an exec whose command is not there: Start fails and names it, State stays CREATED, Delete is OK, the id is free",
     sections: "3.3",
     numbers: [39],
     run: async (lab) => {
@@ -154,7 +155,8 @@ export const EXEC: readonly Check[] = [
   },
   {
     id: "exec.races-exit",
-    title: "execs that race with the exit of init: each Start is answered, and each that began has one exit, before init's",
+    title:
+      "execs that race with the exit of init: each Start is answered, and each that began has one exit, before init's",
     sections: "3.3, 4",
     numbers: [40],
     run: async (lab) => {

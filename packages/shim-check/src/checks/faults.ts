@@ -1,10 +1,10 @@
 import { containerd } from "@trimaran/proto";
 import { Code, encodeFrame, FrameType, HEADER_BYTES, StatusError } from "ttrpc-ts";
 import { signal } from "../host/process-state.ts";
+import type { Container } from "../lab/container.ts";
 import { eventName } from "../lab/events.ts";
 import { describeError, expectEqual, expectThat, Finding } from "../lab/finding.ts";
 import type { Lab } from "../lab/lab.ts";
-import type { Container } from "../lab/container.ts";
 import { within } from "../lab/patience.ts";
 import { requestBytes } from "../shim/raw-connection.ts";
 import type { Check } from "./check.ts";
@@ -37,7 +37,7 @@ async function killDuring(lab: Lab, container: Container, call: () => Promise<un
   signal(pid);
   await within("the end of the connection", container.shim.client.closed, lab.limitMs);
   await outcome;
-  const deleted = await container.finish();
+  const deleted = await container.shim.close();
   expectEqual("exit_status of delete", deleted.exitStatus, 137);
 }
 
@@ -166,7 +166,9 @@ export const FAULTS: readonly Check[] = [
       const { ConnectRequest, StateRequest } = containerd.task.v2;
       const frames = ids.map((streamId) => {
         const isState = streamId % 4 === 1;
-        const payload = isState ? StateRequest.encode({ id: `none-${streamId}` }) : ConnectRequest.encode({ id: container.id });
+        const payload = isState
+          ? StateRequest.encode({ id: `none-${streamId}` })
+          : ConnectRequest.encode({ id: container.id });
         return requestBytes(streamId, { service, method: isState ? "State" : "Connect", payload });
       });
       raw.send(Buffer.concat(frames));
@@ -196,7 +198,11 @@ export const FAULTS: readonly Check[] = [
         await container.task.delete({ id: container.id, execId: name });
         return exitStatus;
       });
-      expectEqual("statuses", await Promise.all(statuses), names.map((_, at) => at + 1));
+      expectEqual(
+        "statuses",
+        await Promise.all(statuses),
+        names.map((_, at) => at + 1),
+      );
       await container.end();
     },
   },
@@ -208,8 +214,15 @@ export const FAULTS: readonly Check[] = [
     run: async (lab) => {
       const container = await lab.running();
       const { id, task } = container;
-      const [deleted, exec] = await Promise.all([answered(task.delete({ id })), answered(container.exec("one", "exec sleep 1000"))]);
-      expectThat("Delete of a running task refused, not with NotFound", deleted !== "OK" && deleted !== Code.NotFound, deleted);
+      const [deleted, exec] = await Promise.all([
+        answered(task.delete({ id })),
+        answered(container.exec("one", "exec sleep 1000")),
+      ]);
+      expectThat(
+        "Delete of a running task refused, not with NotFound",
+        deleted !== "OK" && deleted !== Code.NotFound,
+        deleted,
+      );
       expectEqual("Exec and Start", exec, "OK");
       await container.kill();
       expectEqual("exit_status of the exec", (await container.wait("one")).exitStatus, 137);

@@ -1,6 +1,6 @@
-import { ANY, containerd } from "@trimaran/proto";
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
+import { ANY, containerd } from "@trimaran/proto";
 import { expectEqual, expectThat, NotOffered } from "../lab/finding.ts";
 import type { Check } from "./check.ts";
 
@@ -15,7 +15,8 @@ export const INFO: readonly Check[] = [
       const began = performance.now();
       const done = await lab.invoke({ ...options, bundle: "/" }, "-info");
       const tookMs = Math.round(performance.now() - began);
-      if (done.code !== 0) throw new NotOffered(`-info: exit status ${done.code}: ${done.stderr}`.trim().split("\n")[0]);
+      if (done.code !== 0)
+        throw new NotOffered(`-info: exit status ${done.code}: ${done.stderr}`.trim().split("\n")[0]);
       const info = containerd.types.RuntimeInfo.decode(done.stdout);
       expectThat("a name", info.name !== "", "none");
       expectThat("less than 1000 ms", tookMs < 1000, `${tookMs} ms`);

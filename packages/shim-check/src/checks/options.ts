@@ -34,7 +34,8 @@ export const OPTIONS: readonly Check[] = [
   },
   {
     id: "options.generic",
-    title: "runtimeoptions.v1.Options, which containerd sends for any runtime, are taken or refused with words, never with code 12",
+    title:
+      "runtimeoptions.v1.Options, which containerd sends for any runtime, are taken or refused with words, never with code 12",
     sections: "6",
     numbers: [65],
     run: async (lab) => {
@@ -52,12 +53,16 @@ export const OPTIONS: readonly Check[] = [
   },
   {
     id: "options.rootfs-overlay",
-    title: "an overlay in Create is the container's rootfs: what it writes is in upperdir; after Delete BUNDLE/rootfs is empty",
+    title:
+      "an overlay in Create is the container's rootfs: what it writes is in upperdir; after Delete BUNDLE/rootfs is empty",
     sections: "7",
     numbers: [67],
     run: async (lab) => {
       const container = await lab.exited("echo text > /written");
-      const upper = container.bundle.mounts[0]?.options.find((option) => option.startsWith("upperdir="))?.slice("upperdir=".length) ?? "";
+      const upper =
+        container.bundle.mounts[0]?.options
+          .find((option) => option.startsWith("upperdir="))
+          ?.slice("upperdir=".length) ?? "";
       await container.task.delete({ id: container.id });
       expectEqual("in BUNDLE/rootfs", await readdir(join(container.bundle.path, "rootfs")), []);
       expectEqual("mounts", await mountsOf({ dir: container.bundle.path }), []);

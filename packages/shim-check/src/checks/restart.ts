@@ -6,7 +6,8 @@ import type { Check } from "./check.ts";
 export const RESTART: readonly Check[] = [
   {
     id: "restart.running",
-    title: "when containerd is killed and comes again, a running task is there with its pid, for Connect, Pids, State and Wait",
+    title:
+      "when containerd is killed and comes again, a running task is there with its pid, for Connect, Pids, State and Wait",
     sections: "2.10",
     numbers: [60],
     run: async (lab) => {
@@ -19,7 +20,11 @@ export const RESTART: readonly Check[] = [
       const task = await lab.reconnect(container);
       expectEqual("task_pid of Connect", (await task.connect({ id })).taskPid, pid);
       const { processes } = await task.pids({ id });
-      expectThat(`pid ${pid} in Pids`, processes.some((each) => each.pid === pid), processes);
+      expectThat(
+        `pid ${pid} in Pids`,
+        processes.some((each) => each.pid === pid),
+        processes,
+      );
       expectEqual("status", (await task.state({ id })).status, 2);
       await task.kill({ id, signal: 9 });
       expectEqual("exit_status", (await task.wait({ id })).exitStatus, 137);

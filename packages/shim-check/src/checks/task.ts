@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { ANY, io, packAny, type Timestamp, taskV2, taskV3 } from "@trimaran/proto";
+import { ANY, containerd, io, packAny, type Timestamp, taskV2, taskV3 } from "@trimaran/proto";
 import { Code, StatusError } from "ttrpc-ts";
 import { Status } from "../lab/container.ts";
 import { describeError, expectEqual, expectError, expectThat, Finding, NotOffered } from "../lab/finding.ts";
@@ -83,11 +83,11 @@ export const TASK: readonly Check[] = [
       const { stdout, paths } = await lab.output();
       const container = await lab.created("exec sleep 1000", {}, paths);
       const created = await container.state();
-      expectEqual("id, bundle, stdout", [created.id, created.bundle, created.stdout], [
-        container.id,
-        container.bundle.path,
-        stdout.path,
-      ]);
+      expectEqual(
+        "id, bundle, stdout",
+        [created.id, created.bundle, created.stdout],
+        [container.id, container.bundle.path, stdout.path],
+      );
       expectEqual("status, pid", [created.status, created.pid], [Status.Created, container.pid]);
       await container.start();
       const running = await container.state();
@@ -112,7 +112,8 @@ export const TASK: readonly Check[] = [
   },
   {
     id: "task.create-fails",
-    title: "a Create whose program or mount is not there fails with words, not with code 12, and Delete after it is OK or NotFound",
+    title:
+      "a Create whose program or mount is not there fails with words, not with code 12, and Delete after it is OK or NotFound",
     sections: "2.5, 3.2, 3.3",
     numbers: [32, 67],
     run: async (lab) => {
@@ -157,9 +158,7 @@ export const TASK: readonly Check[] = [
     run: async (lab) => {
       const container = await lab.shim("", { args: ["/nowhere/command"] });
       const { id, bundle, task } = container;
-      const started = task
-        .create({ id, bundle: bundle.path, rootfs: bundle.mounts })
-        .then(() => task.start({ id }));
+      const started = task.create({ id, bundle: bundle.path, rootfs: bundle.mounts }).then(() => task.start({ id }));
       const error = await expectError("Create, or Start", started);
       expectThat("the command's name in the words", error.message.includes("/nowhere/command"), error.message);
       await container.finish();
@@ -533,7 +532,7 @@ export const TASK: readonly Check[] = [
   },
   {
     id: "task.checkpoint",
-    title: "Checkpoint writes an image into the folder, or answers code 12",
+    title: "Checkpoint with exit writes an image into the folder and ends the task, or it answers code 12",
     sections: "3.3",
     numbers: [],
     run: async (lab) => {
@@ -541,13 +540,16 @@ export const TASK: readonly Check[] = [
       const path = join(lab.folder, `${container.id}.checkpoint`);
       await mkdir(path);
       try {
-        await container.task.checkpoint({ id: container.id, path });
+        const exit = containerd.runc.v1.CheckpointOptions.encode({ exit: true });
+        await container.task.checkpoint({ id: container.id, path, options: packAny(ANY.runcCheckpointOptions, exit) });
       } catch (error) {
-        if (error instanceof StatusError && /criu/i.test(error.message)) throw new NotOffered(`without CRIU: ${describeError(error)}`);
+        if (error instanceof StatusError && /criu/i.test(error.message))
+          throw new NotOffered(`without CRIU: ${describeError(error)}`);
         throw error;
       }
       expectThat("files in it", (await readdir(path)).length > 0, "none");
-      await container.end();
+      await container.wait();
+      await container.remove();
     },
   },
 ];

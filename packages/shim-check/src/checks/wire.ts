@@ -24,8 +24,10 @@ export async function openWire(lab: Lab, container?: Container): Promise<Wire> {
   const raw = await lab.raw(target);
   const { name: service } = target.service;
   const { StateRequest, WaitRequest } = containerd.task.v2;
-  const call = (method: string, payload: Uint8Array) => (streamId: number, more: { readonly timeoutNano?: bigint } = {}) =>
-    requestBytes(streamId, { service, method, payload, ...more });
+  const call =
+    (method: string, payload: Uint8Array) =>
+    (streamId: number, more: { readonly timeoutNano?: bigint } = {}) =>
+      requestBytes(streamId, { service, method, payload, ...more });
   const state = call("State", StateRequest.encode({ id: target.id }));
   const wait = call("Wait", WaitRequest.encode({ id: target.id }));
   return { container: target, raw, state, wait };
@@ -73,7 +75,12 @@ function paddedTo(bytes: number, request: Uint8Array): Uint8Array {
   const head = request.length;
   const tag = Buffer.from([0xfa, 0x3f]); // field 1023, length-delimited
   const length = bytes - head - tag.length - 4;
-  const size = Buffer.from([(length & 0x7f) | 0x80, ((length >> 7) & 0x7f) | 0x80, ((length >> 14) & 0x7f) | 0x80, length >> 21]);
+  const size = Buffer.from([
+    (length & 0x7f) | 0x80,
+    ((length >> 7) & 0x7f) | 0x80,
+    ((length >> 14) & 0x7f) | 0x80,
+    length >> 21,
+  ]);
   return Buffer.concat([request, tag, size, Buffer.alloc(length)]);
 }
 
@@ -167,7 +174,8 @@ export const WIRE: readonly Check[] = [
     numbers: [24],
     run: async (lab) => {
       const wire = await openWire(lab);
-      const data = (streamId: number) => encodeFrame({ streamId, type: FrameType.Data, flags: 0, payload: Buffer.from("data") });
+      const data = (streamId: number) =>
+        encodeFrame({ streamId, type: FrameType.Data, flags: 0, payload: Buffer.from("data") });
       wire.raw.send(data(77));
       wire.raw.send(wire.wait(81));
       wire.raw.send(data(81));
@@ -211,7 +219,9 @@ export const WIRE: readonly Check[] = [
       all.catch(() => undefined);
       await within("an answer to State", container.state(), 2000);
       await container.task.kill({ id: container.id, signal: 9 });
-      const statuses = new Set((await within("1000 answers to Wait", all, lab.limitMs)).map(({ exitStatus }) => exitStatus));
+      const statuses = new Set(
+        (await within("1000 answers to Wait", all, lab.limitMs)).map(({ exitStatus }) => exitStatus),
+      );
       expectEqual("their statuses", [...statuses], [137]);
     },
   },
@@ -237,7 +247,10 @@ export const WIRE: readonly Check[] = [
     run: async (lab) => {
       const wire = await openWire(lab);
       const path = wire.container.shim.reply.address.replace(/^unix:\/\//, "");
-      const stranger = spawn(process.execPath, ["-e", STRANGER, path], { gid: 65534, stdio: ["pipe", "pipe", "ignore"] });
+      const stranger = spawn(process.execPath, ["-e", STRANGER, path], {
+        gid: 65534,
+        stdio: ["pipe", "pipe", "ignore"],
+      });
       stranger.stdin.on("error", () => undefined).end(wire.state(1));
       let came = "";
       stranger.stdout.on("data", (chunk: Buffer) => {

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { ANY, containerd, type Init, packAny, taskV2, type taskV3 } from "@trimaran/proto";
+import { ANY, type containerd, type Init, packAny, taskV2, type taskV3 } from "@trimaran/proto";
 import { type CallOptions, Code, type ServiceClient, StatusError } from "ttrpc-ts";
 import type { Bundle } from "../bundle/bundle.ts";
 import { ociProcess } from "../bundle/oci-spec.ts";
@@ -107,17 +107,18 @@ export class Container {
 
   /**
    * Take away a container in whatever state it is, without a word about how that went: what a check leaves is looked at afterwards. Calls
-   * that don't answer are given a part of the time limit.
+   * that don't answer are not waited for long.
    */
   async finish(): Promise<void> {
     if (this.shim.isClosed) return;
     const { id } = this;
-    const limit = { timeoutMs: Math.min(this.#limitMs, FINISH_MS) };
+    const limit = { timeoutMs: FINISH_MS };
     const quietly = (call: Promise<unknown>) => call.catch(() => undefined);
-    if (!(await isTold(this.task.delete({ id }, limit)))) {
+    const remaining = { timeoutMs: DRAIN_MS };
+    if (!(await isTold(this.task.delete({ id }, remaining)))) {
       await quietly(this.task.kill({ id, signal: 9, all: true }, limit));
       await quietly(this.task.wait({ id }, limit));
-      await quietly(this.task.delete({ id }, limit));
+      await quietly(this.task.delete({ id }, remaining));
     }
     await quietly(this.task.shutdown({ id }, limit));
     this.#journal.push("close", "delete (the command)");
@@ -146,6 +147,8 @@ export class Container {
 }
 
 const FINISH_MS = 3_000;
+/** What upstream allows itself at most in Delete for output that is still on its way (10 s), and some time. */
+export const DRAIN_MS = 14_000;
 
 async function isTold(call: Promise<unknown>): Promise<boolean> {
   return await call.then(
@@ -166,10 +169,11 @@ export function observed(task: Task, journal: string[], limitMs: number): Task {
   const entries = methods.map((name) => {
     const call = task[name] as (request: object, options?: CallOptions) => Promise<unknown>;
     const shown = name[0]?.toUpperCase() + name.slice(1);
+    const timeoutMs = name === "delete" ? Math.max(limitMs, DRAIN_MS) : limitMs;
     const observedCall = async (request: object, options: CallOptions = {}) => {
       const at = journal.push(`${shown}${brief(request)}`) - 1;
       try {
-        const answer = await call(request, { timeoutMs: limitMs, ...options });
+        const answer = await call(request, { timeoutMs, ...options });
         journal[at] += ` = ${describe(answer)}`;
         return answer;
       } catch (error) {
@@ -189,7 +193,7 @@ export function observed(task: Task, journal: string[], limitMs: number): Task {
 /** The short fields of a request, without its id. */
 function brief(request: object): string {
   const { id: _id, ...rest } = request as Readonly<Record<string, unknown>>;
-  const shown = Object.entries(rest).filter(([, value]) => ["string", "number", "boolean"].includes(typeof value));
+  const shown = Object.entries(rest).filter(([, value]) => value !== "" && typeof value !== "object");
   const text = shown.map(([name, value]) => `${name} ${describe(value)}`).join(", ");
   return text === "" ? "" : `(${text})`;
 }

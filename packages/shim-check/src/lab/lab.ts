@@ -1,16 +1,16 @@
 import { spawn } from "node:child_process";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { Client, Code, connectUnix, StatusError } from "ttrpc-ts";
 import { taskV2, taskV3 } from "@trimaran/proto";
+import { Client, Code, connectUnix, StatusError } from "ttrpc-ts";
 import { Bundle } from "../bundle/bundle.ts";
 import type { BundleOptions } from "../bundle/oci-spec.ts";
 import { cgroupsOf } from "../host/belongings.ts";
 import { listenerOf } from "../host/listener.ts";
-import { makeFifo } from "../host/program.ts";
 import { isAlive, signal } from "../host/process-state.ts";
+import { makeFifo } from "../host/program.ts";
+import { type Deleted, openLog, runDelete, Shim } from "../shim/client.ts";
 import { RawConnection } from "../shim/raw-connection.ts";
-import { type Deleted, runDelete, Shim } from "../shim/client.ts";
 import { type Invocation, invoke, parseReply, type ShimOptions, type StartStyle } from "../shim/start.ts";
 import { Container, observed, type Stdio, type Task, type TaskService } from "./container.ts";
 import { eventName, type TaskEvent, toTaskEvent } from "./events.ts";
@@ -91,6 +91,10 @@ export class Lab {
     flags: readonly string[] = [],
   ): Promise<Invocation> {
     const at = this.journal.push(`${action} (the command, as containerd ${options.style ?? "1.6"})`) - 1;
+    if (action === "start") {
+      const log = openLog(options.bundle); // a shim may wait for its reader
+      this.#disposables.defer(() => void log.destroy());
+    }
     const done = await within(`the end of ${action} and of its pipes`, invoke(options, action, flags), this.limitMs);
     this.journal[at] += ` = exit status ${done.code}`;
     return done;
@@ -101,7 +105,9 @@ export class Lab {
     const at = this.journal.push(`start (the command, as containerd ${options.style ?? "1.6"})`) - 1;
     const shim = await within("an answer of start, and its end", Shim.start(options), this.limitMs).catch(
       (error: unknown) => {
-        throw error instanceof Finding ? error : new Finding("start to succeed", describeStart(error), { cause: error });
+        throw error instanceof Finding
+          ? error
+          : new Finding("start to succeed", describeStart(error), { cause: error });
       },
     );
     this.journal[at] += ` = ${shim.reply.form}, version ${shim.reply.version}, ${shim.reply.address}`;
@@ -159,7 +165,10 @@ export class Lab {
     const reply = parseReply(stdout);
     const client = new Client(await connectUnix(reply.address, { timeoutMs: this.limitMs }));
     const service = reply.version >= 3 ? taskV3 : taskV2;
-    await client.service(service).shutdown({ id: bundle.id }, { timeoutMs: this.limitMs }).catch(() => undefined);
+    await client
+      .service(service)
+      .shutdown({ id: bundle.id }, { timeoutMs: this.limitMs })
+      .catch(() => undefined);
     client.close();
     await within("the end of delete", runDelete(options), this.limitMs).catch(() => undefined);
   }
@@ -169,7 +178,9 @@ export class Lab {
     this.journal.push("delete (the command)");
     const ended = within("the end of delete", runDelete(options), this.limitMs);
     return await ended.catch((error: unknown) => {
-      throw error instanceof Finding ? error : new Finding("delete with exit status 0 and a DeleteResponse", describeStart(error));
+      throw error instanceof Finding
+        ? error
+        : new Finding("delete with exit status 0 and a DeleteResponse", describeStart(error));
     });
   }
 
@@ -273,7 +284,9 @@ export class Lab {
     const end = performance.now() + SETTLE_MS;
     for (;;) {
       const daemons = await Promise.all([...this.#daemons].map(async (pid) => ((await isAlive(pid)) ? [pid] : [])));
-      const named = await Promise.all(daemons.flat().map(async (pid) => `the shim's process ${pid}: ${await command(pid)}`));
+      const named = await Promise.all(
+        daemons.flat().map(async (pid) => `the shim's process ${pid}: ${await command(pid)}`),
+      );
       const left = [...named, ...(await this.lane.belongingsOf(this.#ids))];
       if (left.length === 0 || performance.now() > end) return left;
       await new Promise((resolve) => setTimeout(resolve, 30));

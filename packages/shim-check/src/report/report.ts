@@ -31,7 +31,9 @@ export function resultText({ check, verdict, durationMs, journal }: Result, { co
   const steps = verbose || verdict.kind === "failed" ? journal.map((step) => ["", step] as const) : [];
   const [first, ...rest] = steps;
   const asked = first === undefined ? [] : [["asked", first[1]] as const, ...rest];
-  return [head, ...[...details(verdict), ...asked].map(([name, text]) => detail(name, text))].map((line) => `${line}\n`).join("");
+  return [head, ...[...details(verdict), ...asked].map(([name, text]) => detail(name, text))]
+    .map((line) => `${line}\n`)
+    .join("");
 }
 
 function details(verdict: Verdict): (readonly [name: string, text: string])[] {
@@ -58,7 +60,10 @@ const LONGEST_DETAIL = 600;
 
 /** Control characters would forge lines. */
 function detail(name: string, text: string): string {
-  const clean = text.trim().replace(/\s*\n\s*/g, "; ").replace(/\p{Cc}/gu, "?");
+  const clean = text
+    .trim()
+    .replace(/\s*\n\s*/g, "; ")
+    .replace(/\p{Cc}/gu, "?");
   const cut = clean.length <= LONGEST_DETAIL ? clean : `${clean.slice(0, LONGEST_DETAIL - 1)}…`;
   return `${" ".repeat(12)}${name.padEnd(10)}${cut}`;
 }
@@ -67,7 +72,16 @@ function detail(name: string, text: string): string {
 export function resultJson({ check, verdict, durationMs, journal }: Result): object {
   const { id, title, sections, numbers } = check;
   const { kind, ...more } = verdict;
-  return { check: id, verdict: kind, ...more, title, sections, numbers, duration_ms: Math.round(durationMs), asked: journal };
+  return {
+    check: id,
+    verdict: kind,
+    ...more,
+    title,
+    sections,
+    numbers,
+    duration_ms: Math.round(durationMs),
+    asked: journal,
+  };
 }
 
 /** What is under test. */
@@ -78,7 +92,12 @@ export function headText(binary: string, { name, version }: Identity, style: str
 /** The count of each verdict. */
 export function summary(results: readonly Result[]): Readonly<Record<Verdict["kind"], number>> {
   const count = (kind: Verdict["kind"]) => results.filter(({ verdict }) => verdict.kind === kind).length;
-  return { passed: count("passed"), failed: count("failed"), known: count("known"), "not offered": count("not offered") };
+  return {
+    passed: count("passed"),
+    failed: count("failed"),
+    known: count("known"),
+    "not offered": count("not offered"),
+  };
 }
 
 /** The last line, after the ids of those that failed. */

@@ -103,7 +103,7 @@ function keepReply(bundle: string, { version, address, protocol }: StartReply): 
 }
 
 /** containerd opens the log FIFO before `start`, for reading and writing, without blocking; what comes is read away. */
-function openLog(bundle: string): Socket {
+export function openLog(bundle: string): Socket {
   const fd = openSync(join(bundle, "log"), constants.O_RDWR | constants.O_NONBLOCK);
   const socket = new Socket({ fd, readable: true, writable: false });
   return socket.on("error", () => undefined).resume();
