@@ -5,12 +5,12 @@ import { join } from "node:path";
 import { text as readText } from "node:stream/consumers";
 import { afterEach, beforeEach, describe, test } from "node:test";
 import { ANY, containerd, io, packAny } from "@trimaran/proto";
+import { runDelete } from "@trimaran/shim-check";
 import { processesOf } from "./harness/belongings.ts";
 import { ociProcess } from "./harness/bundle.ts";
 import { leftBehind, taskServers } from "./harness/left-behind.ts";
 import { Logger } from "./harness/logger.ts";
 import { run, runOk } from "./harness/process.ts";
-import { runDelete } from "./harness/shim-client.ts";
 import { gvisorKinds, ShimYard, type StartedShim } from "./harness/shims.ts";
 
 const SPEC = "types.containerd.io/opencontainers/runtime-spec/1/Process";

@@ -16,7 +16,8 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   guest: ["runtime", "sdk", "host", "wire", "wire-protocol"],
   runtime: ["sdk", "host", "wire", "wire-protocol"],
   manager: ["wire", "wire-protocol"],
-  cli: ["manager"],
+  check: ["wire", "wire-protocol"],
+  cli: ["manager", "check"],
 };
 
 /** Packages of one layer that must not meet: linux knows no monitor, no runtime knows another. */

@@ -162,7 +162,7 @@ test("a state directory that others can write to is not used", async () => {
   mkdirSync(folder);
   chmodSync(folder, 0o777);
   const { options } = await yard.prepare(["true"]);
-  const { invoke } = await import("../harness/shim-start.ts");
+  const { invoke } = await import("@trimaran/shim-check");
   const done = await invoke({ ...options, env: { ...options.env, TRIMARAN_STATE: folder } }, "start");
   assert.notEqual(done.code, 0, `${done.stdout}${done.stderr}`);
 });

@@ -1,6 +1,6 @@
 import { mkdir, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { Bundle } from "../harness/bundle.ts";
+import { makeBundle } from "../harness/bundle.ts";
 import { runOk } from "../harness/process.ts";
 import type { ShimYard } from "../harness/shims.ts";
 import type { Laps } from "./latency.ts";
@@ -9,7 +9,7 @@ import type { Laps } from "./latency.ts";
 export async function bareContainer(yard: ShimYard, runsc: string, name: string): Promise<Laps> {
   const id = `${yard.tag}-bare-${name}`;
   yard.ids.push(id);
-  await using bundle = await Bundle.make(yard.containerd.dir, { namespace: yard.tag, id, args: ["true"] });
+  await using bundle = await makeBundle(yard.containerd.dir, { namespace: yard.tag, id, args: ["true"] });
   const [{ options = [] } = {}] = bundle.mounts;
   const rootfs = join(bundle.path, "rootfs");
   const root = join(dirname(bundle.path), "bare");

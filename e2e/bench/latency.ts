@@ -1,5 +1,5 @@
+import { Shim } from "@trimaran/shim-check";
 import { ociProcess } from "../harness/bundle.ts";
-import { Shim } from "../harness/shim-client.ts";
 import type { ShimYard, StartedShim } from "../harness/shims.ts";
 
 /** Milliseconds by step. */

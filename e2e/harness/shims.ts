@@ -1,13 +1,11 @@
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { google } from "@trimaran/proto";
+import { FakeContainerd, Shim, type ShimOptions, type StartStyle } from "@trimaran/shim-check";
 import { ensureContainerd2, ensurePackages, ensureRecentRunsc } from "../../tools/debian.ts";
-import { Bundle, type BundleOptions } from "./bundle.ts";
+import { type Bundle, type BundleOptions, makeBundle } from "./bundle.ts";
 import { cleanUp } from "./clean-up.ts";
 import { BUILD_BIN } from "./containerd.ts";
-import { FakeContainerd } from "./fake-containerd.ts";
-import { Shim } from "./shim-client.ts";
-import type { ShimOptions, StartStyle } from "./shim-start.ts";
 
 /** A shim binary and how containerd of its time starts it. */
 export interface ShimKind {
@@ -101,7 +99,7 @@ export class ShimYard implements AsyncDisposable {
   async prepare(args: readonly string[], more: Partial<BundleOptions> = {}): Promise<PreparedShim> {
     const id = `${this.tag}-${this.ids.length}`;
     this.ids.push(id);
-    const bundle = this.#opened.use(await Bundle.make(this.containerd.dir, { namespace: this.tag, id, args, ...more }));
+    const bundle = this.#opened.use(await makeBundle(this.containerd.dir, { namespace: this.tag, id, args, ...more }));
     const env = { PATH: this.kind.path, TRIMARAN_STATE: this.trimaranState, TRIMARAN_E2E: this.tag };
     const { binary, style, options: own } = this.kind;
     const place = { containerd: this.containerd, namespace: this.tag, id, bundle: bundle.path };

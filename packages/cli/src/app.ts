@@ -9,6 +9,7 @@ import { managerFlags } from "./flags/manager-flags.ts";
 import { parseSignal } from "./flags/parse-signal.ts";
 import { parseSeconds } from "./flags/parse-size.ts";
 import { runAliases, runFlags } from "./flags/run-flags.ts";
+import { checkCommand } from "./routes/check-route.ts";
 import { exportCommand, imageRoutes, importCommand, pullCommand, pushCommand } from "./routes/image-routes.ts";
 import {
   commitCommand,
@@ -279,6 +280,7 @@ export function buildCli(): Application<CliContext> {
     cp: cpCommand,
     daemon: daemonCommand,
     kata: kataCommand,
+    check: checkCommand,
     completion: completionCommand,
     install: installCommand,
     uninstall: uninstallCommand,

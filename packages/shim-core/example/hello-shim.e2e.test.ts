@@ -5,12 +5,10 @@ import { readdir, readFile, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
+import { FakeContainerd, runDelete, Shim, type StartStyle } from "@trimaran/shim-check";
 import { build } from "esbuild";
 import { Code } from "ttrpc-ts";
 import { cgroupsOf, filesOf, mountsOf, processesOf } from "../../../e2e/harness/belongings.ts";
-import { FakeContainerd } from "../../../e2e/harness/fake-containerd.ts";
-import { runDelete, Shim } from "../../../e2e/harness/shim-client.ts";
-import type { StartStyle } from "../../../e2e/harness/shim-start.ts";
 
 const ROOT = join(import.meta.dirname, "../../..");
 const PROCESS = "types.containerd.io/opencontainers/runtime-spec/1/Process";

@@ -9,7 +9,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { cgroupsOf, filesOf, mountsOf, processesOf } from "../../../e2e/harness/belongings.ts";
 import { KataTemplates } from "../../../e2e/harness/kata-templates.ts";
 import { run, runOk } from "../../../e2e/harness/process.ts";
-import { runDelete, Shim } from "../../../e2e/harness/shim-client.ts";
+import { runDelete, Shim } from "@trimaran/shim-check";
 import { type ShimKind, ShimYard, type StartedShim } from "../../../e2e/harness/shims.ts";
 import { ensureImage } from "../src/image/ensure.ts";
 import { installedSources } from "../src/image/installed-sources.ts";

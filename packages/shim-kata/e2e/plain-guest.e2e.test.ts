@@ -7,7 +7,7 @@ import { after, afterEach, before, beforeEach, describe, test } from "node:test"
 import { setTimeout as delay } from "node:timers/promises";
 import { Code } from "ttrpc-ts";
 import { filesOf, mountsOf, processesOf } from "../../../e2e/harness/belongings.ts";
-import { runDelete } from "../../../e2e/harness/shim-client.ts";
+import { runDelete } from "@trimaran/shim-check";
 import { type ShimKind, ShimYard, type StartedShim } from "../../../e2e/harness/shims.ts";
 import { installPlainShim } from "./plain-shim.ts";
 import { execWith, killTaskServers, openClient, serverLog, startWith } from "./session.ts";

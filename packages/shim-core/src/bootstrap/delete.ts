@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync } from "node:fs";
 import type { StartAnswer, StartRequest } from "@trimaran/monitor";
 import { containerd, taskV2, toTimestamp } from "@trimaran/proto";
 import { Client, connectUnix } from "ttrpc-ts";
@@ -51,9 +51,16 @@ async function wake(pods: PodDirectory, bundle: string, id: string): Promise<Pod
     const pod = await pods.awakened(() => pods.ofContainer(id), WAKE_LIMIT_MS);
     client.close();
     return pod;
-  } catch {
-    return undefined; // nobody listens: the monitor is dead
+  } catch (error) {
+    if (isRefused(error)) rmSync(socket, { force: true }); // its monitor was killed, maybe before anything was written down to be undone
+    return undefined;
   }
+}
+
+/** Nobody listens on a socket whose file is there. */
+function isRefused(error: unknown): boolean {
+  const cause = error instanceof Error ? error.cause : undefined;
+  return cause instanceof Error && "code" in cause && cause.code === "ECONNREFUSED";
 }
 
 /** From our own file, or the daemon's (containerd 2.x keeps the reply of `start`). */

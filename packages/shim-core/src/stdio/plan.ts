@@ -1,3 +1,4 @@
+import { dirname } from "node:path";
 import type { Data, ProgramBuilder, Register, StdioPlan } from "@trimaran/linux";
 import { keep, type OutputSlot, openFifo, openOutputFifo } from "./connect.ts";
 import { SLOT } from "./slots.ts";
@@ -167,8 +168,16 @@ function openTarget(builder: ProgramBuilder, target: OutputTarget, slot: OutputS
     openOutputFifo(builder, target.path, slot);
     return;
   }
+  for (const folder of foldersOf(target.path))
+    builder.sys("mkdirat", [AT_FDCWD, builder.data.string(folder), 0o755], { tolerate: ["EEXIST"] });
   const flags = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC;
   keep(builder, builder.call("openat", [AT_FDCWD, builder.data.string(target.path), flags, 0o644]), slot);
+}
+
+/** The folders that lead to a file, outermost first. */
+function foldersOf(path: string): string[] {
+  const folder = dirname(path);
+  return folder === "/" || folder === "." ? [] : [...foldersOf(folder), folder];
 }
 
 function openNull(builder: ProgramBuilder, access: number): Register {

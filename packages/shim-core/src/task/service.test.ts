@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { containerd, taskV2, taskV3 } from "@trimaran/proto";
+import { ANY, containerd, packAny, taskV2, taskV3 } from "@trimaran/proto";
 import { Code } from "ttrpc-ts";
 import { SLOT } from "../stdio/slots.ts";
 import { TestPod } from "../testing/test-pod.ts";
@@ -254,6 +254,17 @@ test("State, Connect and Wait answer while Create of another container hangs", a
   assert.equal((await pod.task.wait({ id })).exitStatus, 137);
   hang.resolve();
   assert.ok((await slow).pid > 0);
+});
+
+test("an exec whose spec is no JSON is refused by Exec, and its id stays free", async () => {
+  const pod = new TestPod();
+  await pod.run();
+  const spec = packAny(ANY.ociProcess, Buffer.from("{"));
+  await assert.rejects(pod.task.exec({ id, execId: "one", spec }), {
+    code: Code.InvalidArgument,
+    message: /^spec: not JSON/,
+  });
+  await pod.exec("one");
 });
 
 test("an exec: a used id is AlreadyExists; one that failed stays CREATED, is deleted, its id used again", async () => {

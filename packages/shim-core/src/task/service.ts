@@ -1,4 +1,4 @@
-import type { CgroupStats } from "@trimaran/linux";
+import { type CgroupStats, notJson } from "@trimaran/linux";
 import {
   ANY,
   anyTypeName,
@@ -28,6 +28,15 @@ export interface Connection {
 }
 
 type Context = CallContext<Connection>;
+
+/** What is no JSON is refused where it comes in; what it says is looked at by Start. Throws InvalidArgument. */
+function requireJson(field: string, bytes: Uint8Array): void {
+  try {
+    JSON.parse(Buffer.from(bytes).toString());
+  } catch (error) {
+    throw new StatusError(Code.InvalidArgument, `${field}: ${notJson(error)}`);
+  }
+}
 
 /** The methods, whichever of its two names the service goes by. */
 export interface TaskService {
@@ -90,12 +99,11 @@ export const taskService: Implementation<TaskService, Connection> = {
   exec({ id, execId, spec, ...stdio }, context) {
     const uris = pick(stdio);
     parseStdio(uris);
+    const process = Buffer.from(spec?.value ?? new Uint8Array(0));
+    if (spec !== undefined) requireJson("spec", process);
     context.data.pod
       .task(id)
-      .addExec(
-        { id: parseIdentifier("exec_id", execId), stdio: uris, spec: Buffer.from(spec?.value ?? new Uint8Array(0)) },
-        requestId(context),
-      );
+      .addExec({ id: parseIdentifier("exec_id", execId), stdio: uris, spec: process }, requestId(context));
     return {};
   },
 

@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { type containerd, ttrpcEvents } from "@trimaran/proto";
-import { listenUnix, Server } from "ttrpc-ts";
+import { type containerd, fromTimestamp, ttrpcEvents } from "@trimaran/proto";
+import { type CallContext, listenUnix, Server } from "ttrpc-ts";
 
 /** An event as a shim has sent it. */
 export interface RecordedEvent {
@@ -9,6 +9,10 @@ export interface RecordedEvent {
   readonly topic: string;
   readonly typeUrl: string;
   readonly value: Uint8Array;
+  /** Of the envelope, in nanoseconds since 1970; 0 if there was none. */
+  readonly timestampNs: bigint;
+  /** The call's metadata `containerd-namespace-ttrpc`; "" if there was none. */
+  readonly metadataNamespace: string;
 }
 
 /**
@@ -20,7 +24,7 @@ export class FakeContainerd implements AsyncDisposable {
   readonly dir: string;
   readonly address: string;
   readonly events: RecordedEvent[] = [];
-  readonly #server = new Server();
+  #server = new Server();
   readonly #waiters = new Set<() => void>();
 
   private constructor(dir: string) {
@@ -31,9 +35,20 @@ export class FakeContainerd implements AsyncDisposable {
   /** Listen. */
   static async open(): Promise<FakeContainerd> {
     const fake = new FakeContainerd(await mkdtemp("/tmp/trm-"));
-    fake.#server.register(ttrpcEvents, { forward: ({ envelope }) => fake.#record(envelope) });
-    await listenUnix(fake.#server, `${fake.address}.ttrpc`);
+    await fake.resume();
     return fake;
+  }
+
+  /** Go away as a daemon that is killed: the events socket and every connection to it are gone. */
+  stop(): void {
+    this.#server.close();
+  }
+
+  /** Come back after `stop`. */
+  async resume(): Promise<void> {
+    this.#server = new Server();
+    this.#server.register(ttrpcEvents, { forward: ({ envelope }, context) => this.#record(envelope, context) });
+    await listenUnix(this.#server, `${this.address}.ttrpc`);
   }
 
   /** Wait until an event of that topic is there; a promise that stays open if none comes. */
@@ -50,9 +65,16 @@ export class FakeContainerd implements AsyncDisposable {
     await rm(this.dir, { recursive: true, force: true });
   }
 
-  #record(envelope: containerd.types.Envelope | undefined): object {
-    const { namespace = "", topic = "", event } = envelope ?? {};
-    this.events.push({ namespace, topic, typeUrl: event?.typeUrl ?? "", value: Uint8Array.from(event?.value ?? []) });
+  #record(envelope: containerd.types.Envelope | undefined, { metadata }: CallContext<void>): object {
+    const { namespace = "", topic = "", event, timestamp } = envelope ?? {};
+    this.events.push({
+      namespace,
+      topic,
+      typeUrl: event?.typeUrl ?? "",
+      value: Uint8Array.from(event?.value ?? []),
+      timestampNs: timestamp === undefined ? 0n : fromTimestamp(timestamp),
+      metadataNamespace: metadata.get("containerd-namespace-ttrpc")?.[0] ?? "",
+    });
     for (const wake of this.#waiters) wake();
     this.#waiters.clear();
     return {};

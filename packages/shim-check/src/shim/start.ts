@@ -23,6 +23,10 @@ export interface ShimOptions {
   readonly options?: google.protobuf.Any;
   /** Added to the environment; PATH decides which runc is used. */
   readonly env?: NodeJS.ProcessEnv;
+  /** How a flag and its value are written. Default: as containerd does, `-x v`. */
+  readonly flag?: (name: string, value: string) => readonly string[];
+  /** 2.3 only: where the socket is to be. */
+  readonly socketDir?: string;
 }
 
 /** What `start` has answered. */
@@ -34,11 +38,13 @@ export interface StartReply {
   readonly protocol: string;
 }
 
-/** What an invocation has written, and how it ended; `output` is stdout, then stderr. */
+/** What an invocation has written, and how it ended. */
 export interface Invocation {
   readonly code: number | null;
   readonly stdout: Buffer;
   readonly stderr: Buffer;
+  /** From its exit to the end of its pipes: more than a moment, if another process has kept them. */
+  readonly pipesHeldMs: number;
 }
 
 /** Exec the binary with `start`, `delete` or -info as containerd does, until its pipes are closed by everybody. */
@@ -47,17 +53,10 @@ export function invoke(
   action: "start" | "delete" | "-info",
   flags: readonly string[] = [],
 ): Promise<Invocation> {
-  const { containerd: peer, namespace, id, style = "1.6" } = shim;
-  const common = [
-    "-namespace",
-    namespace,
-    "-address",
-    peer.address,
-    "-publish-binary",
-    "/usr/bin/containerd",
-    "-id",
-    id,
-  ];
+  const { containerd: peer, namespace, id, style = "1.6", flag = (name, value) => [`-${name}`, value] } = shim;
+  const publisher = "/usr/bin/containerd";
+  const named = { namespace, address: peer.address, "publish-binary": publisher, id };
+  const common = Object.entries(named).flatMap(([name, value]) => flag(name, value));
   const argv =
     action === "-info" ? ["-info"] : [...common, ...(shim.debug === true ? ["-debug"] : []), ...flags, action];
   const input = action === "start" ? startInput(shim, style) : new Uint8Array();
@@ -73,8 +72,15 @@ export function invoke(
   child.stdout?.on("data", (chunk: Buffer) => stdout.push(chunk));
   child.stderr?.on("data", (chunk: Buffer) => stderr.push(chunk));
   return new Promise((resolve, reject) => {
+    let exitedAt = 0;
     child.on("error", reject);
-    child.on("close", (code) => resolve({ code, stdout: Buffer.concat(stdout), stderr: Buffer.concat(stderr) }));
+    child.on("exit", () => {
+      exitedAt = performance.now();
+    });
+    child.on("close", (code) => {
+      const pipesHeldMs = performance.now() - exitedAt;
+      resolve({ code, stdout: Buffer.concat(stdout), stderr: Buffer.concat(stderr), pipesHeldMs });
+    });
   });
 }
 
@@ -94,6 +100,7 @@ function startInput(shim: ShimOptions, style: StartStyle): Uint8Array {
     containerdTtrpcAddress: `${shim.containerd.address}.ttrpc`,
     containerdGrpcAddress: shim.containerd.address,
     containerdBinary: "/usr/bin/containerd",
+    ...(shim.socketDir !== undefined && { socketDir: shim.socketDir }),
     extensions: shim.options === undefined ? [] : [{ value: shim.options }],
   });
 }

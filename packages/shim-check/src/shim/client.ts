@@ -3,7 +3,7 @@ import { Socket } from "node:net";
 import { join } from "node:path";
 import { containerd as codecs, type containerd, taskV2, taskV3 } from "@trimaran/proto";
 import { Client, connectUnix, type ServiceClient } from "ttrpc-ts";
-import { type Invocation, invoke, parseReply, type ShimOptions, type StartReply } from "./shim-start.ts";
+import { type Invocation, invoke, parseReply, type ShimOptions, type StartReply } from "./start.ts";
 
 /** What the `delete` command printed. */
 export type Deleted = containerd.task.v2.DeleteResponse;
@@ -40,6 +40,11 @@ export class Shim implements AsyncDisposable {
       log.destroy();
       throw error;
     }
+  }
+
+  /** Whether `close` or `abandon` was called. */
+  get isClosed(): boolean {
+    return this.#deleted;
   }
 
   /** Delete the task, shut the shim down, close, run `delete`: the end of every container. `beforeShutdown`: what to wait for in between. */
@@ -98,7 +103,7 @@ function keepReply(bundle: string, { version, address, protocol }: StartReply): 
 }
 
 /** containerd opens the log FIFO before `start`, for reading and writing, without blocking; what comes is read away. */
-function openLog(bundle: string): Socket {
+export function openLog(bundle: string): Socket {
   const fd = openSync(join(bundle, "log"), constants.O_RDWR | constants.O_NONBLOCK);
   const socket = new Socket({ fd, readable: true, writable: false });
   return socket.on("error", () => undefined).resume();
