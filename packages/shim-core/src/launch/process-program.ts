@@ -12,6 +12,11 @@ const TIOCSPTLCK = 0x40045431;
 const TIOCGPTPEER = 0x5441;
 const TIOCSCTTY = 0x540e;
 const PR_SET_NO_NEW_PRIVS = 38;
+const PR_SET_SECUREBITS = 28;
+/** SECBIT_NOROOT and its lock: user 0 is a user like others, and stays one. */
+const NO_ROOT = 1 | 2;
+const CAPABILITY_VERSION = 0x20080522;
+const CAPABILITY_BYTES = 24;
 const CLONE_ARGS_BYTES = 88;
 const CLONE_ARGS_CGROUP = 80;
 const CLONE_INTO_CGROUP = 0x2_0000_0000n;
@@ -26,6 +31,8 @@ export interface ProcessPlan {
   readonly stdio: StdioPlan;
   /** Where it runs: a cgroup2 directory that it is cloned into, and files into which it writes `0`. */
   readonly cgroup: { readonly into?: string; readonly attachFiles: readonly string[] };
+  /** `none`: it has no capabilities, not even as user 0. Default: the monitor's. */
+  readonly capabilities?: "none";
   /** Wait at the start gate before execve. */
   readonly gate: boolean;
   /** Further steps that run in the monitor before the clone. */
@@ -37,7 +44,8 @@ export interface ProcessPlan {
 }
 
 /** Compile a plain process: everything that can go wrong before execve goes wrong before the gate. */
-export function processProgram({ process, stdio, cgroup, gate, prelude, setup, inherited = [] }: ProcessPlan): Program {
+export function processProgram(plan: ProcessPlan): Program {
+  const { process, stdio, cgroup, gate, prelude, setup, inherited = [] } = plan;
   const builder = newProgram("stdio");
   stdio.prelude(builder);
   prelude?.(builder);
@@ -51,6 +59,7 @@ export function processProgram({ process, stdio, cgroup, gate, prelude, setup, i
   joinCgroup(builder, cgroup.attachFiles);
   setup?.(builder);
   becomeUser(builder, process);
+  if (plan.capabilities === "none") dropCapabilities(builder);
   const program = findProgram(builder, process);
   builder.op("CLOSE", [builder.data.halves(inherited), inherited.length]);
   builder.field = "start";
@@ -113,6 +122,14 @@ function becomeUser(builder: ProgramBuilder, { rlimits, user, cwd, noNewPrivileg
   builder.sys("setresgid", [user.gid, user.gid, user.gid]);
   builder.sys("setresuid", [user.uid, user.uid, user.uid]);
   if (noNewPrivileges) builder.sys("prctl", [PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0]);
+}
+
+/** From here on, and after execve, user 0 may what the owner of its files may. Source: capabilities(7). */
+export function dropCapabilities(builder: ProgramBuilder): void {
+  const { data } = builder;
+  builder.field = "process.capabilities";
+  builder.sys("prctl", [PR_SET_SECUREBITS, NO_ROOT, 0, 0, 0]);
+  builder.sys("capset", [data.halves([CAPABILITY_VERSION, 0]), data.space(CAPABILITY_BYTES)]);
 }
 
 type Found = ReturnType<ProgramBuilder["data"]["space"]>;

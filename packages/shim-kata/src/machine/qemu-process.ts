@@ -33,7 +33,7 @@ export interface QemuPlace {
   /** The monitor's key. */
   readonly key: string;
   readonly cgroup: Cgroup;
-  /** Path of a network namespace to run in; undefined: the monitor's. */
+  /** Path of a network namespace to run in; undefined: a new one, with nothing in it. */
   readonly networkNamespace: string | undefined;
 }
 
@@ -54,11 +54,13 @@ export async function launchQemu(place: QemuPlace, { argv, directory, fileLimitB
     },
     stdio: planStdio(parseStdio({ stdin: "", stdout: "", stderr: "", terminal: false }), { uid: 0, gid: 0 }).plan,
     cgroup: { attachFiles: cgroup.attachFiles({ clonedIntoUnified: true }), ...(into === undefined ? {} : { into }) },
+    capabilities: "none",
     gate: false,
     setup(builder) {
       ignoreFileLimit(builder);
       writeErrorsTo(builder, `${directory}/${QEMU_LOG}`);
-      if (networkNamespace !== undefined) joinNetwork(builder, networkNamespace);
+      if (networkNamespace === undefined) builder.sys("unshare", [CLONE_NEWNET]);
+      else joinNetwork(builder, networkNamespace);
     },
   });
   const process = host.launch(key, {
