@@ -1,7 +1,7 @@
 /** Pods in real machines. Emulated, on a machine that does other things too: each takes seconds. Needs `npm run build`. */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { truncate, writeFile } from "node:fs/promises";
 import { release } from "node:os";
 import { join } from "node:path";
@@ -89,6 +89,7 @@ describe("kata, in machines", { timeout: 900_000 }, () => {
     });
     const client = await openClient(yard, { stdin: true });
     await startWith(started, client);
+    await checkPrivileges(yard);
     const seen = (await processesOf(yard)).filter(({ command }) => command.includes(script));
     assert.deepEqual(seen, []);
     client.stdin?.end("from the client\n");
@@ -270,6 +271,10 @@ describe("kata, in machines", { timeout: 900_000 }, () => {
       spec.linux.resources.memory = { limit: 2 ** 50 };
     });
     await assert.rejects(started.create(), /linux\.resources\.memory\.limit: .* default_maxmemory/);
+    changeSpec(started, ({ linux }) => {
+      linux.namespaces = linux.namespaces.filter(({ type }) => type !== "network");
+    });
+    await assert.rejects(started.create(), /linux\.namespaces: no network namespace: the host's network can't be had/);
     await started.shim.task.shutdown({ id: started.id }).catch(() => undefined);
     await started.shim.close();
   });
@@ -288,6 +293,22 @@ describe("kata, in machines", { timeout: 900_000 }, () => {
   });
 });
 
+/** QEMU, and the program that reads what the guest says of files, have no capabilities; QEMU is where the pod is. */
+async function checkPrivileges(yard: ShimYard): Promise<void> {
+  const processes = await processesOf(yard);
+  for (const name of ["qemu-system", "trimaran-fsbridge"]) {
+    const { pid = 0 } = processes.find(({ command }) => command.includes(name)) ?? {};
+    const status = readFileSync(`/proc/${pid}/status`, "utf8");
+    assert.match(status, /^CapPrm:\t0{16}$/m, name);
+    assert.match(status, /^CapEff:\t0{16}$/m, name);
+    assert.match(readFileSync(`/proc/${pid}/cgroup`, "utf8"), new RegExp(`/${yard.tag}/`), name);
+    if (name !== "qemu-system") continue;
+    assert.match(status, /^NoNewPrivs:\t1$/m);
+    assert.match(status, /^Seccomp:\t2$/m);
+    assert.notEqual(readlinkSync(`/proc/${pid}/ns/net`), readlinkSync("/proc/self/ns/net"));
+  }
+}
+
 function addBind(started: StartedShim, source: string, destination: string): void {
   changeSpec(started, (spec) => void spec.mounts.push({ type: "bind", source, destination, options: ["rbind", "rw"] }));
 }
@@ -298,6 +319,7 @@ interface TestSpec {
     readonly resources: { memory?: object; readonly devices: object[] };
     sysctl?: Readonly<Record<string, string>>;
     devices?: object[];
+    namespaces: readonly { readonly type: string }[];
   };
 }
 

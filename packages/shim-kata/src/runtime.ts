@@ -11,6 +11,7 @@ import {
 import { type BundleConfig, readConfig } from "./container/bundle-config.ts";
 import { KataContainer, wantedStreams } from "./container/container.ts";
 import { findHolder, openHolder } from "./container/holder.ts";
+import { refuseHostNetwork } from "./network/refuse-host-network.ts";
 import type { GuestProvider } from "./pod/guest.ts";
 import { type Membership, membershipOf } from "./pod/membership.ts";
 import { type Sandbox, Sandboxes } from "./pod/sandbox.ts";
@@ -68,6 +69,7 @@ export class KataRuntime implements Runtime {
     const lap = stopwatch();
     const config = readConfig(request.bundle);
     const membership = this.#membership(config, host);
+    refuseHostNetwork(config.spec);
     const wanted = planDisks(config.spec);
     const podId = podIdOf(membership, request.id);
     const ownsGuest = membership.kind !== "member";
