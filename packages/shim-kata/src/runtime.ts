@@ -155,7 +155,7 @@ export class KataRuntime implements Runtime {
     const files = rootfs.map((mount) => ({ ...mount, options: [...mount.options] }));
     const wanted = { id, spec, rootfs: files, ...wantedStreams(request.stdio) };
     await agent.call((services, options) => services.agent.createContainer(wanted, options), {
-      limitMs: BOOT_LIMIT_MS,
+      ...{ limitMs: BOOT_LIMIT_MS, what: "CreateContainer" },
     });
   }
 

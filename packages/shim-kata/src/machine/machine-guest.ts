@@ -98,13 +98,12 @@ export class MachineGuest implements Guest {
     const pod = path === undefined ? undefined : readPodNetwork(path);
     const [interfaces, routes] = [[...(pod?.interfaces ?? [])], [...(pod?.routes ?? [])]];
     const network = { interfaces, routes, sysctls: this.#networkSysctls() };
-    await agent.call(({ agent: services }, options) =>
-      Promise.all([
-        services.refresh(refresh, options),
-        services.mountShare({ target: GUEST_SHARE }, options),
-        services.configureNetwork(network, options),
-      ]),
-    );
+    const share = { target: GUEST_SHARE };
+    await Promise.all([
+      agent.call(({ agent: services }, options) => services.refresh(refresh, options), { what: "Refresh" }),
+      agent.call(({ agent: services }, options) => services.mountShare(share, options), { what: "MountShare" }),
+      agent.call(({ agent: services }, o) => services.configureNetwork(network, o), { what: "ConfigureNetwork" }),
+    ]);
   }
 
   /** Those of the pod's network, which is the guest's. */
@@ -146,7 +145,9 @@ export class MachineGuest implements Guest {
     const disks: GuestDisk[] = [];
     for (const disk of wanted) {
       const lun = await plugDisk(qmp, cgroup, disk);
-      const found = await agent.call((services, options) => services.agent.findDisk({ lun }, options));
+      const found = await agent.call((services, options) => services.agent.findDisk({ lun }, options), {
+        what: "FindDisk",
+      });
       disks.push(toGuestDisk(disk, found, agent));
     }
     return disks;
@@ -169,7 +170,7 @@ export class MachineGuest implements Guest {
   async remove(): Promise<void> {
     const { host, places } = this.#parts;
     if (host.has(places.key)) {
-      await this.kill(); // through our own view of it: one that is found anew would take its news away
+      await this.kill();
       host.forget(places.key);
     }
     await endQemu(host, places.templateKey);

@@ -26,6 +26,8 @@ export interface SharePlan {
   readonly layout: ShareLayout;
   readonly binaries: ShareBinaries;
   readonly cgroup: steps.HelperCgroup;
+  /** Milliseconds that mounting a container's files may take. Default: a minute. */
+  readonly mountLimitMs?: number;
 }
 
 /** The bridge: makes the pod's mount namespace, holds it, and waits at its gate until the file daemon listens. */
