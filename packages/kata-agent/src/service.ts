@@ -50,6 +50,7 @@ export function agentService(parts: AgentParts): Implementation<typeof agentV1, 
       await guest.configureNetwork(request);
       return {};
     },
+    findDisk: ({ lun }) => guest.findDisk(lun),
     createContainer: async (request) => ({ pid: await containers.create(request) }),
     addExec: async (request) => ({ pid: await containers.addExec(request) }),
     startProcess: async (name) => ({ pid: await containers.process(name).start() }),

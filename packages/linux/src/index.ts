@@ -1,4 +1,5 @@
 export { Cgroup, type CgroupTools } from "./cgroup/cgroup.ts";
+export { DEVICE_ACCESS, isDeviceAllowed, reduceDeviceRules } from "./cgroup/device-set.ts";
 export { DevicePrograms } from "./cgroup/devices-v2.ts";
 export { CgroupError } from "./cgroup/error.ts";
 export { type CgroupHost, type CgroupMode, detectCgroups } from "./cgroup/host.ts";

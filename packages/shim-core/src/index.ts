@@ -10,7 +10,7 @@ export { type BundleSpec, readBundle } from "./launch/bundle.ts";
 export { ContainerCgroups } from "./launch/cgroups.ts";
 export { watchOom } from "./launch/oom-watch.ts";
 export { findProcess, launchProcess, type ProcessLaunch } from "./launch/process.ts";
-export { type ProcessPlan, processProgram } from "./launch/process-program.ts";
+export { dropCapabilities, type ProcessPlan, processProgram } from "./launch/process-program.ts";
 export { type LogFields, Logger } from "./log.ts";
 export { readOptionsFile } from "./options-file.ts";
 export { LocalPod, type LocalPodOptions } from "./pod/local-pod.ts";

@@ -1,7 +1,8 @@
 /** Pods in real machines. Emulated, on a machine that does other things too: each takes seconds. Needs `npm run build`. */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
+import { truncate, writeFile } from "node:fs/promises";
 import { release } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, beforeEach, describe, test } from "node:test";
@@ -90,6 +91,7 @@ describe("kata, in machines", { timeout: 900_000 }, () => {
     });
     const client = await openClient(yard, { stdin: true });
     await startWith(started, client);
+    await checkPrivileges(yard);
     const seen = (await processesOf(yard)).filter(({ command }) => command.includes(script));
     assert.deepEqual(seen, []);
     client.stdin?.end("from the client\n");
@@ -161,6 +163,60 @@ describe("kata, in machines", { timeout: 900_000 }, () => {
     for (const { shim } of [two, pause]) await shim.remove();
   });
 
+  test("block devices: nodes and mounts, read-only ones stay so; two containers have one; what is written is outside", async () => {
+    const sandboxId = `${yard.tag}-${yard.ids.length}`;
+    await using data = await LoopDevice.open(yard, "data", 8 << 20);
+    await using fixed = await LoopDevice.open(yard, "fixed", 1 << 20);
+    await using system = await LoopDevice.open(yard, "system", 16 << 20);
+    await runOk(["mkfs.ext4", "-q", system.path]);
+    await writeFile(fixed.path, "as it was");
+    await writeFile(data.path, Buffer.alloc(8 << 20, "x"));
+    const script = [
+      "head -c 9 /dev/fixed; stat -c ' %a %u' /dev/data",
+      "cmp -n 9 /raw /dev/fixed; blockdev --getsize64 /dev/data",
+      "for to in /dev/fixed /raw; do echo x 2>/dev/null >$to && echo $to was written; done",
+      "dd if=/dev/zero of=/dev/data bs=1M count=6 2>&1; echo inside > /system/made",
+      "mknod /tmp/image b 254 0; cat /tmp/image > /dev/null 2>&1 && echo the image was read",
+      "sync; echo end",
+    ].join("\n");
+    const started = await yard.start(["sh", "-c", script], {
+      annotations: { [TYPE]: "sandbox", [SANDBOX]: sandboxId },
+    });
+    changeSpec(started, (spec) => {
+      giveDisk(spec, "/dev/data", data, "rwm");
+      giveDisk(spec, "/dev/fixed", fixed, "rm");
+      spec.mounts.push({ type: "bind", source: fixed.path, destination: "/raw", options: ["rbind", "ro"] });
+      spec.mounts.push({ type: "ext4", source: system.path, destination: "/system", options: ["noatime"] });
+    });
+    const client = await openClient(yard);
+    await startWith(started, client);
+    assert.equal((await started.shim.task.wait({ id: started.id })).exitStatus, 0);
+    const other = await yard.start(["sh", "-c", "head -c 3 /mine"], {
+      annotations: { [TYPE]: "container", [SANDBOX]: sandboxId },
+    });
+    changeSpec(other, (spec) => giveDisk(spec, "/mine", data, "rm"));
+    const another = await openClient(yard);
+    await startWith(other, another);
+    assert.equal(await finish(other), 0);
+    assert.equal((await another.stdout).toString(), "\0\0\0");
+    const refused = await yard.start(["true"], { annotations: { [TYPE]: "container", [SANDBOX]: sandboxId } });
+    changeSpec(refused, (spec) => giveDisk(spec, "/mine", fixed, "rwm"));
+    await assert.rejects(refused.create(), /linux\.devices\[0\] "\/mine" "\/dev\/loop\d+": .* has it read-only/);
+    await refused.shim.close();
+    assert.equal(await finish(started), 0);
+    const said = (await client.stdout).toString();
+    const copied = "6+0 records in\n6+0 records out\n";
+    assert.equal(said.replace(/^.*copied.*\n/m, ""), `as it was 640 3\n${8 << 20}\n${copied}end\n`);
+    const zeros = Buffer.alloc(6 << 20); // more than QEMU may write into a file
+    assert.ok(readFileSync(data.file).equals(Buffer.concat([zeros, Buffer.alloc(2 << 20, "x")])));
+    assert.equal(readFileSync(fixed.file, "latin1").slice(0, 9), "as it was");
+    const seen = join(yard.containerd.dir, "seen");
+    mkdirSync(seen);
+    await runOk(["mount", system.path, seen]);
+    assert.equal(readFileSync(join(seen, "made"), "utf8"), "inside\n");
+    await runOk(["umount", seen]);
+  });
+
   test("a pod's network: two machines ping each other and move bytes", async () => {
     const [a, b] = [`${yard.tag}a`, `${yard.tag}b`];
     const ip = (...args: string[]) => runOk(["ip", ...args]);
@@ -219,6 +275,10 @@ describe("kata, in machines", { timeout: 900_000 }, () => {
       spec.linux.resources.memory = { limit: 2 ** 50 };
     });
     await assert.rejects(started.create(), /linux\.resources\.memory\.limit: .* default_maxmemory/);
+    changeSpec(started, ({ linux }) => {
+      linux.namespaces = linux.namespaces.filter(({ type }) => type !== "network");
+    });
+    await assert.rejects(started.create(), /linux\.namespaces: no network namespace: the host's network can't be had/);
     await started.shim.task.shutdown({ id: started.id }).catch(() => undefined);
     await started.shim.close();
   });
@@ -237,13 +297,66 @@ describe("kata, in machines", { timeout: 900_000 }, () => {
   });
 });
 
+/** QEMU, and the program that reads what the guest says of files, have no capabilities; QEMU is where the pod is. */
+async function checkPrivileges(yard: ShimYard): Promise<void> {
+  const processes = await processesOf(yard);
+  for (const name of ["qemu-system", "trimaran-fsbridge"]) {
+    const { pid = 0 } = processes.find(({ command }) => command.includes(name)) ?? {};
+    const status = readFileSync(`/proc/${pid}/status`, "utf8");
+    assert.match(status, /^CapPrm:\t0{16}$/m, name);
+    assert.match(status, /^CapEff:\t0{16}$/m, name);
+    assert.match(readFileSync(`/proc/${pid}/cgroup`, "utf8"), new RegExp(`/${yard.tag}/`), name);
+    if (name !== "qemu-system") continue;
+    assert.match(status, /^NoNewPrivs:\t1$/m);
+    assert.match(status, /^Seccomp:\t2$/m);
+    assert.notEqual(readlinkSync(`/proc/${pid}/ns/net`), readlinkSync("/proc/self/ns/net"));
+  }
+}
+
 function addBind(started: StartedShim, source: string, destination: string): void {
   changeSpec(started, (spec) => void spec.mounts.push({ type: "bind", source, destination, options: ["rbind", "rw"] }));
 }
 
 interface TestSpec {
   readonly mounts: object[];
-  readonly linux: { readonly resources: Record<string, object>; sysctl?: Readonly<Record<string, string>> };
+  readonly linux: {
+    readonly resources: { memory?: object; readonly devices: object[] };
+    sysctl?: Readonly<Record<string, string>>;
+    devices?: object[];
+    namespaces: readonly { readonly type: string }[];
+  };
+}
+
+/** A file as a block device of this host. */
+class LoopDevice implements AsyncDisposable {
+  readonly path: string;
+  readonly file: string;
+
+  private constructor(path: string, file: string) {
+    this.path = path;
+    this.file = file;
+  }
+
+  static async open(yard: ShimYard, name: string, sizeBytes: number): Promise<LoopDevice> {
+    const file = join(yard.containerd.dir, name);
+    await writeFile(file, "");
+    await truncate(file, sizeBytes);
+    return new LoopDevice((await runOk(["losetup", "--find", "--show", file])).trim(), file);
+  }
+
+  get minor(): number {
+    return Number(/\d+$/.exec(this.path)?.[0]);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await runOk(["losetup", "--detach", this.path]);
+  }
+}
+
+function giveDisk({ linux }: TestSpec, path: string, { minor }: LoopDevice, access: string): void {
+  const device = { type: "b", major: 7, minor };
+  linux.devices = [...(linux.devices ?? []), { path, ...device, fileMode: 0o640, uid: 3 }];
+  linux.resources.devices.push({ allow: true, ...device, access });
 }
 
 function changeSpec({ bundle }: StartedShim, change: (spec: TestSpec) => void): void {

@@ -1,3 +1,4 @@
+import { InvalidSpec } from "@trimaran/linux";
 import {
   type Container,
   type CreateRequest,
@@ -10,11 +11,13 @@ import {
 import { type BundleConfig, readConfig } from "./container/bundle-config.ts";
 import { KataContainer, wantedStreams } from "./container/container.ts";
 import { findHolder, openHolder } from "./container/holder.ts";
+import { refuseHostNetwork } from "./network/refuse-host-network.ts";
 import type { GuestProvider } from "./pod/guest.ts";
 import { type Membership, membershipOf } from "./pod/membership.ts";
 import { type Sandbox, Sandboxes } from "./pod/sandbox.ts";
 import { sandboxGuest } from "./pod/sandbox-bundle.ts";
 import { stopwatch } from "./stopwatch.ts";
+import { type GuestDisk, planDisks, type WantedDisk } from "./storage/disks.ts";
 import { toGuestSpec } from "./storage/guest-spec.ts";
 import { planVolumes } from "./storage/volumes.ts";
 
@@ -66,6 +69,8 @@ export class KataRuntime implements Runtime {
     const lap = stopwatch();
     const config = readConfig(request.bundle);
     const membership = this.#membership(config, host);
+    refuseHostNetwork(config.spec);
+    const wanted = planDisks(config.spec);
     const podId = podIdOf(membership, request.id);
     const ownsGuest = membership.kind !== "member";
     let sandbox: Sandbox | undefined;
@@ -78,10 +83,11 @@ export class KataRuntime implements Runtime {
       prepared.catch(() => undefined); // read below; what fails meanwhile is the error
       const fresh = !host.has(initKey(request.id));
       const holder = await openHolder(host, initKey(request.id), request.stdio, request);
-      const rootfs = await sandbox.guest.share({ request, spec: config.spec });
+      const rootfs = await sandbox.guest.share({ request, spec: config.spec, disks: wanted });
       await prepared;
+      const disks = wanted.length === 0 ? [] : await attachDisks(sandbox, wanted);
       const prepareMs = lap();
-      await this.#createInside(request, config, this.#firstOf(membership, host), sandbox, rootfs);
+      await this.#createInside(request, config, this.#firstOf(membership, host), sandbox, { rootfs, disks });
       const container = this.#container(request, config, host, sandbox, holder, ownsGuest);
       await container.attach(fresh);
       const steps = { machine_ms: machineMs, prepare_ms: prepareMs, create_ms: lap() };
@@ -136,20 +142,20 @@ export class KataRuntime implements Runtime {
     config: BundleConfig,
     first: string | undefined,
     { agent }: Sandbox,
-    rootfs: readonly RootfsMount[],
+    { rootfs, disks }: { readonly rootfs: readonly RootfsMount[]; readonly disks: readonly GuestDisk[] },
   ): Promise<void> {
     const { id } = request;
     const podPid = first === undefined ? undefined : await podPidOf(agent, first);
     const guestSpec = toGuestSpec(config.json, {
-      id,
-      volumes: planVolumes(config.spec.mounts),
+      ...{ id, disks },
+      volumes: planVolumes(config.spec.mounts, disks),
       ...(podPid !== undefined && { podPid }),
     });
     const spec = Buffer.from(JSON.stringify(guestSpec));
     const files = rootfs.map((mount) => ({ ...mount, options: [...mount.options] }));
     const wanted = { id, spec, rootfs: files, ...wantedStreams(request.stdio) };
     await agent.call((services, options) => services.agent.createContainer(wanted, options), {
-      limitMs: BOOT_LIMIT_MS,
+      ...{ limitMs: BOOT_LIMIT_MS, what: "CreateContainer" },
     });
   }
 
@@ -172,6 +178,12 @@ export class KataRuntime implements Runtime {
     host.forget(initKey(id));
     host.clearUndo(bundle);
   }
+}
+
+async function attachDisks({ guest, agent }: Sandbox, wanted: readonly WantedDisk[]): Promise<readonly GuestDisk[]> {
+  const [{ field = "" } = {}] = wanted;
+  if (guest.attachDisks === undefined) throw new InvalidSpec(field, "this guest can have no block devices");
+  return await guest.attachDisks(wanted, agent);
 }
 
 function podIdOf(membership: Membership, id: string): string {

@@ -5,6 +5,7 @@ import { Code, StatusError } from "ttrpc-ts";
 
 type Refresh = trimaran.agent.v1.RefreshRequest;
 type Network = trimaran.agent.v1.ConfigureNetworkRequest;
+type Disk = trimaran.agent.v1.FindDiskResponse;
 
 /** The machine that the agent runs: what only its init may change. */
 export interface Guest {
@@ -14,6 +15,8 @@ export interface Guest {
   /** Files below the share were taken away on the host. */
   forgetFiles(path: string): Promise<void>;
   configureNetwork(request: Network): Promise<void>;
+  /** One that the host has put in; resolves once it is there. */
+  findDisk(lun: number): Promise<Disk>;
   /** What was written into files, by mappings too, is with the host. */
   flush(): Promise<void>;
   powerOff(): void;
@@ -66,6 +69,10 @@ export class NoGuest implements Guest {
 
   async configureNetwork(): Promise<void> {
     throw notInit("configure the network");
+  }
+
+  async findDisk(): Promise<never> {
+    throw notInit("find a disk");
   }
 
   /** Its files are the host's. */

@@ -2,6 +2,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { lazyNative } from "@trimaran/linux";
 import type { trimaran } from "@trimaran/proto";
 import { Code, StatusError } from "ttrpc-ts";
+import { findDisk } from "./disk.ts";
 import { type Details, type Guest, readDetails } from "./guest.ts";
 import { configureNetwork } from "./network.ts";
 import { Share } from "./share.ts";
@@ -51,6 +52,10 @@ export class Machine implements Guest {
     await configureNetwork(request);
     for (const [file, value] of Object.entries(request.sysctls)) writeSysctl(file, value);
     if (request.resolvConf !== "") writeFileSync("/run/resolv.conf", request.resolvConf);
+  }
+
+  findDisk(lun: number): Promise<trimaran.agent.v1.FindDiskResponse> {
+    return findDisk(lun);
   }
 
   /** sync(2) takes as long as the host does: so a thread does it. A child would do, too, and cost an emulated guest more than all else of a container's end. */

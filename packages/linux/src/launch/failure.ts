@@ -28,7 +28,7 @@ const REASONS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   },
   fsopen: { ENODEV: "unknown file system type", EPERM: "file system may not be mounted" },
   "fsconfig create": {
-    ENOENT: "a path in the options does not exist",
+    ENOENT: "the source, or a path in the options, does not exist",
     EINVAL: "the file system refuses its options",
     EPERM: "the file system may not be mounted",
     EBUSY: "source is busy",

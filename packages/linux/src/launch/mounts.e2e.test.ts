@@ -128,6 +128,33 @@ test("overlay and bind rootfs of Create, and a mount below it", async () => {
   assert.match(third.stderr, /Read-only/);
 });
 
+test("a file system whose source or options are paths of the host: a device, an overlay", async () => {
+  const disk = join(pod.folder, "disk");
+  const lower = join(pod.folder, "layer");
+  mkdirSync(lower);
+  writeFileSync(join(lower, "layer"), "of the host\n");
+  execFileSync("truncate", ["-s", "4M", disk]);
+  execFileSync("mkfs.ext4", ["-q", disk]);
+  const device = execFileSync("losetup", ["--find", "--show", disk], { encoding: "utf8" }).trim();
+  try {
+    const mounts = [
+      { destination: "/disk", type: "ext4", source: device, options: ["ro"] },
+      { destination: "/layers", type: "overlay", source: "overlay", options: [`lowerdir=${lower}:${host}`] },
+    ];
+    const allowed = { allow: true, type: "b", major: 7, access: "r" };
+    const script = "ls -d /disk/lost+found; cat /layers/layer /layers/file; touch /disk/x";
+    const { stdout, stderr, failure } = await run(script, mounts, {}, ({ linux }) => {
+      Object.assign(linux, { resources: { devices: [allowed] } });
+    });
+    assert.equal(failure, undefined);
+    assert.equal(stdout, "/disk/lost+found\nof the host\nhost file\n");
+    assert.match(stderr, /\/disk\/x: Read-only file system/);
+  } finally {
+    execFileSync("losetup", ["--detach", device]);
+    rmSync(lower, { recursive: true });
+  }
+});
+
 test("failures name the mount and the reason", async () => {
   const failure = async (mount: Config["mounts"][number]) => (await run("true", [mount])).failure;
   assert.equal(

@@ -54,10 +54,17 @@ export function prepareMounts(b: ProgramBuilder, plan: InitPlan): PreparedMount[
     const mappings = idMappingsOf(mount, options, plan, field);
     const source = kind === "bind" ? prepareSource(b, mount, options, plan) : undefined;
     if (source !== undefined && mappings !== undefined) mapTree(b, source, mappings, options.idmap === "ridmap");
-    const tree = source === undefined ? undefined : park(b, source, i);
+    const early = kind === "other" && hasHostPaths(mount, plan) ? create(b, mount, options, plan) : source;
+    const tree = early === undefined ? undefined : park(b, early, i);
     const cgroup = kind === "cgroup" ? prepareCgroup(b, plan.cgroup, options) : undefined;
     return { field, mount, options, kind, tree, cgroup };
   });
+}
+
+/** A device, or an overlay's layers. Whoever has a user namespace may mount what the kernel lets it, and that is made in there. */
+function hasHostPaths({ type, source }: Mount, { spec }: InitPlan): boolean {
+  const named = type === "overlay" || (source.startsWith("/") && !LABELLED.has(type));
+  return named && !spec.linux.namespaces.has("user");
 }
 
 function checkCopyUp({ type }: Mount, { copyUp }: MountOptions, kind: PreparedMount["kind"], field: string): void {

@@ -2243,6 +2243,8 @@ readonly mountShare: MethodDescriptor<trimaran.agent.v1.MountShareRequest, googl
 /** A container's files were taken out of the share: what the kernel remembers of them keeps them open on the host. */
 readonly forgetFiles: MethodDescriptor<trimaran.agent.v1.ForgetFilesRequest, google.protobuf.Empty, false, false>;
 readonly configureNetwork: MethodDescriptor<trimaran.agent.v1.ConfigureNetworkRequest, google.protobuf.Empty, false, false>;
+/** Answers once a disk that the host has put in is there. */
+readonly findDisk: MethodDescriptor<trimaran.agent.v1.FindDiskRequest, trimaran.agent.v1.FindDiskResponse, false, false>;
 readonly createContainer: MethodDescriptor<trimaran.agent.v1.CreateContainerRequest, trimaran.agent.v1.ProcessResponse, false, false>;
 /** With `start`: StartProcess, too. */
 readonly addExec: MethodDescriptor<trimaran.agent.v1.AddExecRequest, trimaran.agent.v1.ProcessResponse, false, false>;
@@ -2303,6 +2305,18 @@ interface ForgetFilesRequest {
 path: string;
 }
 const ForgetFilesRequest: MessageCodec<ForgetFilesRequest>;
+interface FindDiskRequest {
+/** Of the guest's one SCSI target: 0 to 255. */
+lun: number;
+}
+const FindDiskRequest: MessageCodec<FindDiskRequest>;
+interface FindDiskResponse {
+/** Of its node in the guest's /dev. */
+name: string;
+major: number;
+minor: number;
+}
+const FindDiskResponse: MessageCodec<FindDiskResponse>;
 interface ConfigureNetworkRequest {
 interfaces: trimaran.agent.v1.Interface[];
 routes: trimaran.agent.v1.Route[];

@@ -5579,6 +5579,40 @@ function read_trimaran_agent_v1_ExitResponse(r, m) {
   return m;
 }
 
+const empty_trimaran_agent_v1_FindDiskRequest = () => ({ lun: 0 });
+function write_trimaran_agent_v1_FindDiskRequest(w, m) {
+  if (m.lun) w.uint32(8, m.lun);
+}
+function read_trimaran_agent_v1_FindDiskRequest(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 8: m.lun = r.uint32(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_trimaran_agent_v1_FindDiskResponse = () => ({ name: "", major: 0, minor: 0 });
+function write_trimaran_agent_v1_FindDiskResponse(w, m) {
+  if (m.minor) w.uint32(24, m.minor);
+  if (m.major) w.uint32(16, m.major);
+  if (m.name) w.string(10, m.name);
+}
+function read_trimaran_agent_v1_FindDiskResponse(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.name = r.string(); break;
+      case 16: m.major = r.uint32(); break;
+      case 24: m.minor = r.uint32(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
 const empty_trimaran_agent_v1_ForgetFilesRequest = () => ({ path: "" });
 function write_trimaran_agent_v1_ForgetFilesRequest(w, m) {
   if (m.path) w.string(10, m.path);
@@ -6310,6 +6344,8 @@ const codec_trimaran_agent_v1_Address = new MessageCodec("trimaran.agent.v1.Addr
 const codec_trimaran_agent_v1_ConfigureNetworkRequest = new MessageCodec("trimaran.agent.v1.ConfigureNetworkRequest", write_trimaran_agent_v1_ConfigureNetworkRequest, read_trimaran_agent_v1_ConfigureNetworkRequest, empty_trimaran_agent_v1_ConfigureNetworkRequest);
 const codec_trimaran_agent_v1_CreateContainerRequest = new MessageCodec("trimaran.agent.v1.CreateContainerRequest", write_trimaran_agent_v1_CreateContainerRequest, read_trimaran_agent_v1_CreateContainerRequest, empty_trimaran_agent_v1_CreateContainerRequest);
 const codec_trimaran_agent_v1_ExitResponse = new MessageCodec("trimaran.agent.v1.ExitResponse", write_trimaran_agent_v1_ExitResponse, read_trimaran_agent_v1_ExitResponse, empty_trimaran_agent_v1_ExitResponse);
+const codec_trimaran_agent_v1_FindDiskRequest = new MessageCodec("trimaran.agent.v1.FindDiskRequest", write_trimaran_agent_v1_FindDiskRequest, read_trimaran_agent_v1_FindDiskRequest, empty_trimaran_agent_v1_FindDiskRequest);
+const codec_trimaran_agent_v1_FindDiskResponse = new MessageCodec("trimaran.agent.v1.FindDiskResponse", write_trimaran_agent_v1_FindDiskResponse, read_trimaran_agent_v1_FindDiskResponse, empty_trimaran_agent_v1_FindDiskResponse);
 const codec_trimaran_agent_v1_ForgetFilesRequest = new MessageCodec("trimaran.agent.v1.ForgetFilesRequest", write_trimaran_agent_v1_ForgetFilesRequest, read_trimaran_agent_v1_ForgetFilesRequest, empty_trimaran_agent_v1_ForgetFilesRequest);
 const codec_trimaran_agent_v1_GuestDetailsResponse = new MessageCodec("trimaran.agent.v1.GuestDetailsResponse", write_trimaran_agent_v1_GuestDetailsResponse, read_trimaran_agent_v1_GuestDetailsResponse, empty_trimaran_agent_v1_GuestDetailsResponse);
 const codec_trimaran_agent_v1_HelloRequest = new MessageCodec("trimaran.agent.v1.HelloRequest", write_trimaran_agent_v1_HelloRequest, read_trimaran_agent_v1_HelloRequest, empty_trimaran_agent_v1_HelloRequest);
@@ -7002,6 +7038,7 @@ Agent: {
     mountShare: { name: "MountShare", request: codec_trimaran_agent_v1_MountShareRequest, response: codec_google_protobuf_Empty, clientStreaming: false, serverStreaming: false },
     forgetFiles: { name: "ForgetFiles", request: codec_trimaran_agent_v1_ForgetFilesRequest, response: codec_google_protobuf_Empty, clientStreaming: false, serverStreaming: false },
     configureNetwork: { name: "ConfigureNetwork", request: codec_trimaran_agent_v1_ConfigureNetworkRequest, response: codec_google_protobuf_Empty, clientStreaming: false, serverStreaming: false },
+    findDisk: { name: "FindDisk", request: codec_trimaran_agent_v1_FindDiskRequest, response: codec_trimaran_agent_v1_FindDiskResponse, clientStreaming: false, serverStreaming: false },
     createContainer: { name: "CreateContainer", request: codec_trimaran_agent_v1_CreateContainerRequest, response: codec_trimaran_agent_v1_ProcessResponse, clientStreaming: false, serverStreaming: false },
     addExec: { name: "AddExec", request: codec_trimaran_agent_v1_AddExecRequest, response: codec_trimaran_agent_v1_ProcessResponse, clientStreaming: false, serverStreaming: false },
     startProcess: { name: "StartProcess", request: codec_trimaran_agent_v1_ProcessRequest, response: codec_trimaran_agent_v1_ProcessResponse, clientStreaming: false, serverStreaming: false },
@@ -7023,6 +7060,8 @@ HelloResponse: codec_trimaran_agent_v1_HelloResponse,
 RefreshRequest: codec_trimaran_agent_v1_RefreshRequest,
 MountShareRequest: codec_trimaran_agent_v1_MountShareRequest,
 ForgetFilesRequest: codec_trimaran_agent_v1_ForgetFilesRequest,
+FindDiskRequest: codec_trimaran_agent_v1_FindDiskRequest,
+FindDiskResponse: codec_trimaran_agent_v1_FindDiskResponse,
 ConfigureNetworkRequest: codec_trimaran_agent_v1_ConfigureNetworkRequest,
 Interface: codec_trimaran_agent_v1_Interface,
 Address: codec_trimaran_agent_v1_Address,

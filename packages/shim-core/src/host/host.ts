@@ -89,7 +89,7 @@ export class Host {
 
   /** The process of a key that was launched before a restart of the task server. */
   find(key: string, handlers: Handlers): MonitoredProcess {
-    const process = new MonitoredProcess(this.#link, key, handlers.describe);
+    const process = new MonitoredProcess(this.#link, key, handlers.describe, this.#processes.get(key)?.process);
     this.#processes.set(key, { process, handlers });
     if (this.has(key)) for (const slot of [SLOT.stdoutTarget, SLOT.stderrTarget] as const) this.#connect(process, slot);
     return process;

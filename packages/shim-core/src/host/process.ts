@@ -19,6 +19,7 @@ export class MonitoredProcess implements ContainerProcess {
   readonly key: string;
   readonly #link: MonitorLink;
   readonly #describe: DescribeFailure;
+  readonly #earlier: MonitoredProcess | undefined;
   readonly #spawned = Promise.withResolvers<number>();
   readonly #ready = Promise.withResolvers<number>();
   readonly #execed = Promise.withResolvers<void>();
@@ -26,10 +27,12 @@ export class MonitoredProcess implements ContainerProcess {
   readonly #drained = Promise.withResolvers<void>();
   #report: ProcessReport | undefined;
 
-  constructor(link: MonitorLink, key: string, describe: DescribeFailure) {
+  /** `earlier`: of the same key, for whoever waits for that one. */
+  constructor(link: MonitorLink, key: string, describe: DescribeFailure, earlier?: MonitoredProcess) {
     this.#link = link;
     this.key = key;
     this.#describe = describe;
+    this.#earlier = earlier?.hasExited === true ? undefined : earlier;
     // A caller may look at one of these only; the others must not count as unhandled.
     for (const { promise } of [this.#spawned, this.#ready, this.#execed]) promise.catch(() => undefined);
     const known = link.processes.get(key);
@@ -97,6 +100,7 @@ export class MonitoredProcess implements ContainerProcess {
 
   /** The monitor's news of this process. */
   report(report: ProcessReport): void {
+    this.#earlier?.report(report);
     this.#report = report;
     if (report.failure) {
       const error = this.#describe(report.failure.step, report.failure.errno);
@@ -120,6 +124,7 @@ export class MonitoredProcess implements ContainerProcess {
 
   /** The monitor is gone: what is not known by now will never be. */
   lost(error: Error): void {
+    this.#earlier?.lost(error);
     this.#spawned.reject(error);
     this.#ready.reject(error);
     this.#execed.reject(error);

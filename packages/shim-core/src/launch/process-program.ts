@@ -58,8 +58,7 @@ export function processProgram(plan: ProcessPlan): Program {
   joinCgroup(builder, cgroup.attachFiles);
   setup?.(builder);
   becomeUser(builder, process);
-  if (isPowerless)
-    builder.op("CAPS", [builder.data.words([0n, 0n, 0n, 0n, 0n]), ALL_CAPABILITY_SETS], { action: "capset" });
+  if (isPowerless) dropCapabilities(builder);
   const program = findProgram(builder, process);
   builder.op("CLOSE", [builder.data.halves(inherited), inherited.length]);
   builder.field = "start";
@@ -123,6 +122,12 @@ function becomeUser(builder: ProgramBuilder, { rlimits, user, cwd, noNewPrivileg
   builder.sys("setresgid", [user.gid, user.gid, user.gid]);
   builder.sys("setresuid", [user.uid, user.uid, user.uid]);
   if (noNewPrivileges) builder.sys("prctl", [PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0]);
+}
+
+/** From here on, and after execve, user 0 may what the owner of its files may: every set is empty, the bounding set too. Source: capabilities(7). */
+export function dropCapabilities(builder: ProgramBuilder): void {
+  builder.field = "process.capabilities";
+  builder.op("CAPS", [builder.data.words([0n, 0n, 0n, 0n, 0n]), ALL_CAPABILITY_SETS], { action: "capset" });
 }
 
 type Found = ReturnType<ProgramBuilder["data"]["space"]>;

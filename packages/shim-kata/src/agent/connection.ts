@@ -67,11 +67,11 @@ export class AgentConnection {
   /**
    * Make a call that may be made again: it is, when the connection is lost under it. Rejects with the agent's error, its text made harmless; with
    * Unavailable when the guest has ended, or could not be reached within the limit; whether it is alive at all is then found out, and one that is not is
-   * given up. `limitMs`: of all of it; 0: none, for calls that wait.
+   * given up. `limitMs`: of all of it; 0: none, for calls that wait. `what`: the method, for that error.
    */
   async call<T>(
     make: (services: AgentServices, options: { readonly timeoutMs?: number }) => Promise<T>,
-    { limitMs = CALL_LIMIT_MS } = {},
+    { limitMs = CALL_LIMIT_MS, what = "" } = {},
   ): Promise<T> {
     const until = limitMs === 0 ? Number.POSITIVE_INFINITY : performance.now() + limitMs;
     for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
@@ -85,10 +85,10 @@ export class AgentConnection {
       } catch (error) {
         if (this.#end) throw this.#end;
         if (isLate(error) && link) this.#drop(link);
-        if (!(await this.#isLost(link, error))) throw this.#readable(error);
+        if (!(await this.#isLost(link, error))) throw readable(error, what);
         if (performance.now() + pauseMs > until) {
           void this.#watch();
-          throw this.#readable(error);
+          throw readable(error, what);
         }
       }
       await new Promise((resolve) => setTimeout(resolve, pauseMs));
@@ -196,10 +196,10 @@ export class AgentConnection {
     await new Promise(setImmediate); // `closed` is settled after the calls are
     return link.isGone;
   }
+}
 
-  #readable(error: unknown): unknown {
-    if (!(error instanceof StatusError)) return error;
-    if (error.code === Code.DeadlineExceeded) return new StatusError(Code.Unavailable, "agent: does not answer");
-    return guestError(error);
-  }
+function readable(error: unknown, what: string): unknown {
+  if (!(error instanceof StatusError)) return error;
+  if (error.code !== Code.DeadlineExceeded) return guestError(error);
+  return new StatusError(Code.Unavailable, `agent: does not answer${what === "" ? "" : ` ${what}`}`);
 }

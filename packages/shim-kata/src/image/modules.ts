@@ -15,6 +15,8 @@ export const WANTED_MODULES: readonly WantedModule[] = [
   { name: "virtio_console", reason: "the ports agent.0, fs.0, debug.0" },
   { name: "virtio_net", reason: "the pod's network" },
   { name: "virtio-rng", reason: "entropy, also after a clone" },
+  { name: "virtio_scsi", reason: "block devices of the pod: SCSI disks can come while a guest runs" },
+  { name: "sd_mod", reason: "their driver" },
   { name: "fuse", reason: "the pod's shared directory" },
   { name: "overlay", reason: "containers that use overlays themselves" },
 ];

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { rmSync } from "node:fs";
-import { readHostFeatures } from "@trimaran/linux";
+import { type Cgroup, readHostFeatures } from "@trimaran/linux";
 import {
   type ContainerCgroups,
   type CreateRequest,
@@ -15,10 +15,13 @@ import { disconnectTap } from "../network/tap.ts";
 import type { Guest, GuestContainer } from "../pod/guest.ts";
 import { readLastWords } from "../qemu/console.ts";
 import { vmPaths } from "../qemu/plan.ts";
+import { Qmp } from "../qemu/qmp.ts";
+import type { GuestDisk, WantedDisk } from "../storage/disks.ts";
 import { GUEST_SHARE, shareLayout } from "../storage/layout.ts";
 import type { SharePlan } from "../storage/programs.ts";
 import { findShare, hasShare, type Share } from "../storage/share.ts";
 import { planVolumes } from "../storage/volumes.ts";
+import { plugDisk } from "./disks.ts";
 import { readOwner } from "./owner-mark.ts";
 import { machineIdOf, type PodPlaces } from "./places.ts";
 import { endQemu, findQemuProcess } from "./qemu-process.ts";
@@ -28,6 +31,7 @@ const ENTROPY_BYTES = 64;
 const HOST_NAME_LIMIT = 63;
 const SIGKILL = 9;
 const FORGET_LIMIT_MS = 2000;
+const CONTROL_LIMIT_MS = 10_000;
 
 /** What a pod's machine is found by. */
 export interface MachineParts {
@@ -49,6 +53,7 @@ export class MachineGuest implements Guest {
   readonly agent: AgentConnection | undefined;
   readonly #parts: MachineParts;
   readonly #share: Share;
+  #plugging: Promise<unknown> = Promise.resolve();
   #how = "";
   /** Why its files went first: empty where they did not. */
   #withoutFiles = "";
@@ -93,13 +98,12 @@ export class MachineGuest implements Guest {
     const pod = path === undefined ? undefined : readPodNetwork(path);
     const [interfaces, routes] = [[...(pod?.interfaces ?? [])], [...(pod?.routes ?? [])]];
     const network = { interfaces, routes, sysctls: this.#networkSysctls() };
-    await agent.call(({ agent: services }, options) =>
-      Promise.all([
-        services.refresh(refresh, options),
-        services.mountShare({ target: GUEST_SHARE }, options),
-        services.configureNetwork(network, options),
-      ]),
-    );
+    const share = { target: GUEST_SHARE };
+    await Promise.all([
+      agent.call(({ agent: services }, options) => services.refresh(refresh, options), { what: "Refresh" }),
+      agent.call(({ agent: services }, options) => services.mountShare(share, options), { what: "MountShare" }),
+      agent.call(({ agent: services }, o) => services.configureNetwork(network, o), { what: "ConfigureNetwork" }),
+    ]);
   }
 
   /** Those of the pod's network, which is the guest's. */
@@ -115,9 +119,38 @@ export class MachineGuest implements Guest {
     return bundle === undefined ? undefined : readConfig(bundle).spec.linux.namespaces.get("network")?.path;
   }
 
-  async share({ request, spec }: GuestContainer): Promise<CreateRequest["rootfs"]> {
-    await this.#share.add({ request, spec, volumes: planVolumes(spec.mounts) });
+  /** Undefined where nothing was made yet. */
+  #cgroup(): Cgroup | undefined {
+    const { places, podId, cgroups } = this.#parts;
+    const bundle = readOwner(places)?.bundle;
+    return bundle === undefined ? undefined : cgroups.find({ id: podId }, readConfig(bundle).spec);
+  }
+
+  async share({ request, spec, disks }: GuestContainer): Promise<CreateRequest["rootfs"]> {
+    await this.#share.add({ request, spec, volumes: planVolumes(spec.mounts, disks) });
     return [this.#share.rootfsMount(request.id)];
+  }
+
+  /** One container after the other: each looks for a free number. */
+  attachDisks(wanted: readonly WantedDisk[], agent: AgentConnection): Promise<readonly GuestDisk[]> {
+    const done = this.#plugging.then(() => this.#plug(wanted, agent));
+    this.#plugging = done.catch(() => undefined);
+    return done;
+  }
+
+  async #plug(wanted: readonly WantedDisk[], agent: AgentConnection): Promise<readonly GuestDisk[]> {
+    using qmp = await Qmp.open(vmPaths(this.#parts.places.machine).qmp, AbortSignal.timeout(CONTROL_LIMIT_MS));
+    const cgroup = this.#cgroup();
+    if (cgroup === undefined) throw new Error("unreachable: a machine that runs has an owner");
+    const disks: GuestDisk[] = [];
+    for (const disk of wanted) {
+      const lun = await plugDisk(qmp, cgroup, disk);
+      const found = await agent.call((services, options) => services.agent.findDisk({ lun }, options), {
+        what: "FindDisk",
+      });
+      disks.push(toGuestDisk(disk, found, agent));
+    }
+    return disks;
   }
 
   async unshare({ request, spec }: GuestContainer, agent?: AgentConnection): Promise<void> {
@@ -135,21 +168,31 @@ export class MachineGuest implements Guest {
   }
 
   async remove(): Promise<void> {
-    const { host, places, cgroups } = this.#parts;
+    const { host, places } = this.#parts;
     if (host.has(places.key)) {
-      await this.kill(); // through our own view of it: one that is found anew would take its news away
+      await this.kill();
       host.forget(places.key);
     }
     await endQemu(host, places.templateKey);
     await endShare(host, places);
     const network = this.#networkNamespace();
     if (network !== undefined) disconnectTap(network);
-    const bundle = readOwner(places)?.bundle;
-    const cgroup = bundle === undefined ? undefined : cgroups.find({ id: this.#parts.podId }, readConfig(bundle).spec);
+    const cgroup = this.#cgroup();
     if (cgroup && cgroup.processes().length > 0) await cgroup.kill();
     await cgroup?.remove();
     rmSync(places.directory, { recursive: true, force: true });
   }
+}
+
+/** The name becomes a path, in a container's configuration. */
+function toGuestDisk(
+  wanted: WantedDisk,
+  { name, major, minor }: Pick<GuestDisk, "name" | "major" | "minor">,
+  agent: AgentConnection,
+): GuestDisk {
+  if (!/^sd[a-z]{1,4}$/.test(name) || major > 0xfff || minor > 0xfffff)
+    throw agent.lie(`the disk ${JSON.stringify(name)} has the number ${major}:${minor}`);
+  return { ...wanted, name, inGuest: { major, minor } };
 }
 
 /** End a pod's share, if it has one. */

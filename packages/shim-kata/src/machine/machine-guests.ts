@@ -26,6 +26,7 @@ import type { SharePlan } from "../storage/programs.ts";
 import { openShare, type Share, shareUndo } from "../storage/share.ts";
 import { startMachine } from "../template/start-machine.ts";
 import { defaultTemplates, templateDirectory } from "../template/store.ts";
+import { deviceRules } from "./disks.ts";
 import { endShare, MachineGuest } from "./machine-guest.ts";
 import { writeOwner } from "./owner-mark.ts";
 import { type PodPlaces, podPlaces } from "./places.ts";
@@ -72,7 +73,8 @@ export class MachineGuests implements GuestProvider {
     await endShare(host, places);
     const config = parseConfig(owner.options, Object.fromEntries(spec.annotations));
     // the machine's own limits are its size: a limit on QEMU itself would only kill it
-    const cgroup = this.#cgroups.make(owner, { ...spec, linux: { ...spec.linux, resources: undefined } }, host);
+    const resources = { devices: deviceRules([]) };
+    const cgroup = this.#cgroups.make(owner, { ...spec, linux: { ...spec.linux, resources } }, host);
     host.recordUndo(owner.bundle, [...host.recordedUndo(owner.bundle), ...undoSteps(places)]);
     mkdirSync(places.directory, { recursive: true, mode: 0o700 });
     writeOwner(places, { namespace: owner.namespace, podId, bundle: owner.bundle });

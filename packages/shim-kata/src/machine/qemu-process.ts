@@ -37,7 +37,7 @@ export interface QemuPlace {
   /** The monitor's key. */
   readonly key: string;
   readonly cgroup: Cgroup;
-  /** Path of a network namespace to run in; undefined: the monitor's. */
+  /** Path of a network namespace to run in; undefined: a new one, with nothing in it. */
   readonly networkNamespace: string | undefined;
 }
 

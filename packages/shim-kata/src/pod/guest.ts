@@ -1,11 +1,14 @@
 import type { Spec } from "@trimaran/linux";
 import type { ContainerProcess, CreateRequest, Host, RootfsMount } from "@trimaran/shim-core";
 import type { AgentConnection } from "../agent/connection.ts";
+import type { GuestDisk, WantedDisk } from "../storage/disks.ts";
 
 /** A container whose files the guest needs. */
 export interface GuestContainer {
   readonly request: CreateRequest;
   readonly spec: Spec;
+  /** The block devices that it asks for: these are not shared as files. For `share`. */
+  readonly disks?: readonly WantedDisk[];
 }
 
 /** A pod's virtual machine, as its containers see it. */
@@ -25,6 +28,8 @@ export interface Guest {
    * its root. Again it gives the same.
    */
   share(container: GuestContainer): Promise<readonly RootfsMount[]>;
+  /** Put block devices of the host into the machine, which keeps them until its end. Again it gives the same. Absent: it can have none. */
+  attachDisks?(wanted: readonly WantedDisk[], agent: AgentConnection): Promise<readonly GuestDisk[]>;
   /** Take that away. Harmless if it is gone. `agent`: to be told, if it answers. */
   unshare(container: GuestContainer, agent?: AgentConnection): Promise<void>;
   /** Whether its end takes all away that is inside, so that nothing there need be tidied up first. */

@@ -21,8 +21,18 @@ export class Sandbox {
 
   /** Resolves when the agent answers and the guest has all that its containers need. */
   prepare(): Promise<void> {
-    this.#prepared ??= this.guest.prepare?.(this.agent) ?? Promise.resolve();
+    this.#prepared ??= this.#prepare();
     return this.#prepared.then(() => this.follow());
+  }
+
+  /** What has failed once may succeed for the next container. */
+  async #prepare(): Promise<void> {
+    try {
+      await this.guest.prepare?.(this.agent);
+    } catch (error) {
+      this.#prepared = undefined;
+      throw error;
+    }
   }
 
   /** The agent answers: what it logs is ours, too. */

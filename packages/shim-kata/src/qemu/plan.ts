@@ -79,6 +79,8 @@ export interface VmPlan {
   readonly isClone: boolean;
 }
 
+/** The id of the controller that disks of the pod are plugged into, while the guest runs: a template has the controller, and no disk. */
+export const DISK_BUS = "disks";
 /** Ports of the guest: name to what is behind it on the host. */
 const PORTS = ["agent", "fs", "debug"] as const;
 const CONSOLE_LIMIT_BYTES = 4 * 1024 * 1024;
@@ -108,6 +110,7 @@ export function planVm(request: VmRequest): VmPlan {
     ...["-device", "virtio-blk-device,drive=image"],
     ...["-device", "virtio-rng-device"],
     ...networkDevice(network),
+    ...["-device", `virtio-scsi-device,id=${DISK_BUS}`],
     ...["-device", "virtio-serial-device,id=ports"],
     ...PORTS.filter((name) => name !== "debug" || shape.debugConsole).flatMap((name) =>
       port(name, paths[name], name === "fs" ? request.fsSocket : undefined),

@@ -1,4 +1,5 @@
 import { InvalidSpec } from "@trimaran/linux";
+import type { GuestDisk } from "./disks.ts";
 import { type JsonObject, list, object, text, without } from "./json.ts";
 import { guestPath } from "./layout.ts";
 import { GUEST_SHM, isBind, type Volume } from "./volumes.ts";
@@ -8,6 +9,8 @@ export interface GuestPlaces {
   readonly id: string;
   /** As `planVolumes` gave them. */
   readonly volumes: readonly Volume[];
+  /** The block devices that it asks for: all of `planDisks`. */
+  readonly disks: readonly GuestDisk[];
   /** Pid, in the guest, of the pod's first container, whose namespaces a further one may join. */
   readonly podPid?: number;
 }
@@ -65,14 +68,26 @@ function toGuestLinux(linux: JsonObject, places: GuestPlaces): JsonObject {
     sysctl: Object.fromEntries(own),
     cgroupsPath: `/${places.id}`,
     namespaces: list(linux.namespaces).flatMap((namespace, i) => toGuestNamespace(object(namespace), i, places)),
-    ...(resources === undefined || resources === null ? {} : { resources: toGuestResources(resources) }),
-    devices: list(devices).map((device, i) => checkDevice(object(device), i)),
+    ...guestResources(resources, places.disks),
+    devices: list(devices).map((device, i) => toGuestDevice(object(device), i, places.disks)),
   };
 }
 
-function toGuestMount(value: unknown, index: number, { id, volumes }: GuestPlaces): JsonObject {
+/** The guest's numbers of a container's disks; all other rules are about the host's devices. */
+function guestResources(resources: unknown, disks: readonly GuestDisk[]): JsonObject {
+  if ((resources === undefined || resources === null) && disks.length === 0) return {};
+  const rules = disks.flatMap(({ access, inGuest: { major, minor } }) =>
+    access === "" ? [] : [{ allow: true, type: "b", major, minor, access }],
+  );
+  return { resources: { ...toGuestResources(resources), ...(rules.length > 0 && { devices: rules }) } };
+}
+
+function toGuestMount(value: unknown, index: number, { id, volumes, disks }: GuestPlaces): JsonObject {
   const mount = object(value);
   const options = list(mount.options).map(String);
+  const disk = disks.find((each) => each.list === "mounts" && each.index === index);
+  if (disk)
+    return { ...mount, source: `/dev/${disk.name}`, options: options.filter((word) => !PROPAGATION.test(word)) };
   const number = volumes.findIndex((volume) => volume.mount === index);
   if (number >= 0)
     return { ...mount, source: guestPath(id, number), options: options.filter((word) => !PROPAGATION.test(word)) };
@@ -92,11 +107,12 @@ function toGuestNamespace({ type, path }: JsonObject, index: number, { podPid }:
   return [podPid === undefined ? { type } : { type, path: `/proc/${podPid}/ns/${text(type)}` }];
 }
 
-function checkDevice(device: JsonObject, index: number): JsonObject {
+function toGuestDevice(device: JsonObject, index: number, disks: readonly GuestDisk[]): JsonObject {
   const { path, type } = device;
+  const disk = disks.find((each) => each.list === "devices" && each.index === index);
+  if (disk) return { ...device, ...disk.inGuest };
   const isKnown =
     type === "p" || ((type === "c" || type === "u") && SAME_EVERYWHERE.has(`${device.major}:${device.minor}`));
   if (isKnown) return device;
-  const what = type === "b" ? "block devices are not supported yet" : "a device of the host is not in the guest";
-  throw new InvalidSpec(`linux.devices[${index}]`, what, path);
+  throw new InvalidSpec(`linux.devices[${index}]`, "a device of the host is not in the guest", path);
 }

@@ -1,5 +1,5 @@
 import { makeShare, mountInShare, type Program, type SharedMounts, unmountInShare } from "@trimaran/linux";
-import { newProgram } from "@trimaran/shim-core";
+import { dropCapabilities, newProgram } from "@trimaran/shim-core";
 import { openWords } from "./last-words.ts";
 import type { ShareLayout } from "./layout.ts";
 import * as steps from "./steps.ts";
@@ -26,6 +26,8 @@ export interface SharePlan {
   readonly layout: ShareLayout;
   readonly binaries: ShareBinaries;
   readonly cgroup: steps.HelperCgroup;
+  /** Milliseconds that mounting a container's files may take. Default: a minute. */
+  readonly mountLimitMs?: number;
 }
 
 /** The bridge: makes the pod's mount namespace, holds it, and waits at its gate until the file daemon listens. */
@@ -38,6 +40,7 @@ export function bridgeProgram({ layout, binaries, cgroup }: SharePlan): Program 
   steps.arrangeFds(b);
   b.field = "start";
   b.op("GATE", []);
+  dropCapabilities(b); // it reads what the guest writes
   steps.execHelper(b, [binaries.bridge, "host", `accept:${steps.LISTENER_FD}`, `connect:${layout.daemonSocket}`]);
   return b.build();
 }

@@ -11,6 +11,8 @@ const SIGKILL = 9;
 /** virtiofsd ends by itself once the bridge is gone. */
 const END_LIMIT_MS = 2000;
 const WORDS_LIMIT_MS = 500;
+/** A source on a server that does not answer holds up whoever mounts it; that is a child, and nobody waits for ever. */
+const MOUNT_LIMIT_MS = 60_000;
 
 /** The monitor's keys of a share. */
 function keysOf({ pod }: Pick<SharePlan, "pod">) {
@@ -129,6 +131,12 @@ export class Share {
 
   async #run(key: string, program: Program): Promise<void> {
     const process = launch(this.#host, key, program);
+    const { mountLimitMs = MOUNT_LIMIT_MS } = this.#plan;
+    await within(mountLimitMs, process.exited());
+    if (!process.hasExited) {
+      await this.#host.signal(process, SIGKILL).catch(() => undefined); // it has just ended
+      throw new StatusError(Code.Unavailable, `mounts: not done in ${mountLimitMs} ms: a source does not answer`);
+    }
     const { exit } = await process.exited();
     if (exit.kind === "exited" && exit.code === 0) return;
     await process.execed(); // rejects with the step that failed

@@ -29,12 +29,16 @@ class Pod implements AsyncDisposable {
   readonly plan: Parameters<typeof openShare>[1];
   #half: ChildProcess | undefined;
 
-  constructor(monitored: Monitored, binaries = { bridge: BRIDGE, virtiofsd: VIRTIOFSD }) {
+  constructor(
+    monitored: Monitored,
+    binaries = { bridge: BRIDGE, virtiofsd: VIRTIOFSD },
+    more: Partial<Parameters<typeof openShare>[1]> = {},
+  ) {
     this.monitored = monitored;
     this.directory = join(monitored.folder, "pod");
     this.guest = join(monitored.folder, "guest");
     for (const path of [this.directory, this.guest]) mkdirSync(path);
-    this.plan = { pod: "pod", layout: shareLayout(this.directory), binaries, cgroup: { attachFiles: [] } };
+    this.plan = { pod: "pod", layout: shareLayout(this.directory), binaries, cgroup: { attachFiles: [] }, ...more };
   }
 
   open(): Promise<Share> {
@@ -157,6 +161,24 @@ for (const [name, source, reason] of [
     await share.close();
   });
 
+test("a volume on a server that does not answer: an error after a while, and nothing of the container stays", async () => {
+  await using server = new Pod(await Monitored.open());
+  await (await server.open()).add(server.container("files"));
+  await server.mount();
+  await using pod = new Pod(await Monitored.open(), undefined, { mountLimitMs: 300 });
+  const share = await pod.open();
+  await pod.mount();
+  const stopped = processesIn(server.directory).filter(({ name }) => name.includes("trimaran-fsbridge"));
+  for (const { pid } of stopped) process.kill(pid, "SIGSTOP");
+  const source = join(server.guest, "files/rootfs");
+  const late = share.add(pod.container("one", [{ destination: "/v", type: "bind", source, options: ["rbind"] }]));
+  await assert.rejects(late, { message: "mounts: not done in 300 ms: a source does not answer" });
+  for (const { pid } of stopped) process.kill(pid, "SIGCONT");
+  assert.equal(await pod.sh("ls"), "");
+  await share.add(pod.container("two"));
+  assert.equal(await pod.sh("ls two/rootfs"), "file");
+});
+
 test("many volumes", async () => {
   await using pod = new Pod(await Monitored.open());
   const share = await pod.open();
@@ -188,9 +210,11 @@ test("the bridge or the file daemon is killed: the share has ended, and its moun
     const share = await pod.open();
     await pod.mount();
     await share.add(pod.container("one"));
+    const again = findShare(pod.monitored.host, pod.plan, FEATURES); // whoever waits for the first one is told all the same
     const pids = processesIn(pod.directory);
-    for (const { pid } of pids.filter(({ name }) => name.includes(program))) process.kill(pid, "SIGKILL");
-    await share.ended();
+    const [victim] = pids.filter(({ name }) => name.includes(program)); // its child, where it has one, ends with it
+    process.kill(victim?.pid ?? assert.fail(program), "SIGKILL");
+    await Promise.all([share.ended(), again.ended()]);
     if (program === "virtiofsd") assert.match(await share.reason(), /trimaran-fsbridge: file daemon: closed/);
     await assert.rejects(pod.sh("ls one"), /ENOTCONN|ECONNABORTED|not connected|connection abort/);
     await share.remove("one", 0);

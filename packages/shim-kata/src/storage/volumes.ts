@@ -1,4 +1,5 @@
 import type { SharedBind, Spec } from "@trimaran/linux";
+import type { WantedDisk } from "./disks.ts";
 
 /** A bind mount of a container: where it is in `spec.mounts`, and what the host has to share for it. */
 export interface Volume extends SharedBind {
@@ -11,11 +12,13 @@ export const GUEST_SHM = "/dev/shm";
 
 /**
  * The bind mounts that come from the host, in listed order: number n becomes `SHARED/ID/n`. Read-only ones are so for the whole guest, whatever
- * becomes of it; one that wants to see what the host mounts below it later does, one that wants the host to see its own mounts can't.
+ * becomes of it; one that wants to see what the host mounts below it later does, one that wants the host to see its own mounts can't. `disks` are not shared as
+ * files.
  */
-export function planVolumes(mounts: Spec["mounts"]): readonly Volume[] {
+export function planVolumes(mounts: Spec["mounts"], disks: readonly WantedDisk[] = []): readonly Volume[] {
+  const isDisk = (mount: number) => disks.some(({ list, index }) => list === "mounts" && index === mount);
   return mounts.flatMap(({ type, source, target, options }, mount) => {
-    if (!isBind(type, options) || target === GUEST_SHM) return [];
+    if (!isBind(type, options) || target === GUEST_SHM || isDisk(mount)) return [];
     const readonly = options.findLast((word) => ["ro", "rw", "rro", "rrw"].includes(word));
     return [
       {
