@@ -67,6 +67,7 @@ export function agentService(parts: AgentParts): Implementation<typeof agentV1, 
         stdoutOffset: stdout?.offset ?? 0,
         stderrOffset: stderr?.offset ?? 0,
         started: isStarted,
+        oomKills: oomKills(parts, name.id),
       };
     },
     async waitProcess(name, { signal }) {

@@ -63,6 +63,7 @@ void entry_remove(struct monitor *m, struct entry *e)
 	slots_close(m, e);
 	page_free(e->page);
 	free(e->sync.data);
+	told_free(e);
 	free(e->streams);
 	free(e->key);
 	e->n_streams = 0;

@@ -15,7 +15,7 @@ enum {
 
 bool link_up(const struct monitor *m)
 {
-	return m->link.source.fd >= 0;
+	return m->link.port.is ? m->link.port.greeted : m->link.source.fd >= 0;
 }
 
 /* ---- notes ---- */
@@ -135,6 +135,7 @@ int link_message(void *monitor, struct message_in *message)
 	case MSG_GATE: return proc_gate(m, message);
 	case MSG_SYNC_REPLY: return proc_sync_reply(m, message);
 	case MSG_FORGET: return proc_forget(m, message);
+	case MSG_TAKEN: return told_taken(m, message);
 	case MSG_PONG: return message->body.left == 8 ? 0 : -EPROTO;
 	case MSG_EXIT: return message->body.left ? -EPROTO : leave(m);
 	case MSG_BYE: return message->body.left ? -EPROTO : goodbye(m);
@@ -175,6 +176,17 @@ void link_lost(struct monitor *m)
 	conns_link_lost(m, bye);
 	proc_link_lost(m, bye);
 	schedule_retry(m);
+}
+
+void link_reset(struct monitor *m)
+{
+	struct link *l = &m->link;
+	bool bye = l->bye;
+
+	l->port.greeted = l->welcomed = l->bye = false;
+	buf_free(&l->out);
+	inbox_free(&l->in);
+	proc_link_lost(m, bye);
 }
 
 static bool read_link(struct monitor *m)
@@ -233,13 +245,15 @@ static void tell_hello(struct monitor *m)
 }
 
 /* Everything that the server must know: also what an earlier one has been told. */
-static void tell_all(struct monitor *m)
+void link_tell_all(struct monitor *m)
 {
 	tell_hello(m);
 	tell_notes(m);
 	for (struct entry *e = m->entries; e; e = (struct entry *)e->object.next)
 		proc_tell(m, e);
 	message_end(&m->link.out, message_begin(&m->link.out, MSG_READY, 0));
+	for (struct entry *e = m->entries; e; e = (struct entry *)e->object.next)
+		told_tell(m, e);
 	for (struct entry *e = m->entries; e; e = (struct entry *)e->object.next)
 		proc_tell_sync(m, e);
 	conns_replay(m);
@@ -264,7 +278,7 @@ static void reach(struct monitor *m)
 	l->connected_at = l->heard_at = now_ms();
 	l->pinged_at = l->owed_at = 0;
 	l->looked_at = 0;
-	tell_all(m);
+	link_tell_all(m);
 }
 
 static bool something_to_tell(const struct monitor *m)
@@ -331,7 +345,7 @@ int64_t link_deadline(const struct monitor *m)
 	const struct link *l = &m->link;
 	int64_t at = 0;
 
-	if (m->exiting)
+	if (m->exiting || l->port.is)
 		return 0;
 	if (!link_up(m))
 		return something_to_tell(m) ? l->retry_at ? l->retry_at : 1 : 0;
@@ -366,6 +380,10 @@ void link_turn(struct monitor *m)
 {
 	struct link *l = &m->link;
 
+	if (l->port.is) {
+		port_turn(m);
+		return;
+	}
 	timers(m);
 	if (!link_up(m))
 		return;

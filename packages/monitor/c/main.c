@@ -81,8 +81,12 @@ static int daemon_main(const char *identity)
 	if (m.epoll < 0 || m.scratch == MAP_FAILED || m.signals.fd < 0)
 		return 1;
 	source_arm(&m, &m.signals, EPOLLIN);
-	source_arm(&m, &m.listener, EPOLLIN);
-	m.unsent = true; /* say HELLO */
+	if (*variable("TRIMARAN_PORT")) {
+		port_open(&m, LISTEN_FD);
+	} else {
+		source_arm(&m, &m.listener, EPOLLIN);
+		m.unsent = true; /* say HELLO */
+	}
 	loop_run(&m);
 	return 0;
 }

@@ -72,6 +72,13 @@ struct slot {
 	uint8_t index;
 	bool always;          /* epoll refuses it (a regular file): always ready */
 };
+struct told { /* a slot whose bytes go to the server: see told.c */
+	uint8_t slot;
+	bool ended;
+	uint64_t offset; /* all before it was taken */
+	uint32_t len;
+	uint8_t *bytes;  /* told, and not taken yet */
+};
 struct pending_sync { /* a child waits for its verdict */
 	bool active, has_fd;
 	uint32_t code, len;
@@ -95,6 +102,8 @@ struct entry {
 	struct pending_sync sync;
 	struct stream *streams;
 	unsigned n_streams;
+	struct told *told;
+	unsigned n_told;
 };
 struct note {
 	struct note *next;
@@ -103,6 +112,12 @@ struct note {
 	char key[];
 };
 
+enum { NONCE = 16, PORT_TAIL = 32 };
+struct port { /* see port.c */
+	bool is, greeted, more;
+	uint8_t tail[PORT_TAIL]; /* the last bytes that came: a greeting may begin there */
+	size_t tail_len;
+};
 struct link { /* to the task server */
 	struct source source;
 	struct buf out;
@@ -116,6 +131,7 @@ struct link { /* to the task server */
 	int64_t retry_at, replaced_at;
 	int64_t delay, patience, calm_patience;
 	uint64_t token;
+	struct port port;
 };
 
 struct monitor {
@@ -168,6 +184,22 @@ int64_t link_deadline(const struct monitor *m);
 int link_message(void *monitor, struct message_in *message);
 void link_lost(struct monitor *m);
 bool link_up(const struct monitor *m);
+void link_tell_all(struct monitor *m);
+void link_reset(struct monitor *m);   /* of a port: nobody is there until the next greeting */
+
+/* port.c */
+void port_open(struct monitor *m, int fd);
+void port_turn(struct monitor *m);
+bool port_write(struct monitor *m);
+
+/* told.c */
+bool told_wants(const struct entry *e, unsigned slot);
+void told_start(struct monitor *m, struct entry *e);
+void told_ready(struct monitor *m, struct entry *e, unsigned slot);
+void told_tell(struct monitor *m, struct entry *e);
+int told_taken(struct monitor *m, struct message_in *message);
+int64_t told_moved(const struct entry *e, unsigned slot);
+void told_free(struct entry *e);
 
 /* entries.c */
 struct entry *entry_new(struct monitor *m, struct view key, unsigned n_streams);
@@ -201,6 +233,7 @@ int proc_forget(struct monitor *m, struct message_in *message);
 
 /* slots.c: slots and streams of an entry */
 void slot_put(struct monitor *m, struct entry *e, unsigned index, int fd);
+void slot_arm(struct monitor *m, struct entry *e, unsigned index); /* for what its users want now */
 void slots_start(struct monitor *m, struct entry *e);   /* arm what streams and watches want */
 void slots_close(struct monitor *m, struct entry *e);
 void streams_ready(struct monitor *m, struct entry *e, unsigned slot, uint32_t events);

@@ -128,6 +128,8 @@ void slot_ready(struct monitor *m, struct source *source, uint32_t events)
 		sync_ready(m, e);
 	else if (e->watches >> slot->index & 1)
 		watch_ready(m, e, slot->index);
+	else if (told_wants(e, slot->index))
+		told_ready(m, e, slot->index);
 	else
 		streams_ready(m, e, slot->index, events);
 }

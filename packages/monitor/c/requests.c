@@ -108,16 +108,27 @@ static bool read_streams(struct reader *body, struct stream *streams, unsigned n
 	return true;
 }
 
-static bool read_watches(struct reader *body, uint32_t *watches)
+static bool read_watches(struct reader *body, uint32_t *watches, uint32_t *told)
 {
 	for (unsigned n = read_u8(body); n; n--) {
-		uint8_t slot = read_u8(body);
+		uint8_t byte = read_u8(body), slot = byte & (WATCH_TOLD - 1);
 
 		if (body->bad || !user_slot(slot))
 			return false;
-		*watches |= 1u << slot;
+		*(byte & WATCH_TOLD ? told : watches) |= 1u << slot;
 	}
-	return !body->bad;
+	return !body->bad && !(*watches & *told);
+}
+
+static int tell_slots(struct entry *e, uint32_t told)
+{
+	if (!told)
+		return 0;
+	e->told = calloc(SLOTS, sizeof *e->told);
+	for (unsigned i = 0; e->told && i < SLOTS; i++)
+		if (told >> i & 1)
+			e->told[e->n_told++] = (struct told) { .slot = (uint8_t)i };
+	return e->told ? 0 : -ENOMEM;
 }
 
 int proc_spawn(struct monitor *m, struct message_in *message)
@@ -126,10 +137,10 @@ int proc_spawn(struct monitor *m, struct message_in *message)
 	struct view key = read_str(body), program;
 	unsigned n = read_u8(body);
 	struct stream streams[STREAMS_MAX];
-	uint32_t watches = 0;
+	uint32_t watches = 0, told = 0;
 	struct entry *e;
 
-	if (n > STREAMS_MAX || !read_streams(body, streams, n) || !read_watches(body, &watches))
+	if (n > STREAMS_MAX || !read_streams(body, streams, n) || !read_watches(body, &watches, &told))
 		return -EPROTO;
 	program = read_blob(body);
 	if (!reader_done(body))
@@ -137,10 +148,11 @@ int proc_spawn(struct monitor *m, struct message_in *message)
 	e = entry_find(m, key);
 	if (e) {
 		proc_tell(m, e);
+		told_tell(m, e);
 		return 0;
 	}
 	e = entry_new(m, key, n);
-	if (!e)
+	if (!e || tell_slots(e, told) < 0)
 		return -ENOMEM;
 	if (n)
 		memcpy(e->streams, streams, n * sizeof *streams);

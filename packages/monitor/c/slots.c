@@ -31,7 +31,7 @@ static bool live(const struct entry *e, const struct stream *s)
 static uint32_t wanted(const struct entry *e, unsigned index)
 {
 	bool own = index == SLOT_SYNC || (index == SLOT_PIDFD && !(e->flags & PROC_EXITED));
-	uint32_t events = own || e->watches >> index & 1 ? EPOLLIN : 0;
+	uint32_t events = own || e->watches >> index & 1 || told_wants(e, index) ? EPOLLIN : 0;
 
 	for (unsigned i = 0; i < e->n_streams; i++) {
 		const struct stream *s = &e->streams[i];
@@ -44,7 +44,7 @@ static uint32_t wanted(const struct entry *e, unsigned index)
 	return events;
 }
 
-static void arm_slot(struct monitor *m, struct entry *e, unsigned index)
+void slot_arm(struct monitor *m, struct entry *e, unsigned index)
 {
 	struct slot *slot = &e->slot[index];
 
@@ -57,8 +57,8 @@ static void arm_stream(struct monitor *m, struct entry *e, struct stream *s)
 {
 	if (s->state != STREAM_LIVE)
 		return;
-	arm_slot(m, e, s->from);
-	arm_slot(m, e, s->to);
+	slot_arm(m, e, s->from);
+	slot_arm(m, e, s->to);
 	if ((s->want == WANT_INPUT && e->slot[s->from].always) || (s->want == WANT_OUTPUT && e->slot[s->to].always))
 		s->want = WANT_TURN;
 	if (s->want == WANT_TURN && filled(e, s))
@@ -90,7 +90,7 @@ static void end_stream(struct monitor *m, struct entry *e, struct stream *s, boo
 	if ((target_gone || !(s->flags & STREAM_KEEP_TARGET)) && !still_used(e, s->to))
 		close_slot(m, e, s->to);
 	else
-		arm_slot(m, e, s->to);
+		slot_arm(m, e, s->to);
 	if (streams_drained(e) && !(e->flags & PROC_DRAINED)) {
 		e->flags |= PROC_DRAINED;
 		proc_changed(m, e);
@@ -148,7 +148,8 @@ void slots_start(struct monitor *m, struct entry *e)
 		arm_stream(m, e, &e->streams[i]);
 	for (unsigned i = 0; i < SLOTS; i++)
 		if (e->watches >> i & 1 || !user_slot(i))
-			arm_slot(m, e, i);
+			slot_arm(m, e, i);
+	told_start(m, e);
 }
 
 void slot_put(struct monitor *m, struct entry *e, unsigned index, int fd)
@@ -188,7 +189,7 @@ bool streams_drained(const struct entry *e)
 
 int64_t streams_moved(const struct entry *e, unsigned slot)
 {
-	int64_t sum = -EBADF;
+	int64_t sum = told_moved(e, slot);
 
 	for (unsigned i = 0; i < e->n_streams; i++)
 		if (e->streams[i].from == slot)

@@ -1,5 +1,6 @@
 export { ProtocolError } from "./bytes.ts";
 export type { Launch, MonitorLink, ProcessReport, RunResult, SyncReport } from "./monitor-link.ts";
+export { type PortHandlers, PortLink } from "./port-link.ts";
 export {
   type MonitorHandlers,
   type MonitorServer,

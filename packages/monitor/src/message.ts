@@ -29,11 +29,15 @@ export const MessageType = {
   Pong: 20,
   Exit: 21,
   Bye: 22,
+  Output: 23,
+  Taken: 24,
 } as const;
 export type MessageType = (typeof MessageType)[keyof typeof MessageType];
 
 export const FrameFlag = { Replayed: 1, Oversized: 2 } as const;
 export const ProcFlag = { Spawned: 1, Gate: 2, Opened: 4, Execed: 8, Failed: 16, Exited: 32, Drained: 64 } as const;
+/** In a watch's byte: the slot is a told one. */
+export const TOLD = 0x80;
 export const StreamFlag = { KeepTarget: 1, Uncounted: 2 } as const;
 
 export interface StreamSpec {
@@ -113,7 +117,15 @@ export type Message =
     }
   | { readonly type: T["SyncReply"]; readonly key: string; readonly errno: number; readonly value: bigint }
   | { readonly type: T["Watch"]; readonly key: string; readonly slot: number; readonly data: Uint8Array }
-  | { readonly type: T["Ping"] | T["Pong"]; readonly token: bigint };
+  | { readonly type: T["Ping"] | T["Pong"]; readonly token: bigint }
+  | {
+      readonly type: T["Output"];
+      readonly key: string;
+      readonly slot: number;
+      readonly offset: bigint;
+      readonly data: Uint8Array;
+    }
+  | { readonly type: T["Taken"]; readonly key: string; readonly slot: number; readonly offset: bigint };
 
 function writeStrings(to: ByteWriter, strings: readonly string[]): void {
   if (strings.length > 0xffff) throw new ProtocolError(`${strings.length} strings: at most 65535`);
@@ -196,6 +208,12 @@ function writeBody(to: ByteWriter, m: Message): void {
     case MessageType.Ping:
     case MessageType.Pong:
       to.u64(m.token);
+      break;
+    case MessageType.Output:
+      to.str(m.key).u8(m.slot).u64(m.offset).blob(m.data);
+      break;
+    case MessageType.Taken:
+      to.str(m.key).u8(m.slot).u64(m.offset);
       break;
   }
 }
@@ -300,6 +318,10 @@ function readBody(type: number, flags: number, from: ByteReader): Message {
     case MessageType.Ping:
     case MessageType.Pong:
       return { type, token: from.u64() };
+    case MessageType.Output:
+      return { type, key: from.str(), slot: from.u8(), offset: from.u64(), data: from.blob() };
+    case MessageType.Taken:
+      return { type, key: from.str(), slot: from.u8(), offset: from.u64() };
     default:
       throw new ProtocolError(`message type ${type} is unknown`);
   }

@@ -90,9 +90,11 @@ export interface MonitorLink {
   readonly queuedBytes: number;
 }
 
-type Of<K extends keyof typeof MessageType> = Extract<Message, { type: (typeof MessageType)[K] }>;
+/** Messages of one type. */
+export type Of<K extends keyof typeof MessageType> = Extract<Message, { type: (typeof MessageType)[K] }>;
 
-function toReport(m: Of<"Proc">): ProcessReport {
+/** A PROC, as the state that it tells. */
+export function toReport(m: Of<"Proc">): ProcessReport {
   const has = (flag: number): boolean => (m.flags & flag) !== 0;
   return {
     key: m.key,

@@ -2410,6 +2410,8 @@ stdinClosed: boolean;
 stdoutOffset: bigint;
 stderrOffset: bigint;
 started: boolean;
+/** Of its container, up to now. */
+oomKills: number;
 }
 const InspectResponse: MessageCodec<InspectResponse>;
 interface ExitResponse {

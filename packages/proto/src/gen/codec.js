@@ -5687,8 +5687,9 @@ function read_trimaran_agent_v1_HelloResponse(r, m) {
   return m;
 }
 
-const empty_trimaran_agent_v1_InspectResponse = () => ({ pid: 0, stdinOffset: 0n, stdinClosed: false, stdoutOffset: 0n, stderrOffset: 0n, started: false });
+const empty_trimaran_agent_v1_InspectResponse = () => ({ pid: 0, stdinOffset: 0n, stdinClosed: false, stdoutOffset: 0n, stderrOffset: 0n, started: false, oomKills: 0 });
 function write_trimaran_agent_v1_InspectResponse(w, m) {
+  if (m.oomKills) w.uint32(56, m.oomKills);
   if (m.started) w.bool(48, m.started);
   if (m.stderrOffset) w.uint64(40, m.stderrOffset);
   if (m.stdoutOffset) w.uint64(32, m.stdoutOffset);
@@ -5706,6 +5707,7 @@ function read_trimaran_agent_v1_InspectResponse(r, m) {
       case 32: m.stdoutOffset = r.uint64(); break;
       case 40: m.stderrOffset = r.uint64(); break;
       case 48: m.started = r.bool(); break;
+      case 56: m.oomKills = r.uint32(); break;
       default: r.skip(tag);
     }
   }

@@ -117,7 +117,11 @@ export class AgentConnection {
     return this.#end ?? new StatusError(Code.Unavailable, why);
   }
 
-  /** A call was left without an answer: an agent that does not greet either is stuck, and its machine of no use. No timer runs before. */
+  /** Something was left without an answer: an agent that does not greet either is stuck, and its machine of no use. No timer runs before. */
+  watch(): void {
+    void this.#watch();
+  }
+
   async #watch(): Promise<void> {
     if (this.#isWatching || this.#end) return;
     this.#isWatching = true;

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { describeFailure, parseSpec, type Spec } from "@trimaran/linux";
 import { ANY, type google, packAny } from "@trimaran/proto";
 import {
   type Container,
@@ -12,11 +13,16 @@ import {
   type StdioUris,
 } from "@trimaran/shim-core";
 import { Code, StatusError } from "ttrpc-ts";
+import { DirectProcess } from "../exec/direct-process.ts";
+import { compileGuestExec, isDirect, toldSlots } from "../exec/program.ts";
+import { within } from "../exec/within.ts";
 import type { Sandbox } from "../pod/sandbox.ts";
-import { toGuestProcess, toGuestResources } from "../storage/guest-spec.ts";
+import { toGuestProcess, toGuestResources, toGuestSpec } from "../storage/guest-spec.ts";
+import { planVolumes } from "../storage/volumes.ts";
 import type { BundleConfig } from "./bundle-config.ts";
 import { GuestProcess } from "./guest-process.ts";
 import { findHolder, openHolder } from "./holder.ts";
+import { AgentProcess, type RemoteProcess } from "./remote-process.ts";
 import { checkStats } from "./stats.ts";
 
 const SIGKILL = 9;
@@ -24,6 +30,10 @@ const SIGKILL = 9;
 const KILL_LIMIT_MS = 15_000;
 /** Delete must end: what a stuck agent keeps dies with its machine. */
 const REMOVE_LIMIT_MS = 5000;
+/** An exec's program is at its execve in this time, or the guest is stuck: an emulated one, on a busy host, needs seconds. */
+const EXEC_LIMIT_MS = 60_000;
+/** The cgroup has handed its controllers on, to cgroups inside it: the agent looks where init is. */
+const EBUSY = 16;
 const TASK_RUNNING = 2;
 const TASK_PAUSED = 4;
 
@@ -41,6 +51,12 @@ export interface ContainerParts {
   readonly removeGuest: () => Promise<void>;
 }
 
+/** What an exec's program is compiled from. */
+interface Inside {
+  readonly spec: Spec;
+  readonly initPid: number;
+}
+
 /** One container in a guest: each verb is a call of its agent. */
 export class KataContainer implements Container {
   readonly init: GuestProcess;
@@ -49,11 +65,13 @@ export class KataContainer implements Container {
   readonly #parts: ContainerParts;
   readonly #execs = new Map<string, GuestProcess>();
   #oomKills = 0;
+  #inside: Promise<Inside> | undefined;
   #tellOom: () => void = () => undefined;
 
   constructor(parts: ContainerParts) {
     this.#parts = parts;
-    this.init = this.#process("", parts.request.stdio, parts.holder);
+    const remote = new AgentProcess(parts.sandbox.agent, parts.request.id, "");
+    this.init = this.#process("", parts.request.stdio, parts.holder, remote);
   }
 
   /** The agent knows it. `fresh`: just made, so that nothing can have been read or written yet. */
@@ -74,26 +92,74 @@ export class KataContainer implements Container {
     const process = withoutLabels(request.spec, stdio);
     if (fresh) await this.#forgetExecs();
     const holder = fresh ? await openHolder(host, key, stdio, this.#parts.request) : findHolder(host, key);
-    const exec = this.#process(execId, stdio, holder);
     try {
-      const streams = wantedStreams(stdio);
-      const name = { id: this.#id, execId };
-      const wanted = { ...name, process, ...streams, fresh, start: true, once: randomUUID() };
+      const remote = (await this.#runDirectly(request, process, fresh)) ?? (await this.#runByAgent(request, process, fresh));
+      const exec = this.#process(execId, stdio, holder, remote);
       this.#execs.set(execId, exec);
-      await this.#call(({ agent }, options) => agent.addExec(wanted, options));
       await exec.attach(fresh);
       return exec;
     } catch (error) {
-      await this.#delete(execId);
-      this.#execs.delete(execId);
+      await this.#forgetExec(execId);
       host.forget(key);
       throw error;
     }
   }
 
+  async #runByAgent({ id: execId, stdio }: ExecRequest, process: Uint8Array, fresh: boolean): Promise<RemoteProcess> {
+    const name = { id: this.#id, execId };
+    const wanted = { ...name, process, ...wantedStreams(stdio), fresh, start: true, once: randomUUID() };
+    await this.#call(({ agent }, options) => agent.addExec(wanted, options));
+    return new AgentProcess(this.#parts.sandbox.agent, this.#id, execId);
+  }
+
+  /** Have the guest's monitor run it, past the agent. Undefined where the agent must. Throws what is wrong with it. */
+  async #runDirectly(
+    { id: execId, stdio }: ExecRequest,
+    process: Uint8Array,
+    fresh: boolean,
+  ): Promise<RemoteProcess | undefined> {
+    const { execs } = this.#parts.sandbox;
+    if (!execs || !isDirect(stdio)) return undefined;
+    const key = execKey(this.#id, execId);
+    const program = compileGuestExec({ id: this.#id, process, stdio, ...(await this.#lookInside()) });
+    if (fresh) execs.forget(key); // an earlier one of that name, which an earlier task server has not forgotten
+    const told = toldSlots(stdio);
+    const entry = execs.launch(key, program.bytes, told);
+    const begun = entry.reported(({ execed, failure, exit }) => execed || failure !== undefined || exit !== undefined);
+    const { execed, failure } = await within(EXEC_LIMIT_MS, begun).catch((error: unknown) => {
+      this.#parts.sandbox.agent.watch();
+      throw error;
+    });
+    if (failure?.errno === EBUSY && !execed) return undefined;
+    if (failure) throw new StatusError(Code.Unknown, describeFailure(program, failure.step, failure.errno));
+    if (!execed) throw new StatusError(Code.Unknown, "the exec has ended before its program began");
+    return new DirectProcess({ entry, told, oomKills: async () => (await this.#inspect()).oomKills });
+  }
+
+  /** Looked for when the first exec comes: it stays as it is. */
+  #lookInside(): Promise<Inside> {
+    this.#inside ??= this.#readInside().catch((error: unknown) => {
+      this.#inside = undefined;
+      throw error;
+    });
+    return this.#inside;
+  }
+
+  async #readInside(): Promise<Inside> {
+    const { config } = this.#parts;
+    const places = { id: this.#id, volumes: planVolumes(config.spec.mounts) };
+    const { pid } = await this.#inspect();
+    return { spec: parseSpec(JSON.stringify(toGuestSpec(config.json, places))), initPid: pid };
+  }
+
+  #inspect() {
+    return this.#call(({ agent }, options) => agent.inspectProcess({ id: this.#id, execId: "" }, options));
+  }
+
   async kill(process: ContainerProcess, signal: number, once?: RequestKey): Promise<void> {
     if (process.hasExited) throw finished();
-    const execId = process instanceof GuestProcess ? process.execId : "";
+    const [execId, direct] = process instanceof GuestProcess ? [process.execId, process.signal] : [""];
+    if (direct) return await this.#orKill(signal, direct(signal, once));
     await this.#signal({ execId, signal, all: false, once: once ? `${once.conn}:${once.stream}` : "" });
   }
 
@@ -151,13 +217,14 @@ export class KataContainer implements Container {
     return agent.call.bind(agent);
   }
 
-  #process(execId: string, stdio: StdioUris, holder: MonitoredProcess): GuestProcess {
+  #process(execId: string, stdio: StdioUris, holder: MonitoredProcess, remote: RemoteProcess): GuestProcess {
     const { host, sandbox } = this.#parts;
     const onOomKills = (kills: number): void => {
       this.#oomKills = Math.max(this.#oomKills, kills);
     };
     const { agent, guest } = sandbox;
-    return new GuestProcess({ host, agent, id: this.#id, execId, stdio, holder, pid: guest.vmm.pid, onOomKills });
+    const { pid } = guest.vmm;
+    return new GuestProcess({ host, agent, id: this.#id, execId, stdio, holder, remote, pid, onOomKills });
   }
 
   /** It is gone, or dies with its machine: as wanted. */
@@ -177,17 +244,32 @@ export class KataContainer implements Container {
   /** Those that were deleted here; what the guest keeps of them is of no use. */
   async #forgetExecs(): Promise<void> {
     const gone = [...this.#execs.keys()].filter((execId) => !this.#parts.host.has(execKey(this.#id, execId)));
-    for (const execId of gone) this.#execs.delete(execId);
-    await Promise.all(gone.map((execId) => this.#delete(execId)));
+    await Promise.all(gone.map((execId) => this.#forgetExec(execId)));
+  }
+
+  async #forgetExec(execId: string): Promise<void> {
+    const { execs } = this.#parts.sandbox;
+    const key = execKey(this.#id, execId);
+    const isDirectOne = execs?.has(key) === true;
+    if (isDirectOne) execs.forget(key);
+    if (!isDirectOne || this.#execs.get(execId)?.signal === undefined) await this.#delete(execId);
+    this.#execs.delete(execId);
   }
 
   async #signal(request: { execId: string; signal: number; all: boolean; once: string }): Promise<void> {
-    const isKill = request.signal === SIGKILL;
-    const limit = isKill ? { limitMs: KILL_LIMIT_MS } : {};
+    const limit = request.signal === SIGKILL ? { limitMs: KILL_LIMIT_MS } : {};
+    await this.#orKill(
+      request.signal,
+      this.#call(({ agent }, options) => agent.signalProcess({ id: this.#id, ...request }, options), limit),
+    );
+  }
+
+  /** A guest that does not carry out a SIGKILL is killed. */
+  async #orKill(signal: number, sent: Promise<unknown>): Promise<void> {
     try {
-      await this.#call(({ agent }, options) => agent.signalProcess({ id: this.#id, ...request }, options), limit);
+      await sent;
     } catch (error) {
-      if (!isKill || !(error instanceof StatusError) || error.code !== Code.Unavailable) throw error;
+      if (signal !== SIGKILL || !(error instanceof StatusError) || error.code !== Code.Unavailable) throw error;
       const { host, sandbox } = this.#parts;
       host.log.warning("the guest does not kill, so it is killed", { id: this.#id, error });
       await sandbox.guest.kill();

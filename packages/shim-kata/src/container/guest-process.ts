@@ -1,6 +1,5 @@
 import type {
   ContainerProcess,
-  Exit,
   ExitRecord,
   Host,
   MonitoredProcess,
@@ -11,12 +10,10 @@ import type { AgentConnection } from "../agent/connection.ts";
 import { closeHeld, countWritten, type HeldStream, pathOf } from "./holder.ts";
 import { InputPump } from "./input-pump.ts";
 import { OutputPump } from "./output-pump.ts";
+import type { RemoteProcess } from "./remote-process.ts";
 
 /** Output that was written before the exit is awaited as long as it gets on. */
 const OUTPUT_LIMIT_MS = 250;
-const SIGNAL_BASE = 128;
-const LAST_SIGNAL = 64;
-const STATUS_LIMIT = 255;
 
 /** Streams of a process that nobody has talked to. */
 const UNTOUCHED = { stdinOffset: 0n, stdinClosed: false, stdoutOffset: 0n, stderrOffset: 0n } as const;
@@ -30,13 +27,14 @@ export interface GuestProcessParts {
   readonly execId: string;
   readonly stdio: StdioUris;
   readonly holder: MonitoredProcess;
+  readonly remote: RemoteProcess;
   /** The VMM's. */
   readonly pid: number;
   /** OOM kills of the container, as its guest counts them. */
   readonly onOomKills: (kills: number) => void;
 }
 
-/** A process in the guest: its stdio is in an entry of the monitor, and its exit comes from the agent. */
+/** A process in the guest: its stdio is in an entry of the monitor, and its exit comes from the guest. */
 export class GuestProcess implements ContainerProcess {
   readonly #parts: GuestProcessParts;
   readonly #exit = Promise.withResolvers<ExitRecord>();
@@ -77,18 +75,22 @@ export class GuestProcess implements ContainerProcess {
   }
 
   async resize(width: number, height: number): Promise<void> {
-    const { agent, id, execId } = this.#parts;
-    await agent.call(({ tasks }, options) => tasks.resizePty({ id, execId, width, height }, options));
+    await this.#parts.remote.resize(width, height);
   }
 
-  /** The agent knows it: copy its stdio, and wait for its exit. After a restart of the task server too: then where it was left off; `fresh`: it was just made. */
+  /** Undefined where the agent does it. */
+  get signal(): RemoteProcess["signal"] {
+    const { remote } = this.#parts;
+    return remote.signal?.bind(remote);
+  }
+
+  /** The guest knows it: copy its stdio, and wait for its exit. After a restart of the task server too: then where it was left off; `fresh`: it was just made. */
   async attach(fresh: boolean): Promise<void> {
-    const { agent, id, execId, stdio } = this.#parts;
-    const state = fresh
-      ? UNTOUCHED
-      : await agent.call((services, options) => services.agent.inspectProcess({ id, execId }, options));
-    if (stdio.stdout !== "") await this.#copyOutput("stdout", 1, Number(state.stdoutOffset));
-    if (stdio.stderr !== "" && !stdio.terminal) await this.#copyOutput("stderr", 2, Number(state.stderrOffset));
+    const { remote, stdio } = this.#parts;
+    const state = fresh ? UNTOUCHED : await remote.offsets();
+    if (stdio.stdout !== "") await this.#copyOutput("stdout", 1, fresh ? undefined : Number(state.stdoutOffset));
+    if (stdio.stderr !== "" && !stdio.terminal)
+      await this.#copyOutput("stderr", 2, fresh ? undefined : Number(state.stderrOffset));
     if (stdio.stdin !== "" && !state.stdinClosed) await this.#copyInput(Number(state.stdinOffset));
     void this.#wait();
   }
@@ -99,11 +101,13 @@ export class GuestProcess implements ContainerProcess {
     for (const { stream } of this.#outputs) this.#closeHeld(stream);
   }
 
-  async #copyOutput(stream: "stdout" | "stderr", number: 1 | 2, acknowledged: number): Promise<void> {
-    const { agent, id, execId, holder, host } = this.#parts;
+  /** `acknowledged`: undefined where nothing can have come yet. */
+  async #copyOutput(stream: "stdout" | "stderr", number: 1 | 2, acknowledged: number | undefined): Promise<void> {
+    const { remote, holder, host } = this.#parts;
     const path = await pathOf(holder, stream, host.monitorPid);
-    const written = await countWritten(holder, stream);
-    const pump = new OutputPump({ agent, id, execId, stream: number }, path, Math.max(written ?? 0, acknowledged));
+    const written = acknowledged === undefined ? 0 : await countWritten(holder, stream);
+    const offset = Math.max(written ?? 0, acknowledged ?? 0);
+    const pump = new OutputPump((from) => remote.read(number, from), path, offset);
     this.#outputs.push({ stream, pump });
     void pump.ended.then(() => this.#closeHeld(stream));
   }
@@ -121,16 +125,15 @@ export class GuestProcess implements ContainerProcess {
   }
 
   async #wait(): Promise<void> {
-    const { agent, id, execId, onOomKills } = this.#parts;
+    const { remote, onOomKills } = this.#parts;
     try {
-      const exit = await agent.call((services) => services.agent.waitProcess({ id, execId }), { limitMs: 0 });
-      const reached = { stdout: Number(exit.stdoutOffset), stderr: Number(exit.stderrOffset) };
+      const { exit, exitedAtNs, oomKills, reached } = await remote.ended();
       const outputs = this.#outputs.map(({ stream, pump }) =>
         stream === "stdin" ? undefined : pump.reached(reached[stream], OUTPUT_LIMIT_MS),
       );
       await Promise.all(outputs);
-      onOomKills(exit.oomKills);
-      this.#settle({ exit: toExit(exit.exitStatus), exitedAtNs: this.#exitTime(exit.exitedAtNs) });
+      onOomKills(oomKills);
+      this.#settle({ exit, exitedAtNs: this.#exitTime(exitedAtNs) });
     } catch (error) {
       this.lost(error instanceof Error ? error.message : String(error));
     }
@@ -146,12 +149,4 @@ export class GuestProcess implements ContainerProcess {
     this.#hasExited = true;
     this.#exit.resolve(exit);
   }
-}
-
-/** The guest says 128 + n for a death by signal n; a status that is none is an unknown one. */
-function toExit(status: number): Exit {
-  if (status > STATUS_LIMIT) return { kind: "lost", why: `agent: exit status ${status}` };
-  if (status > SIGNAL_BASE && status <= SIGNAL_BASE + LAST_SIGNAL)
-    return { kind: "signaled", signal: status - SIGNAL_BASE };
-  return { kind: "exited", code: status };
 }

@@ -19,6 +19,9 @@ const LOOKS = 1000;
 /** The other end of each pipe that a process would have: what it writes is written into `stdout`, say. */
 export type HeldStream = "stdin" | "stdout" | "stderr";
 
+/** Whatever runs programs on a process's slots. */
+type Runner = Pick<ContainerProcess, "run">;
+
 const CHILD_SLOT = { stdin: SLOT.childStdin, stdout: SLOT.childStdout, stderr: SLOT.childStderr } as const;
 const SOURCE_SLOT = { stdout: SLOT.stdoutSource, stderr: SLOT.stderrSource } as const;
 
@@ -89,7 +92,7 @@ export async function closeHeld(holder: ContainerProcess, stream: HeldStream): P
  * How many bytes were ever written into a held pipe, by whomever: what the monitor has moved, and what waits in it. Undefined where the monitor does not
  * copy: to a logger, which reads the pipe itself. Only while nobody writes.
  */
-export async function countWritten(holder: ContainerProcess, stream: "stdout" | "stderr"): Promise<number | undefined> {
+export async function countWritten(holder: Runner, stream: "stdout" | "stderr"): Promise<number | undefined> {
   const slot = SOURCE_SLOT[stream];
   for (let look = 0; look < LOOKS; look++) {
     const before = await moved(holder, slot);
@@ -100,7 +103,7 @@ export async function countWritten(holder: ContainerProcess, stream: "stdout" | 
   throw new StatusError(Code.Internal, `${stream}: somebody else writes into its pipe`);
 }
 
-async function moved(holder: ContainerProcess, slot: number): Promise<number | undefined> {
+async function moved(holder: Runner, slot: number): Promise<number | undefined> {
   const builder = newProgram("stdio");
   const count = builder.register();
   builder.op("MOVED", [slot], { to: count });
@@ -110,7 +113,7 @@ async function moved(holder: ContainerProcess, slot: number): Promise<number | u
   return Number(value);
 }
 
-async function waitingIn(holder: ContainerProcess, slot: number): Promise<number> {
+async function waitingIn(holder: Runner, slot: number): Promise<number> {
   const builder = newProgram("stdio");
   const bytes = builder.register();
   const place = builder.data.space(8);

@@ -7,6 +7,7 @@ import { Logger } from "@trimaran/shim-core";
 import { AgentConnection } from "../agent/connection.ts";
 import { LyingAgent } from "../testing/lying-agent.ts";
 import { OutputPump } from "./output-pump.ts";
+import { AgentProcess } from "./remote-process.ts";
 
 /** A pump without a reader, fed by `answer`. Resolves with its offset at the end, and the lies that were noticed. */
 async function pump(answer: (offset: number) => { data: Uint8Array; end: boolean }) {
@@ -18,7 +19,8 @@ async function pump(answer: (offset: number) => { data: Uint8Array; end: boolean
   const log = new Logger(() => undefined);
   const connection = new AgentConnection({ path: agent.path, log });
   connection.onLie = (why) => void lies.push(why);
-  const copied = new OutputPump({ agent: connection, id: "a", execId: "", stream: 1 }, undefined, 0);
+  const remote = new AgentProcess(connection, "a", "");
+  const copied = new OutputPump((offset) => remote.read(1, offset), undefined, 0);
   await copied.ended;
   connection.close("the test is over");
   rmSync(folder, { recursive: true });

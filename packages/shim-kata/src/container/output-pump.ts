@@ -1,17 +1,9 @@
 import { constants, openSync } from "node:fs";
 import { Socket } from "node:net";
-import type { AgentConnection } from "../agent/connection.ts";
+import type { Output } from "./remote-process.ts";
 
-const READ_BYTES = 128 * 1024;
-
-/** One output stream of a process in the guest. */
-export interface OutputSource {
-  readonly agent: AgentConnection;
-  readonly id: string;
-  readonly execId: string;
-  /** 1 or 2. */
-  readonly stream: 1 | 2;
-}
+/** One output stream of a process in the guest: see `RemoteProcess.read`. */
+export type OutputSource = (offset: number) => Promise<Output>;
 
 /** Copies a process's output from the guest into a pipe on the host. What the pipe has not taken yet, the guest keeps. */
 export class OutputPump {
@@ -62,14 +54,10 @@ export class OutputPump {
   }
 
   async #copy(): Promise<void> {
-    const { agent, id, execId, stream } = this.#source;
     for (;;) {
-      const request = { id, execId, stream, offset: this.#offset, maxBytes: READ_BYTES };
-      const { data, end } = await agent.call((services) => services.agent.readOutput(request), { limitMs: 0 });
-      if (data.length > READ_BYTES) throw agent.lie(`${data.length} bytes of output, ${READ_BYTES} were asked for`);
-      if (data.length === 0 && !end) throw agent.lie("answers a read with nothing");
+      const { offset, data, end } = await this.#source(this.#offset);
       if (data.length > 0) await this.#write(data);
-      this.#offset += data.length;
+      this.#offset = offset + data.length;
       for (const wake of this.#waiting) wake();
       if (end) return;
     }

@@ -49,6 +49,7 @@ export interface MachineParts {
 export class MachineGuest implements Guest {
   readonly vmm: MonitoredProcess;
   readonly agentSocket: string;
+  readonly execSocket: string;
   readonly isMachine = true;
   readonly agent: AgentConnection | undefined;
   readonly #parts: MachineParts;
@@ -62,7 +63,9 @@ export class MachineGuest implements Guest {
     this.#parts = parts;
     this.vmm = findQemuProcess(parts.host, parts.places.key);
     this.agent = parts.agent;
-    this.agentSocket = vmPaths(parts.places.machine).agent;
+    const { agent, exec } = vmPaths(parts.places.machine);
+    this.agentSocket = agent;
+    this.execSocket = exec;
     this.#share = findShare(parts.host, parts.plan, readHostFeatures());
     void this.vmm.exited().then(({ exit }) => {
       this.#how = describeExit(exit);

@@ -12,6 +12,7 @@ import { AgentConnection } from "../agent/connection.ts";
 import { type KataConfig, parseConfig } from "../config/config.ts";
 import { machineShape } from "../config/machine-shape.ts";
 import { readConfig } from "../container/bundle-config.ts";
+import { GuestMonitor } from "../exec/guest-monitor.ts";
 import { ensureImage, type GuestImage } from "../image/ensure.ts";
 import { installedSources } from "../image/installed-sources.ts";
 import { openOwnImage } from "../image/own-image.ts";
@@ -107,7 +108,7 @@ export class MachineGuests implements GuestProvider {
     const binaries = {
       bridge: join(this.#options.libraryDirectory, "trimaran-fsbridge"),
       virtiofsd: daemon?.path ?? "",
-      ...(daemon && { cache: daemon.cache, extraArgs: daemon.extraArgs }),
+      ...(daemon && daemonCache(daemon)),
     };
     return {
       pod: podId,
@@ -201,12 +202,23 @@ export class MachineGuests implements GuestProvider {
 
   async #warm(paths: VmPaths, host: Host): Promise<void> {
     const agent = connect(paths, host);
+    const onLie = (why: string) => host.log.error("a template's monitor lies", { error: why });
+    const execs = new GuestMonitor({ path: paths.exec, log: host.log, onLie });
     try {
-      await warmUp(agent);
+      await warmUp(agent, execs);
     } finally {
       agent.close("done");
+      execs.close("done");
     }
   }
+}
+
+/**
+ * With its own `auto` virtiofsd has the guest drop a file's content at each open: an exec would read the whole of its program again, over the port. Its `always`, with what it
+ * knows of names and times for a second as in `auto`, keeps the content for as long as a file's time and size stay the same.
+ */
+function daemonCache({ cache, extraArgs }: KataConfig["virtiofsd"]): Pick<SharePlan["binaries"], "cache" | "extraArgs"> {
+  return cache === "auto" ? { cache: "always", extraArgs: ["-o", "timeout=1", ...extraArgs] } : { cache, extraArgs };
 }
 
 function connect(paths: VmPaths, { log }: Host): AgentConnection {

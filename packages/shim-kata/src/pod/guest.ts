@@ -17,6 +17,8 @@ export interface Guest {
   readonly vmm: Pick<ContainerProcess, "pid" | "hasExited" | "exited">;
   /** The unix socket that leads to the agent's port; it exists while the machine runs. */
   readonly agentSocket: string;
+  /** The unix socket that leads to the guest's monitor for execs. Without it the agent runs them. */
+  readonly execSocket?: string;
   /** The connection with which the agent was found to be there, for whoever takes the guest over. */
   readonly agent?: AgentConnection | undefined;
   /** Why the machine has ended, for whoever asks afterwards: the tail of its console, say. */

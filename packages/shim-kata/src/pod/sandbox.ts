@@ -1,12 +1,15 @@
 import type { Host, Logger } from "@trimaran/shim-core";
 import { AgentConnection } from "../agent/connection.ts";
 import { followLog } from "../agent/follow-log.ts";
+import { GuestMonitor } from "../exec/guest-monitor.ts";
 import type { Guest, GuestProvider, GuestRequest } from "./guest.ts";
 
 /** A pod's machine and the way to its agent. */
 export class Sandbox {
   readonly guest: Guest;
   readonly agent: AgentConnection;
+  /** Runs execs; undefined where the guest has none, and the agent does. */
+  readonly execs: GuestMonitor | undefined;
   readonly #log: Logger;
   #prepared: Promise<void> | undefined;
   #isFollowed = false;
@@ -16,7 +19,16 @@ export class Sandbox {
     this.#log = host.log;
     this.agent = guest.agent ?? new AgentConnection({ path: guest.agentSocket, log: host.log });
     this.agent.onLie = () => void guest.kill();
-    void guest.vmm.exited().then(() => this.agent.close(guest.explainEnd()));
+    const onLie = () => void guest.kill();
+    const path = guest.execSocket;
+    this.execs = path === undefined ? undefined : new GuestMonitor({ path, log: host.log, onLie });
+    void guest.vmm.exited().then(() => this.close(guest.explainEnd()));
+  }
+
+  /** Nothing in the guest can be reached any more. */
+  close(why: string): void {
+    this.agent.close(why);
+    this.execs?.close(why);
   }
 
   /** Resolves when the agent answers and the guest has all that its containers need. */
@@ -83,7 +95,7 @@ export class Sandboxes {
   async remove(podId: string, host: Host): Promise<void> {
     const sandbox = this.#of(host).get(podId);
     this.#of(host).delete(podId);
-    sandbox?.agent.close("the pod's machine was removed"); // nobody may look for it any more: the next one's socket has the same path
+    sandbox?.close("the pod's machine was removed"); // nobody may look for it any more: the next one's socket has the same path
     await sandbox?.guest.remove();
   }
 

@@ -56,6 +56,8 @@ export interface VmPaths {
   readonly qmp: string;
   /** The port agent.0. */
   readonly agent: string;
+  /** The port exec.0. */
+  readonly exec: string;
   /** The port fs.0. */
   readonly fs: string;
   /** The port debug.0. */
@@ -82,7 +84,7 @@ export interface VmPlan {
 /** The id of the controller that disks of the pod are plugged into, while the guest runs: a template has the controller, and no disk. */
 export const DISK_BUS = "disks";
 /** Ports of the guest: name to what is behind it on the host. */
-const PORTS = ["agent", "fs", "debug"] as const;
+const PORTS = ["agent", "exec", "fs", "debug"] as const;
 const CONSOLE_LIMIT_BYTES = 4 * 1024 * 1024;
 const SOCKET_LIMIT_BYTES = 107;
 /**
@@ -144,6 +146,7 @@ export function vmPaths(directory: string): VmPaths {
   return {
     qmp: path("qmp.sock"),
     agent: path("agent.sock"),
+    exec: path("exec.sock"),
     fs: path("fs.sock"),
     debug: path("debug.sock"),
     console: path("console.log"),
