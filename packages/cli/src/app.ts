@@ -9,6 +9,7 @@ import { managerFlags } from "./flags/manager-flags.ts";
 import { parseSignal } from "./flags/parse-signal.ts";
 import { parseSeconds } from "./flags/parse-size.ts";
 import { runAliases, runFlags } from "./flags/run-flags.ts";
+import { explainAliases, explainCommand, explainFlags } from "./routes/explain-route.ts";
 import { exportCommand, imageRoutes, importCommand, pullCommand, pushCommand } from "./routes/image-routes.ts";
 import {
   commitCommand,
@@ -38,6 +39,7 @@ const execAliases = { t: "tty", i: "interactive", d: "detach", e: "env", u: "use
 export const verbsWithCommands = {
   run: { flags: runFlags, aliases: runAliases },
   exec: { flags: execFlags, aliases: execAliases },
+  explain: { flags: explainFlags, aliases: explainAliases },
   kata: { flags: {}, aliases: {} },
 } as const;
 
@@ -265,6 +267,7 @@ export function buildCli(): Application<CliContext> {
     rm: rmCommand,
     logs: logsCommand,
     inspect: inspectCommand,
+    explain: explainCommand,
     top: topCommand,
     stats: statsCommand,
     events: eventsCommand,

@@ -10,6 +10,7 @@ export type { CgroupStats } from "./cgroup/stats.ts";
 export { compareSteps, type ProgramDifference } from "./explain/difference.ts";
 export { disassemble, type ExplainedProgram, type ExplainedStep } from "./explain/disassemble.ts";
 export { GROUP_PURPOSE, type StepGroup } from "./explain/groups.ts";
+export { type CgroupView as ProcessCgroupView, type ProcessView, viewProcess } from "./explain/process-view.ts";
 export { formatDifference, formatProgram } from "./explain/text.ts";
 export { compileExec } from "./launch/exec.ts";
 export { describeFailure } from "./launch/failure.ts";

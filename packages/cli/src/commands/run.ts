@@ -14,9 +14,9 @@ import { runAttached } from "../attach/attached-process.ts";
 import { SignalForwarding } from "../attach/signal-forwarding.ts";
 import type { CliContext } from "../cli-context.ts";
 import { ExitError, startFailureCode } from "../exit-code.ts";
-import { parseNetwork } from "../flags/parse-network.ts";
-import { type RunFlags, resolveEnv } from "../flags/run-flags.ts";
+import type { RunFlags } from "../flags/run-flags.ts";
 import { command } from "../report-error.ts";
+import { toCreateRequest } from "./container-request.ts";
 
 /** `trimaran run`. */
 export const run = command<RunFlags, string[]>("run", async (context, flags, [source = "", ...args]) => {
@@ -24,7 +24,7 @@ export const run = command<RunFlags, string[]>("run", async (context, flags, [so
     throw new ManagerError(Code.InvalidArgument, "--detach: nobody would be at the other end of -i or -t");
   }
   await using client = await context.openClient(flags, "write");
-  const container = await makeContainer(context, client, flags, source, args);
+  const container = await createContainer(client, toCreateRequest(flags, context.environment, source, args));
   using signals = new SignalForwarding(context.signals); // from here on there is something to take back
   try {
     return flags.detach
@@ -36,44 +36,6 @@ export const run = command<RunFlags, string[]>("run", async (context, flags, [so
     throw new ExitError(startFailureCode(error), error);
   }
 });
-
-function makeContainer(
-  { environment }: CliContext,
-  client: ManagerClient,
-  flags: RunFlags,
-  source: string,
-  args: readonly string[],
-): Promise<ClientContainer> {
-  const { hostNetwork, network, ports } = parseNetwork(flags);
-  return createContainer(client, {
-    id: flags.name,
-    runtime: flags.runtime,
-    source,
-    direct: flags.rootfsRw,
-    args,
-    autoRemove: flags.rm,
-    keepOutput: flags.detach,
-    network,
-    ports,
-    transfer: {},
-    options: {
-      terminal: flags.tty,
-      env: resolveEnv(flags.env ?? [], environment),
-      mounts: flags.mount,
-      memoryLimitBytes: flags.memory,
-      cpus: flags.cpus,
-      pidsLimit: flags.pidsLimit,
-      user: flags.user,
-      cwd: flags.cwd,
-      hostname: flags.hostname,
-      hostNetwork,
-      readOnly: flags.readOnly,
-      privileged: flags.privileged,
-      capAdd: flags.capAdd,
-      capDrop: flags.capDrop,
-    },
-  });
-}
 
 async function runDetached(context: CliContext, client: ManagerClient, container: ClientContainer): Promise<number> {
   const log = `file://${container.logPath}`;

@@ -138,13 +138,25 @@ const expected: Printer = (argument, image, step) => {
   if (what === 2) return device(argument, image, step);
   return table === undefined ? plain(argument) : named(table)(argument, image, step);
 };
-/** The third argument of fcntl and ioctl is a number, or a place. */
 const formats = named([
   ["i32", 4],
   ["i64", 8],
   ["decimal", 10],
   ["decimal text", 11],
+  ["ten digits", 12],
 ]);
+/** So many bytes as the next argument says, which need not be a text's. */
+const written = data((offset, image, { arguments: [, , length] }) => {
+  const bytes = Buffer.from(image.bytes(offset, Number(length?.value ?? 0n)));
+  return bytes.every((byte) => byte >= 0x20 && byte < 0x7f)
+    ? JSON.stringify(bytes.toString())
+    : `${bytes.length} bytes`;
+});
+const openBits = immediate((value, image) => flagText(value, names.openFlags(image.architecture)));
+const socketType = immediate(
+  (value) =>
+    `${["", "SOCK_STREAM", "SOCK_DGRAM", "SOCK_RAW"][Number(value & 15n)] ?? value}|${flagText(value & ~15n, [["SOCK_CLOEXEC", 0o2000000]])}`,
+);
 const place = immediate((value) => `data+${value}`);
 
 const NO_STEP: RawStep = {
@@ -179,12 +191,23 @@ const SIGNATURES: Readonly<Record<string, readonly Printer[]>> = {
   chdir: [text],
   fchdir: [fd],
   close: [fd],
-  dup3: [fd, fd, open],
+  dup3: [fd, fd, openBits],
   fcntl: [fd, named(names.FCNTLS), number],
   ioctl: [fd, named(names.IOCTLS), number],
-  pipe2: [place, open],
+  pipe2: [number, openBits],
+  eventfd2: [number, openBits],
+  inotify_init1: [openBits],
+  socket: [
+    named([
+      ["AF_UNIX", 1],
+      ["AF_INET", 2],
+      ["AF_NETLINK", 16],
+    ]),
+    socketType,
+    number,
+  ],
   read: [fd, number, number],
-  write: [fd, text, hidden],
+  write: [fd, written, hidden],
   unshare: [flags(names.CLONE_FLAGS)],
   setns: [fd, flags(names.CLONE_FLAGS)],
   clone: [flags(names.CLONE_FLAGS), hidden, hidden, hidden, hidden],
@@ -236,8 +259,18 @@ export function printArguments(step: RawStep, image: ProgramImage): string[] {
   return given.flatMap((argument, i) => (signature?.[i] ?? plain)(argument, image, step) ?? []);
 }
 
-/** Arguments of value 0 that still mean something. */
+/** So many arguments mean something even if the last ones are 0. Others: one. */
+const MEANINGFUL: Readonly<Record<string, number>> = {
+  openat: 3,
+  dup3: 2,
+  KEEP: 2,
+  setresuid: 3,
+  setresgid: 3,
+  CHECK: 3,
+  BRANCH: 3,
+  DROP: 1,
+};
+
 function minimum(call: string): number {
-  if (call === "openat" || call === "dup3") return 3 - Number(call === "dup3");
-  return call === "setresuid" || call === "setresgid" || call === "BRANCH" ? 3 : 1;
+  return MEANINGFUL[call] ?? 1;
 }

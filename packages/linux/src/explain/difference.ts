@@ -16,10 +16,15 @@ export interface ProgramDifference {
 
 /**
  * Compare two programs by what their steps do: call, arguments and field. Registers and step numbers are left out of the comparison: they
- * move when anything before them does.
+ * move when anything before them does. `ids`: the containers' own, which make no difference either where a path has them.
  */
-export function compareSteps(a: ExplainedProgram, b: ExplainedProgram): ProgramDifference {
-  const [left, right] = [a.steps.map(identity), b.steps.map(identity)];
+export function compareSteps(
+  a: ExplainedProgram,
+  b: ExplainedProgram,
+  ids?: readonly [string, string],
+): ProgramDifference {
+  const left = a.steps.map((step) => identity(step, ids?.[0]));
+  const right = b.steps.map((step) => identity(step, ids?.[1]));
   const common = commonLengths(left, right);
   const at = (i: number, j: number) => common[i * (right.length + 1) + j] ?? 0;
   const steps: DifferentStep[] = [];
@@ -58,7 +63,9 @@ function commonLengths(left: readonly string[], right: readonly string[]): Uint1
 }
 
 /** An index in a field is a place in a list: a mount that comes in between must not make all that follow differ. */
-function identity({ field, call, arguments: args, tolerates }: ExplainedStep): string {
-  const withoutRegisters = args.map((argument) => argument.replace(/\br[0-9]+\b|data\+[0-9]+/g, "_"));
+function identity({ field, call, arguments: args, tolerates }: ExplainedStep, id: string | undefined): string {
+  const withoutRegisters = args
+    .map((argument) => argument.replace(/\br[0-9]+\b|data\+[0-9]+/g, "_"))
+    .map((argument) => (id === undefined ? argument : argument.replaceAll(id, "ID")));
   return JSON.stringify([field.replace(/\[[0-9]+\]/, ""), call, withoutRegisters, tolerates]);
 }
