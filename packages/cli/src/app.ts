@@ -9,6 +9,7 @@ import { managerFlags } from "./flags/manager-flags.ts";
 import { parseSignal } from "./flags/parse-signal.ts";
 import { parseSeconds } from "./flags/parse-size.ts";
 import { runAliases, runFlags } from "./flags/run-flags.ts";
+import { traceFlags } from "./flags/trace-flags.ts";
 import { explainAliases, explainCommand, explainFlags } from "./routes/explain-route.ts";
 import { exportCommand, imageRoutes, importCommand, pullCommand, pushCommand } from "./routes/image-routes.ts";
 import {
@@ -31,6 +32,7 @@ const execFlags = {
   env,
   user,
   cwd,
+  ...traceFlags,
   ...managerFlags,
 } as const;
 const execAliases = { t: "tty", i: "interactive", d: "detach", e: "env", u: "user" } as const;

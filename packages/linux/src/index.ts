@@ -18,6 +18,7 @@ export { compileHolder } from "./launch/holder.ts";
 export { type HookStatus, type HookSubject, hookState } from "./launch/hooks.ts";
 export { type HostFeatures, readHostFeatures } from "./launch/host.ts";
 export { compileInit } from "./launch/init.ts";
+export { readStepTimes, type StepTime, type StepTiming } from "./launch/step-clock.ts";
 export { raiseLoopbackOf } from "./launch/namespaces.ts";
 export { moveDevices } from "./launch/net-devices.ts";
 export { SLOT as PROGRAM_SLOT, SYNC_CODE } from "./launch/opcodes.ts";

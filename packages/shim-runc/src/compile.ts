@@ -15,6 +15,7 @@ import {
   readDevices,
   type StdioPlan,
 } from "@trimaran/linux";
+import { isTraced } from "@trimaran/proto";
 import { type CreateRequest, watchOom } from "@trimaran/shim-core";
 import { cgroupViews } from "./cgroup-views.ts";
 import { isCrowded } from "./held-scope.ts";
@@ -78,6 +79,7 @@ export function compileStart(
     netDevices: isReplay ? [] : readDevices(spec.linux.netDevices, "throw"),
     host: kernel.features,
     newKeyring: !layout.options.noNewKeyring,
+    timed: isTraced(),
     ...(watch === undefined ? {} : { prelude: (builder) => watchOom(builder, watch) }),
   });
 }
@@ -109,5 +111,6 @@ export function compileJoin(
     ...(seccomp === undefined ? {} : { seccomp }),
     host: kernel.features,
     newKeyring: !layout.options.noNewKeyring,
+    timed: isTraced(),
   });
 }

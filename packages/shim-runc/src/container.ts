@@ -10,6 +10,7 @@ import {
   type Spec,
   updateScope,
 } from "@trimaran/linux";
+import { inSpan } from "@trimaran/proto";
 import {
   type CheckpointRequest,
   type Container,
@@ -29,6 +30,7 @@ import { RestoredProcess } from "./criu/restored-process.ts";
 import { runHooks } from "./hooks.ts";
 import { type Layout, launchFailed } from "./layout.ts";
 import { leaveScope } from "./leave-scope.ts";
+import { stepSpans } from "./step-spans.ts";
 import { answerSync } from "./sync.ts";
 
 const SIGKILL = 9;
@@ -88,16 +90,22 @@ export class RuncContainer implements Container {
     const owner = { uid: layout.options.ioUid, gid: layout.options.ioGid };
     const stdio = await host.openStdio(key, request.stdio, { ...layout.request, owner });
     const process = { ...parseExecProcess(request.spec), terminal: request.stdio.terminal };
-    const program = compileJoin(compiler, { layout, cgroup, stdio: stdio.plan, process, initPid: this.init.pid });
-    const launched = host.launch(key, {
-      program: program.bytes,
-      stdio,
-      describe: (step, errno) => launchFailed(describeFailure(program, step, errno)),
-      onSync: (sync, process) =>
-        answerSync(sync, process, { id: layout.request.id, bundle: layout.request.bundle, spec: this.#spec }),
+    const plan = { layout, cgroup, stdio: stdio.plan, process, initPid: this.init.pid };
+    const program = inSpan("compile", () => compileJoin(compiler, plan));
+    return await inSpan("launch", async () => {
+      const takesTimes = stepSpans(program);
+      const launched = host.launch(key, {
+        program: program.bytes,
+        stdio,
+        describe: (step, errno) => launchFailed(describeFailure(program, step, errno)),
+        onSync: (sync, asker) =>
+          takesTimes(sync)
+            ? 0n
+            : answerSync(sync, asker, { id: layout.request.id, bundle: layout.request.bundle, spec: this.#spec }),
+      });
+      await launched.execed();
+      return launched;
     });
-    await launched.execed();
-    return launched;
   }
 
   async kill(process: ContainerProcess, signal: number, once?: RequestKey): Promise<void> {

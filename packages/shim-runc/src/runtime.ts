@@ -1,4 +1,5 @@
 import { Cgroup, type CgroupPlan, describeFailure, type Program, parseResources, planCgroup } from "@trimaran/linux";
+import { inSpan } from "@trimaran/proto";
 import {
   type Container,
   type CreateRequest,
@@ -24,6 +25,7 @@ import { type Layout, launchFailed } from "./layout.ts";
 import { endScopeHolder, holderKey, leaveScope } from "./leave-scope.ts";
 import { parseOptions } from "./options.ts";
 import { SeccompFilters } from "./seccomp-filters.ts";
+import { stepSpans } from "./step-spans.ts";
 import { answerSync } from "./sync.ts";
 
 const SIGKILL = 9;
@@ -68,23 +70,17 @@ export class RuncRuntime implements Runtime {
     let init: MonitoredProcess | undefined;
     try {
       if (cgroupPlan.scope !== undefined && !host.has(key)) await this.#startScope(layout, host);
-      cgroup = this.#openCgroup(layout, host.has(key));
+      cgroup = inSpan("cgroup", () => this.#openCgroup(layout, host.has(key)));
       if (request.checkpoint !== undefined) return await this.#prepareRestore(layout, host, cgroup);
       const stdio = await host.openStdio(key, request.stdio, { ...request, owner: owner(layout) });
-      const program = compileStart(this.#compiler(host), {
-        layout,
-        cgroup,
-        stdio: stdio.plan,
-        isReplay: host.has(key),
-      });
+      const plan = { layout, cgroup, stdio: stdio.plan, isReplay: host.has(key) };
+      const program = inSpan("compile", () => compileStart(this.#compiler(host), plan));
       const watches = cgroup.oomWatch() ? [SLOT.watch] : [];
-      init = host.launch(key, {
-        ...this.#handlers(layout, program),
-        program: program.bytes,
-        stdio,
-        watches,
+      await inSpan("launch", () => {
+        init = host.launch(key, { ...this.#handlers(layout, program), program: program.bytes, stdio, watches });
+        return init.reachedGate();
       });
-      await init.reachedGate();
+      if (init === undefined) throw new Error("unreachable: it was launched");
       if (cgroupPlan.scope !== undefined) await endScopeHolder(host, request.id);
       host.recordProcess(request.bundle, init);
       return this.#container(layout, host, cgroup, init);
@@ -167,10 +163,12 @@ export class RuncRuntime implements Runtime {
 
   /** What the monitor's news of init mean. After a restart the program is gone, and with it the names of its steps. */
   #handlers({ request, spec }: Layout, program: Program | undefined): Pick<Launch, "describe" | "onSync"> {
+    const takesTimes = program && stepSpans(program);
     return {
       describe: (step, errno) =>
         launchFailed(program ? describeFailure(program, step, errno) : `step ${step}: errno ${errno}`),
-      onSync: (sync, process) => answerSync(sync, process, { id: request.id, bundle: request.bundle, spec }),
+      onSync: (sync, process) =>
+        takesTimes?.(sync) ? 0n : answerSync(sync, process, { id: request.id, bundle: request.bundle, spec }),
     };
   }
 }

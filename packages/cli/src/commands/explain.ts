@@ -17,7 +17,7 @@ import {
   shimInput,
 } from "@trimaran/manager";
 import { containerLayers } from "@trimaran/manager/changes";
-import type { CliContext, ManagerFlags } from "../cli-context.ts";
+import { type CliContext, DEFAULT_RUNTIME, type ManagerFlags } from "../cli-context.ts";
 import type { RunFlags } from "../flags/run-flags.ts";
 import { command } from "../report-error.ts";
 import { runShimProgram } from "../shim-program.ts";
@@ -109,8 +109,8 @@ async function wouldBe(
   source: string,
   args: readonly string[],
 ): Promise<ShimInput> {
-  const plain = { ...flags, runtime: "io.containerd.trimaran-runc.v2", rm: false, detach: false, interactive: false };
-  const container = await createContainer(client, toCreateRequest({ ...plain }, environment, source, args));
+  const rest = { runtime: DEFAULT_RUNTIME, rm: false, detach: false, interactive: false, trace: false };
+  const container = await createContainer(client, toCreateRequest({ ...flags, ...rest }, environment, source, args));
   try {
     return await shimInput(client, container);
   } finally {

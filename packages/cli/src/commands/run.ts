@@ -10,21 +10,33 @@ import {
   removeRecord,
   type TaskIo,
 } from "@trimaran/manager";
+import { inSpan } from "@trimaran/manager/trace";
 import { runAttached } from "../attach/attached-process.ts";
 import { SignalForwarding } from "../attach/signal-forwarding.ts";
 import type { CliContext } from "../cli-context.ts";
 import { ExitError, startFailureCode } from "../exit-code.ts";
 import type { RunFlags } from "../flags/run-flags.ts";
 import { command } from "../report-error.ts";
+import { withTrace } from "../trace/with-trace.ts";
 import { toCreateRequest } from "./container-request.ts";
 
 /** `trimaran run`. */
-export const run = command<RunFlags, string[]>("run", async (context, flags, [source = "", ...args]) => {
+export const run = command<RunFlags, string[]>("run", (context, flags, [source = "", ...args]) =>
+  withTrace(context, flags, `run ${source}`, () => runContainer(context, flags, source, args)),
+);
+
+async function runContainer(
+  context: CliContext,
+  flags: RunFlags,
+  source: string,
+  args: readonly string[],
+): Promise<number> {
   if (flags.detach && (flags.interactive || flags.tty)) {
     throw new ManagerError(Code.InvalidArgument, "--detach: nobody would be at the other end of -i or -t");
   }
-  await using client = await context.openClient(flags, "write");
-  const container = await createContainer(client, toCreateRequest(flags, context.environment, source, args));
+  await using client = await inSpan("open the manager", () => context.openClient(flags, "write"));
+  const wanted = toCreateRequest(flags, context.environment, source, args);
+  const container = await inSpan("create the container", () => createContainer(client, wanted));
   using signals = new SignalForwarding(context.signals); // from here on there is something to take back
   try {
     return flags.detach
@@ -35,7 +47,7 @@ export const run = command<RunFlags, string[]>("run", async (context, flags, [so
     await removeIfIdle(client, container);
     throw new ExitError(startFailureCode(error), error);
   }
-});
+}
 
 async function runDetached(context: CliContext, client: ManagerClient, container: ClientContainer): Promise<number> {
   const log = `file://${container.logPath}`;

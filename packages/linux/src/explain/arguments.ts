@@ -234,6 +234,13 @@ const SIGNATURES: Readonly<Record<string, readonly Printer[]>> = {
   sethostname: [text, hidden],
   setdomainname: [text, hidden],
   inotify_add_watch: [fd, text, number],
+  clock_gettime: [
+    named([
+      ["CLOCK_MONOTONIC", 1],
+      ["CLOCK_PROCESS_CPUTIME_ID", 2],
+    ]),
+    number,
+  ],
   CLONE: [cloneArgs, hidden, hidden],
   SYNC: [named(names.SYNCS), hidden, fd, number, hidden, hidden],
   PATH: [fd, text, named(names.MISSINGS), mode, flags(names.PATH_FLAGS)],

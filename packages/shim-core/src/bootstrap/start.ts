@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import type { StartAnswer, StartRequest } from "@trimaran/monitor";
+import { otlpVariables } from "@trimaran/proto";
 import { connectUnix } from "ttrpc-ts";
 import { parseIdentifier } from "../identifier.ts";
 import type { PodDirectory } from "../pod/directory.ts";
@@ -62,6 +63,7 @@ export async function start(
   });
   if (environment.pods.ofGroup(group) || (await answers(socket)))
     return { kind: "print", code: 0, stdout: reply(socket), stderr: new Uint8Array(0) };
+  const telemetry = otlpVariables(Object.fromEntries(request.env));
   const identity: PodIdentity = {
     id,
     group,
@@ -71,6 +73,7 @@ export async function start(
     ttrpcAddress: input.ttrpcAddress ?? request.env.get("TTRPC_ADDRESS") ?? "",
     debug: args.debug,
     options: input.options.map(({ typeUrl, value }) => ({ typeUrl, value: Buffer.from(value).toString("base64") })),
+    ...(Object.keys(telemetry).length > 0 && { telemetry }),
   };
   mkdirSync(dirname(socket), { recursive: true, mode: dirname(socket) === SOCKET_DIRECTORY ? 0o711 : 0o700 });
   environment.pods.expect(group);

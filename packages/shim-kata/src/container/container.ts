@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { ANY, type google, packAny } from "@trimaran/proto";
+import { ANY, type google, inSpan, packAny } from "@trimaran/proto";
 import {
   type Container,
   type ContainerProcess,
@@ -63,7 +63,9 @@ export class KataContainer implements Container {
   }
 
   async start(): Promise<void> {
-    await this.#call(({ agent }, options) => agent.startProcess({ id: this.#id }, options));
+    await inSpan("start in the guest", () =>
+      this.#call(({ agent }, options) => agent.startProcess({ id: this.#id }, options)),
+    );
   }
 
   async exec(request: ExecRequest): Promise<ContainerProcess> {
@@ -80,7 +82,7 @@ export class KataContainer implements Container {
       const name = { id: this.#id, execId };
       const wanted = { ...name, process, ...streams, fresh, start: true, once: randomUUID() };
       this.#execs.set(execId, exec);
-      await this.#call(({ agent }, options) => agent.addExec(wanted, options));
+      await inSpan("exec in the guest", () => this.#call(({ agent }, options) => agent.addExec(wanted, options)));
       await exec.attach(fresh);
       return exec;
     } catch (error) {

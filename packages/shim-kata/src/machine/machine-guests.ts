@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Cgroup, readHostFeatures } from "@trimaran/linux";
+import { inSpan } from "@trimaran/proto";
 import {
   ContainerCgroups,
   type CreateRequest,
@@ -126,8 +127,9 @@ export class MachineGuests implements GuestProvider {
     const { config, places, host, cgroup, network, limits } = start;
     const signal = AbortSignal.timeout(START_LIMIT_MS);
     const began = performance.now();
-    const qemu = await inspectQemu(findQemu(config.qemuPath, this.#options.searchPath));
-    const image = await this.#image(config, signal);
+    const path = findQemu(config.qemuPath, this.#options.searchPath);
+    const qemu = await inSpan("qemu --version", () => inspectQemu(path));
+    const image = await inSpan("image", () => this.#image(config, signal));
     const launch = (key: string, networkNamespace: string | undefined) => async (plan: VmPlan) => {
       await endQemu(host, key);
       return await launchQemu({ host, key, cgroup, networkNamespace }, plan);
@@ -141,7 +143,8 @@ export class MachineGuests implements GuestProvider {
       share = await openShare(host, plan, readHostFeatures());
       return await launch(places.key, network)(vm);
     };
-    const accelerator = await this.#accelerator(config, { qemu, image, stateDirectory, start: startTemplate, signal });
+    const probe = { qemu, image, stateDirectory, start: startTemplate, signal };
+    const accelerator = await inSpan("accelerator", () => this.#accelerator(config, probe));
     const answers = (paths: VmPaths) => this.#answers(paths, host);
     const machine = await startMachine({
       image,
