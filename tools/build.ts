@@ -74,6 +74,7 @@ export async function build(): Promise<void> {
   writeWhole(join(OUT, "bin/trimaran"), launcher, 0o755);
   for (const [name, runtime] of [
     ["trimaran-runc.js", "shim-runc"],
+    ["trimaran-gvisor.js", "shim-gvisor"],
     ["trimaran-kata.js", "shim-kata"],
   ] as const)
     await bundleProgram(`packages/${runtime}/src/command/main.ts`, name); // the command starts them

@@ -10,6 +10,7 @@ import { parseSignal } from "./flags/parse-signal.ts";
 import { parseSeconds } from "./flags/parse-size.ts";
 import { runAliases, runFlags } from "./flags/run-flags.ts";
 import { traceFlags } from "./flags/trace-flags.ts";
+import { doctorCommand } from "./routes/doctor-route.ts";
 import { explainAliases, explainCommand, explainFlags } from "./routes/explain-route.ts";
 import { exportCommand, imageRoutes, importCommand, pullCommand, pushCommand } from "./routes/image-routes.ts";
 import {
@@ -284,6 +285,7 @@ export function buildCli(): Application<CliContext> {
     cp: cpCommand,
     daemon: daemonCommand,
     kata: kataCommand,
+    doctor: doctorCommand,
     completion: completionCommand,
     install: installCommand,
     uninstall: uninstallCommand,

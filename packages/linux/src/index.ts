@@ -7,6 +7,9 @@ export { type CgroupPlan, planCgroup } from "./cgroup/plan.ts";
 export type { LinuxResources } from "./cgroup/resources.ts";
 export { planScope } from "./cgroup/scope-plan.ts";
 export type { CgroupStats } from "./cgroup/stats.ts";
+export { type DoctorCheck, toCheck } from "./doctor/check.ts";
+export { checkCgroups, checkLimits } from "./doctor/host.ts";
+export { checkKernel } from "./doctor/kernel.ts";
 export { compareSteps, type ProgramDifference } from "./explain/difference.ts";
 export { disassemble, type ExplainedProgram, type ExplainedStep } from "./explain/disassemble.ts";
 export { GROUP_PURPOSE, type StepGroup } from "./explain/groups.ts";
@@ -18,7 +21,6 @@ export { compileHolder } from "./launch/holder.ts";
 export { type HookStatus, type HookSubject, hookState } from "./launch/hooks.ts";
 export { type HostFeatures, readHostFeatures } from "./launch/host.ts";
 export { compileInit } from "./launch/init.ts";
-export { readStepTimes, type StepTime, type StepTiming } from "./launch/step-clock.ts";
 export { raiseLoopbackOf } from "./launch/namespaces.ts";
 export { moveDevices } from "./launch/net-devices.ts";
 export { SLOT as PROGRAM_SLOT, SYNC_CODE } from "./launch/opcodes.ts";
@@ -34,6 +36,7 @@ export {
   type SharePlace,
   unmountInShare,
 } from "./launch/share.ts";
+export { readStepTimes, type StepTime, type StepTiming } from "./launch/step-clock.ts";
 export type { Mount } from "./mount/mount.ts";
 export { inNetworkNamespace } from "./network/namespace.ts";
 export {
