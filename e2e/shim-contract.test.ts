@@ -3,13 +3,12 @@ import { existsSync } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { after, afterEach, before, describe, test } from "node:test";
+import { invoke, runDelete, Shim } from "@trimaran/shim-check";
 import { Code } from "ttrpc-ts";
 import { socketPath } from "./harness/belongings.ts";
 import { ociProcess } from "./harness/bundle.ts";
 import { coreCookies, coreSchedulingError } from "./harness/core-cookie.ts";
 import { Logger } from "./harness/logger.ts";
-import { runDelete, Shim } from "./harness/shim-client.ts";
-import { invoke } from "./harness/shim-start.ts";
 import { ShimYard, shimKinds } from "./harness/shims.ts";
 
 const SPEC = "types.containerd.io/opencontainers/runtime-spec/1/Process";

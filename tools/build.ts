@@ -72,7 +72,12 @@ export async function build(): Promise<void> {
   await bundleProgram("packages/manager/src/layers/thread/layer-worker.ts", "layer-worker.js"); // trimaran.js starts it
   const launcher = launcherText(NODE, join(LIBRARY, "trimaran.js"), join(OUT, "bin/trimaran-oci"));
   writeWhole(join(OUT, "bin/trimaran"), launcher, 0o755);
-  await bundleProgram("packages/shim-kata/src/command/main.ts", "trimaran-kata.js");
+  for (const [name, runtime] of [
+    ["trimaran-runc.js", "shim-runc"],
+    ["trimaran-gvisor.js", "shim-gvisor"],
+    ["trimaran-kata.js", "shim-kata"],
+  ] as const)
+    await bundleProgram(`packages/${runtime}/src/command/main.ts`, name); // the command starts them
   copyNativeModules(LIBRARY);
   await buildGuest();
   writeWhole(stamp, inputs);

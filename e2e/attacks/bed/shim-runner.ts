@@ -1,8 +1,8 @@
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { Shim } from "@trimaran/shim-check";
 import { StatusError } from "ttrpc-ts";
 import { type Finished, runOk } from "../../harness/process.ts";
-import { Shim } from "../../harness/shim-client.ts";
 import { ShimYard, trimaranShim } from "../../harness/shims.ts";
 import type { AttackBed } from "./bed.ts";
 import type { Config } from "./config.ts";

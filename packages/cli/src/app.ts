@@ -9,7 +9,10 @@ import { managerFlags } from "./flags/manager-flags.ts";
 import { parseSignal } from "./flags/parse-signal.ts";
 import { parseSeconds } from "./flags/parse-size.ts";
 import { runAliases, runFlags } from "./flags/run-flags.ts";
+import { traceFlags } from "./flags/trace-flags.ts";
 import { checkCommand } from "./routes/check-route.ts";
+import { doctorCommand } from "./routes/doctor-route.ts";
+import { explainAliases, explainCommand, explainFlags } from "./routes/explain-route.ts";
 import { exportCommand, imageRoutes, importCommand, pullCommand, pushCommand } from "./routes/image-routes.ts";
 import {
   commitCommand,
@@ -31,6 +34,7 @@ const execFlags = {
   env,
   user,
   cwd,
+  ...traceFlags,
   ...managerFlags,
 } as const;
 const execAliases = { t: "tty", i: "interactive", d: "detach", e: "env", u: "user" } as const;
@@ -39,6 +43,7 @@ const execAliases = { t: "tty", i: "interactive", d: "detach", e: "env", u: "use
 export const verbsWithCommands = {
   run: { flags: runFlags, aliases: runAliases },
   exec: { flags: execFlags, aliases: execAliases },
+  explain: { flags: explainFlags, aliases: explainAliases },
   kata: { flags: {}, aliases: {} },
 } as const;
 
@@ -266,6 +271,7 @@ export function buildCli(): Application<CliContext> {
     rm: rmCommand,
     logs: logsCommand,
     inspect: inspectCommand,
+    explain: explainCommand,
     top: topCommand,
     stats: statsCommand,
     events: eventsCommand,
@@ -281,6 +287,7 @@ export function buildCli(): Application<CliContext> {
     daemon: daemonCommand,
     kata: kataCommand,
     check: checkCommand,
+    doctor: doctorCommand,
     completion: completionCommand,
     install: installCommand,
     uninstall: uninstallCommand,

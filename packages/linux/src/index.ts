@@ -8,8 +8,15 @@ export { type CgroupPlan, isNoCgroup, NO_CGROUP, planCgroup } from "./cgroup/pla
 export type { LinuxResources } from "./cgroup/resources.ts";
 export { planScope } from "./cgroup/scope-plan.ts";
 export type { CgroupStats } from "./cgroup/stats.ts";
+export { type DoctorCheck, toCheck } from "./doctor/check.ts";
+export { checkCgroups, checkLimits } from "./doctor/host.ts";
+export { checkKernel } from "./doctor/kernel.ts";
+export { compareSteps, type ProgramDifference } from "./explain/difference.ts";
+export { disassemble, type ExplainedProgram, type ExplainedStep } from "./explain/disassemble.ts";
+export { GROUP_PURPOSE, type StepGroup } from "./explain/groups.ts";
+export { type CgroupView as ProcessCgroupView, type ProcessView, viewProcess } from "./explain/process-view.ts";
+export { formatDifference, formatProgram } from "./explain/text.ts";
 export { compileExec } from "./launch/exec.ts";
-export { explain } from "./launch/explain.ts";
 export { describeFailure } from "./launch/failure.ts";
 export { compileHolder } from "./launch/holder.ts";
 export { type HookStatus, type HookSubject, hookState } from "./launch/hooks.ts";
@@ -31,6 +38,7 @@ export {
   type SharePlace,
   unmountInShare,
 } from "./launch/share.ts";
+export { readStepTimes, type StepTime, type StepTiming } from "./launch/step-clock.ts";
 export type { Mount } from "./mount/mount.ts";
 export { inNetworkNamespace } from "./network/namespace.ts";
 export {

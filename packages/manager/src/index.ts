@@ -10,6 +10,7 @@ export { type ContainerSummary, isExpired, listContainers } from "./client/list-
 export type { ManagerClient } from "./client/manager-client.ts";
 export { type ClientOptions, openClient } from "./client/open-client.ts";
 export { removeContainer, removeRecord } from "./client/remove-container.ts";
+export { type ShimInput, shimInput } from "./client/shim-input.ts";
 export { stopContainer } from "./client/stop-container.ts";
 export { Code, errnoOf, hasCode, ManagerError, messageOf, StatusError } from "./errors/manager-error.ts";
 export { writeFileAtomic } from "./host/atomic-file.ts";

@@ -34,5 +34,21 @@ export {
   versionV1,
 } from "./services.ts";
 export { fromTimestamp, GO_ZERO_TIME, type Timestamp, toTimestamp } from "./timestamp.ts";
+export { monotonicNs, unixOffsetNs } from "./trace/clock.ts";
+export {
+  formatTraceparent,
+  newSpanId,
+  newTraceId,
+  parseTraceparent,
+  TRACE_DIRECTORY,
+  TRACE_ENVIRONMENT,
+  TRACEPARENT,
+  type TraceContext,
+} from "./trace/context.ts";
+export { OtlpExporter } from "./trace/exporter.ts";
+export { type OtlpSettings, otlpVariables, parseOtlpSettings } from "./trace/otlp-settings.ts";
+export { inSpan, isTraced, SpanRecorder, spanAdder, traceMetadata } from "./trace/recorder.ts";
+export { encodeSpans, parseSpans, type Span, type SpanAttributes, type SpanDocument } from "./trace/span.ts";
+export { type CallTrace, callTrace, type TracedCall, traceCall } from "./trace/trace-call.ts";
 export { WireError, WireReader } from "./wire-reader.ts";
 export { WireWriter } from "./wire-writer.ts";

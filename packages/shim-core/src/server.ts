@@ -1,5 +1,5 @@
 import { type MonitorServer, type StartAnswer, type StartRequest, serveMonitors } from "@trimaran/monitor";
-import { sandboxV1, taskV2, taskV3 } from "@trimaran/proto";
+import { monotonicNs, sandboxV1, spanAdder, TRACE_ENVIRONMENT, taskV2, taskV3, traceCall } from "@trimaran/proto";
 import { Server, StatusError } from "ttrpc-ts";
 import { parseShimArguments } from "./bootstrap/arguments.ts";
 import { deleteContainer } from "./bootstrap/delete.ts";
@@ -14,6 +14,8 @@ import type { Runtime } from "./runtime.ts";
 import { sandboxService } from "./sandbox/service.ts";
 import { type Connection, type TaskService, taskService } from "./task/service.ts";
 import { toStatus } from "./to-status.ts";
+import { exporting, TASK_SERVER } from "./trace/exporters.ts";
+import { tracedService } from "./trace/traced-service.ts";
 
 /** Without a pod for this long the task server goes; the next `start` brings another. */
 const IDLE_LIMIT_MS = 10_000;
@@ -35,11 +37,18 @@ export function serveTasks(runtime: Runtime, options: ServerOptions): MonitorSer
     if (pods.size === 0) idle = setTimeout(options.onIdle, IDLE_LIMIT_MS);
   });
   const server = new Server<Connection>({ toStatus });
-  for (const service of [taskV2, taskV3]) server.register<TaskService>(service, taskService);
-  server.register(sandboxV1, sandboxService);
+  const tasks = tracedService<TaskService>(taskService);
+  for (const service of [taskV2, taskV3]) server.register<TaskService>(service, tasks);
+  server.register(sandboxV1, tracedService(sandboxService));
   const forward = forwarding();
+  const exporterOf = exporting(options.shimName, runtime.version);
+  const arrival = firstArrival();
   const monitors = serveMonitors(options.listen, {
-    start: (request, signal) => bootstrap({ ...options, runtime, pods }, request, signal, log),
+    start: (request, signal) =>
+      traceCall(bootstrapCall(request), () => {
+        arrival();
+        return bootstrap({ ...options, runtime, pods }, request, signal, log);
+      }),
     monitor(link) {
       const identity = decodeIdentity(link.identity);
       const pod = new Pod(
@@ -50,6 +59,7 @@ export function serveTasks(runtime: Runtime, options: ServerOptions): MonitorSer
           log,
           cacheDirectory: options.cacheDirectory,
           forward,
+          exporter: exporterOf(identity),
         },
         link,
         identity,
@@ -63,6 +73,29 @@ export function serveTasks(runtime: Runtime, options: ServerOptions): MonitorSer
   });
   idle = setTimeout(options.onIdle, IDLE_LIMIT_MS);
   return monitors;
+}
+
+/** The starter's environment is the daemon's, and says what a call's metadata says else. Spans of it are for who asks, not for collectors. */
+function bootstrapCall({ argv, env }: StartRequest) {
+  const { parent, directory } = TRACE_ENVIRONMENT;
+  const name = `shim ${argv.at(-1) ?? ""}`;
+  return {
+    ...{ name, process: TASK_SERVER, traceparent: env.get(parent), directory: env.get(directory) },
+    exporter: undefined,
+    canBegin: false,
+  };
+}
+
+/** The first starter has waited for this process to come up: to be told as a part of its call. */
+function firstArrival(): () => void {
+  const servesNs = monotonicNs();
+  const bornNs = servesNs - BigInt(Math.round(performance.now() * 1e6));
+  let isFirst = true;
+  return () => {
+    if (isFirst)
+      spanAdder()?.({ name: "task server comes up", process: TASK_SERVER, startNs: bornNs, endNs: servesNs });
+    isFirst = false;
+  };
 }
 
 /** `start` and `delete`, for a starter. What goes wrong is printed: it is the one line that the user sees. */

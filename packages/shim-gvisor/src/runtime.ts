@@ -1,4 +1,5 @@
 import { Cgroup, parseResources, planCgroup } from "@trimaran/linux";
+import { inSpan } from "@trimaran/proto";
 import {
   type Container,
   type CreateRequest,
@@ -57,7 +58,9 @@ export class GvisorRuntime implements Runtime {
     const platform =
       layout.membership.kind === "member"
         ? undefined // its sandbox has one
-        : await this.#machine.platforms.choose(binary, wished?.toString(), host.cacheDirectory);
+        : await inSpan("platform", () =>
+            this.#machine.platforms.choose(binary, wished?.toString(), host.cacheDirectory),
+          );
     host.recordUndo(request.bundle, undoSteps(layout));
     makeFolders(layout);
     if (layout.membership.kind !== "alone") rewriteVolumes(request.bundle, layout.membership.kind);

@@ -3,11 +3,11 @@
  * The agent is the tests' stand-in: what is measured is the machine. Rounds by argument, 5 by default.
  */
 import { join } from "node:path";
+import { startVm } from "../src/qemu/child-vm.ts";
 import type { VmPaths } from "../src/qemu/plan.ts";
 import { startMachine } from "../src/template/start-machine.ts";
 import { askAgent } from "../src/testing/ask-agent.ts";
 import { processMemoryKb } from "../src/testing/process-memory.ts";
-import { startVm } from "../src/testing/start-vm.ts";
 import { openTestGuest } from "../src/testing/test-guest.ts";
 
 await using guest = await openTestGuest();

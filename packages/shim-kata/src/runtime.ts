@@ -1,4 +1,5 @@
 import { InvalidSpec } from "@trimaran/linux";
+import { inSpan } from "@trimaran/proto";
 import {
   type Container,
   type CreateRequest,
@@ -76,18 +77,21 @@ export class KataRuntime implements Runtime {
     let sandbox: Sandbox | undefined;
     try {
       sandbox = ownsGuest
-        ? await this.#sandboxes.open({ owner: request, podId, spec: config.json }, host)
+        ? await inSpan("machine", () => this.#sandboxes.open({ owner: request, podId, spec: config.json }, host))
         : this.#sandboxes.find(podId, request.namespace, host);
       const machineMs = lap();
-      const prepared = sandbox.prepare();
+      const { guest } = sandbox;
+      const prepared = inSpan("prepare the guest", sandbox.prepare.bind(sandbox));
       prepared.catch(() => undefined); // read below; what fails meanwhile is the error
       const fresh = !host.has(initKey(request.id));
       const holder = await openHolder(host, initKey(request.id), request.stdio, request);
-      const rootfs = await sandbox.guest.share({ request, spec: config.spec, disks: wanted });
+      const rootfs = await inSpan("share the root", () => guest.share({ request, spec: config.spec, disks: wanted }));
       await prepared;
       const disks = wanted.length === 0 ? [] : await attachDisks(sandbox, wanted);
       const prepareMs = lap();
-      await this.#createInside(request, config, this.#firstOf(membership, host), sandbox, { rootfs, disks });
+      const first = this.#firstOf(membership, host);
+      const inside = { request, config, first, agent: sandbox.agent, rootfs, disks };
+      await inSpan("create in the guest", () => this.#createInside(inside));
       const container = this.#container(request, config, host, sandbox, holder, ownsGuest);
       await container.attach(fresh);
       const steps = { machine_ms: machineMs, prepare_ms: prepareMs, create_ms: lap() };
@@ -137,13 +141,15 @@ export class KataRuntime implements Runtime {
     return new KataContainer({ request, config, host, sandbox, holder, ownsGuest, removeGuest });
   }
 
-  async #createInside(
-    request: CreateRequest,
-    config: BundleConfig,
-    first: string | undefined,
-    { agent }: Sandbox,
-    { rootfs, disks }: { readonly rootfs: readonly RootfsMount[]; readonly disks: readonly GuestDisk[] },
-  ): Promise<void> {
+  async #createInside(inside: {
+    readonly request: CreateRequest;
+    readonly config: BundleConfig;
+    readonly first: string | undefined;
+    readonly agent: Sandbox["agent"];
+    readonly rootfs: readonly RootfsMount[];
+    readonly disks: readonly GuestDisk[];
+  }): Promise<void> {
+    const { request, config, first, agent, rootfs, disks } = inside;
     const { id } = request;
     const podPid = first === undefined ? undefined : await podPidOf(agent, first);
     const guestSpec = toGuestSpec(config.json, {

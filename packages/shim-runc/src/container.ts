@@ -2,16 +2,15 @@ import {
   type Cgroup,
   type CgroupHost,
   type CgroupStats,
-  compileExec,
   describeFailure,
   type HookStatus,
-  type HostFeatures,
   hookState,
   parseExecProcess,
   parseResources,
   type Spec,
   updateScope,
 } from "@trimaran/linux";
+import { inSpan } from "@trimaran/proto";
 import {
   type CheckpointRequest,
   type Container,
@@ -23,6 +22,7 @@ import {
   type RequestKey,
 } from "@trimaran/shim-core";
 import { Code, StatusError } from "ttrpc-ts";
+import { type Compiler, compileJoin } from "./compile.ts";
 import { checkNamespaces } from "./criu/check-namespaces.ts";
 import { takeCheckpoint } from "./criu/checkpoint.ts";
 import type { MountedContainer } from "./criu/mounts.ts";
@@ -31,7 +31,7 @@ import { RestoredProcess } from "./criu/restored-process.ts";
 import { runHooks } from "./hooks.ts";
 import { type Layout, launchFailed } from "./layout.ts";
 import { leaveScope } from "./leave-scope.ts";
-import type { SeccompFilters } from "./seccomp-filters.ts";
+import { stepSpans } from "./step-spans.ts";
 import { answerSync } from "./sync.ts";
 
 const SIGKILL = 9;
@@ -44,8 +44,7 @@ export interface ContainerParts {
   readonly cgroup: Cgroup;
   /** Made by our program, or by criu in Start. */
   readonly init: MonitoredProcess | Restoration;
-  readonly features: HostFeatures;
-  readonly filters: SeccompFilters;
+  readonly compiler: Compiler;
   readonly mounted: MountedContainer;
   /** Where criu is looked for, and what it gets as PATH; and where it is. */
   readonly searchPath: string;
@@ -88,36 +87,27 @@ export class RuncContainer implements Container {
 
   /** Another program with `setns` at its head: exec makes no new namespaces. */
   async exec(request: ExecRequest): Promise<MonitoredProcess> {
-    const { layout, host, cgroup, features, filters } = this.#parts;
-    const process = parseExecProcess(request.spec);
+    const { layout, host, cgroup, compiler } = this.#parts;
     const key = execKey(layout.request.id, request.id);
     const owner = { uid: layout.options.ioUid, gid: layout.options.ioGid };
     const stdio = await host.openStdio(key, request.stdio, { ...layout.request, owner });
-    const seccomp = filters.compile(this.#spec.linux.seccomp, host.cacheDirectory);
-    const into = cgroup.entryDirectory(this.init.pid);
-    const program = compileExec({
-      id: layout.request.id,
-      process: { ...process, terminal: request.stdio.terminal },
-      spec: this.#spec,
-      init: { pid: this.init.pid },
-      stdio: stdio.plan,
-      cgroup: {
-        attachFiles: cgroup.attachFiles({ clonedIntoUnified: true }),
-        ...(into === undefined ? {} : { into }),
-      },
-      ...(seccomp === undefined ? {} : { seccomp }),
-      host: features,
-      newKeyring: !layout.options.noNewKeyring,
+    const process = { ...parseExecProcess(request.spec), terminal: request.stdio.terminal };
+    const plan = { layout, cgroup, stdio: stdio.plan, process, initPid: this.init.pid };
+    const program = inSpan("compile", () => compileJoin(compiler, plan));
+    return await inSpan("launch", async () => {
+      const takesTimes = stepSpans(program);
+      const launched = host.launch(key, {
+        program: program.bytes,
+        stdio,
+        describe: (step, errno) => launchFailed(describeFailure(program, step, errno)),
+        onSync: (sync, asker) =>
+          takesTimes(sync)
+            ? 0n
+            : answerSync(sync, asker, { id: layout.request.id, bundle: layout.request.bundle, spec: this.#spec }),
+      });
+      await launched.execed();
+      return launched;
     });
-    const launched = host.launch(key, {
-      program: program.bytes,
-      stdio,
-      describe: (step, errno) => launchFailed(describeFailure(program, step, errno)),
-      onSync: (sync, process) =>
-        answerSync(sync, process, { id: layout.request.id, bundle: layout.request.bundle, spec: this.#spec }),
-    });
-    await launched.execed();
-    return launched;
   }
 
   async kill(process: ContainerProcess, signal: number, once?: RequestKey): Promise<void> {

@@ -1,19 +1,5 @@
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
-import {
-  Cgroup,
-  type CgroupPlan,
-  compileInit,
-  describeFailure,
-  InvalidSpec,
-  type Program,
-  parseResources,
-  parseSpec,
-  planCgroup,
-  planScope,
-  readDevices,
-  type StdioPlan,
-} from "@trimaran/linux";
+import { Cgroup, type CgroupPlan, describeFailure, type Program, parseResources, planCgroup } from "@trimaran/linux";
+import { inSpan } from "@trimaran/proto";
 import {
   type Container,
   type CreateRequest,
@@ -24,21 +10,22 @@ import {
   type Runtime,
   SLOT,
   type UndoStep,
-  watchOom,
 } from "@trimaran/shim-core";
 import { Code, StatusError } from "ttrpc-ts";
 import { cgroupViews } from "./cgroup-views.ts";
+import { type Compiler, compileStart, planLayout, readConfig } from "./compile.ts";
 import { RuncContainer } from "./container.ts";
 import { findCriu } from "./criu/binary.ts";
 import type { MountedContainer } from "./criu/mounts.ts";
 import { Restoration } from "./criu/restore.ts";
 import { features } from "./features.ts";
-import { isCrowded, startHeldScope } from "./held-scope.ts";
+import { startHeldScope } from "./held-scope.ts";
 import { Kernel } from "./kernel.ts";
 import { type Layout, launchFailed } from "./layout.ts";
 import { endScopeHolder, holderKey, leaveScope } from "./leave-scope.ts";
 import { parseOptions } from "./options.ts";
 import { SeccompFilters } from "./seccomp-filters.ts";
+import { stepSpans } from "./step-spans.ts";
 import { answerSync } from "./sync.ts";
 
 const SIGKILL = 9;
@@ -83,18 +70,17 @@ export class RuncRuntime implements Runtime {
     let init: MonitoredProcess | undefined;
     try {
       if (cgroupPlan.scope !== undefined && !host.has(key)) await this.#startScope(layout, host);
-      cgroup = this.#openCgroup(layout, host.has(key));
+      cgroup = inSpan("cgroup", () => this.#openCgroup(layout, host.has(key)));
       if (request.checkpoint !== undefined) return await this.#prepareRestore(layout, host, cgroup);
       const stdio = await host.openStdio(key, request.stdio, { ...request, owner: owner(layout) });
-      const program = this.#compile(layout, cgroup, stdio.plan, host);
+      const plan = { layout, cgroup, stdio: stdio.plan, isReplay: host.has(key) };
+      const program = inSpan("compile", () => compileStart(this.#compiler(host), plan));
       const watches = cgroup.oomWatch() ? [SLOT.watch] : [];
-      init = host.launch(key, {
-        ...this.#handlers(layout, program),
-        program: program.bytes,
-        stdio,
-        watches,
+      await inSpan("launch", () => {
+        init = host.launch(key, { ...this.#handlers(layout, program), program: program.bytes, stdio, watches });
+        return init.reachedGate();
       });
-      await init.reachedGate();
+      if (init === undefined) throw new Error("unreachable: it was launched");
       if (cgroupPlan.scope !== undefined) await endScopeHolder(host, request.id);
       host.recordProcess(request.bundle, init);
       return this.#container(layout, host, cgroup, init);
@@ -159,71 +145,36 @@ export class RuncRuntime implements Runtime {
       cgroup,
       init,
       cgroups: this.#kernel.cgroups,
-      features: this.#kernel.features,
-      filters: this.#filters,
+      compiler: this.#compiler(host),
     });
   }
 
   #layout(request: CreateRequest, host: Host): Layout {
-    const options = parseOptions(request.options);
-    const spec = parseSpec(readConfig(request.bundle));
-    const plan = options.systemdCgroup ? planScope : planCgroup;
-    const planned = plan(this.#kernel.cgroups, spec.linux.cgroupsPath, request.id);
+    const layout = planLayout(request, readConfig(request.bundle), this.#kernel.cgroups);
     // Which parents are ours to remove was decided before they existed; an earlier task server wrote it down.
     const recorded = host.recordedUndo(request.bundle).flatMap((step) => (step.verb === "rmdir" ? [step.path] : []));
-    const cgroupPlan = recorded.length > 0 ? { ...planned, directories: recorded } : planned;
-    return { request, spec, options, cgroupPlan };
+    if (recorded.length === 0) return layout;
+    return { ...layout, cgroupPlan: { ...layout.cgroupPlan, directories: recorded } };
   }
 
-  #compile(layout: Layout, cgroup: Cgroup, stdio: StdioPlan, host: Host): Program {
-    const { request, spec } = layout;
-    const seccomp = this.#filters.compile(spec.linux.seccomp, host.cacheDirectory);
-    const watch = cgroup.oomWatch();
-    const isCloned = layout.cgroupPlan.scope === undefined || !isCrowded(parseResources(spec.linux.resources));
-    const into = isCloned ? cgroup.unifiedDirectory() : undefined;
-    return compileInit({
-      id: request.id,
-      spec,
-      bundle: request.bundle,
-      rootfs: request.rootfs,
-      stdio,
-      cgroup: {
-        attachFiles: cgroup.attachFiles({ clonedIntoUnified: isCloned }),
-        ...(into === undefined ? {} : { into }),
-        ownDirs: cgroupViews(this.#kernel.cgroups, layout.cgroupPlan),
-      },
-      ...(seccomp === undefined ? {} : { seccomp }),
-      // In a replay after the clone they may have been moved, and the program is not run again.
-      netDevices: host.has(initKey(request.id)) ? [] : readDevices(spec.linux.netDevices, "throw"),
-      host: this.#kernel.features,
-      newKeyring: !layout.options.noNewKeyring,
-      ...(watch === undefined ? {} : { prelude: (builder) => watchOom(builder, watch) }),
-    });
+  #compiler({ cacheDirectory }: Host): Compiler {
+    return { kernel: this.#kernel, filters: this.#filters, cacheDirectory };
   }
 
   /** What the monitor's news of init mean. After a restart the program is gone, and with it the names of its steps. */
   #handlers({ request, spec }: Layout, program: Program | undefined): Pick<Launch, "describe" | "onSync"> {
+    const takesTimes = program && stepSpans(program);
     return {
       describe: (step, errno) =>
         launchFailed(program ? describeFailure(program, step, errno) : `step ${step}: errno ${errno}`),
-      onSync: (sync, process) => answerSync(sync, process, { id: request.id, bundle: request.bundle, spec }),
+      onSync: (sync, process) =>
+        takesTimes?.(sync) ? 0n : answerSync(sync, process, { id: request.id, bundle: request.bundle, spec }),
     };
   }
 }
 
 function owner({ options }: Layout): { readonly uid: number; readonly gid: number } {
   return { uid: options.ioUid, gid: options.ioGid };
-}
-
-function readConfig(bundle: string): Buffer {
-  try {
-    return readFileSync(join(bundle, "config.json"));
-  } catch (error) {
-    throw new InvalidSpec(
-      "config.json",
-      `can't be read from the bundle ${bundle} (${error instanceof Error ? error.message : error})`,
-    );
-  }
 }
 
 /** In the order in which `delete` carries them out: nothing can be removed before its processes are gone. */

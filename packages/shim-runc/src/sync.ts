@@ -34,6 +34,7 @@ export async function answerSync(sync: SyncRequest, asker: Asker, subject: SyncS
     case SYNC_CODE.MAPPED:
       writeMaps(asker.pid, spec);
       return 0n;
+    case SYNC_CODE.TIMES: // of a trace that nobody follows any more: another task server compiled the program
     case SYNC_CODE.CONSOLE:
       return 0n; // the monitor has put the master into its slot
     case SYNC_CODE.HOOKS: {

@@ -14,8 +14,8 @@ import { UnaryCall } from "./unary-call.ts";
 export interface ClientOptions {
   /** Bound of what a stream may hold that nobody has taken, 256 bytes per message included. Default 8 MiB. */
   readonly streamBufferBytes?: number;
-  /** Of every call that brings none of its own. */
-  readonly metadata?: Metadata;
+  /** Of every call that brings none of its own; a function is asked at each call. */
+  readonly metadata?: Metadata | (() => Metadata);
 }
 
 const MAX_STREAM_ID = 2 ** 32 - 1;
@@ -27,14 +27,15 @@ export class Client {
   readonly #channel: FrameChannel;
   readonly #drain: Drain;
   readonly #streamBufferBytes: number;
-  readonly #metadata: Metadata | undefined;
+  readonly #metadata: (() => Metadata) | undefined;
   readonly #calls = new Map<number, PendingCall>();
   #nextId = 1;
   #closedError: StatusError | undefined;
 
   constructor(channel: FrameChannel, options: ClientOptions = {}) {
     this.#channel = channel;
-    this.#metadata = options.metadata;
+    const { metadata } = options;
+    this.#metadata = typeof metadata === "object" ? () => metadata : metadata;
     this.#streamBufferBytes = options.streamBufferBytes ?? STREAM_BUFFER_BYTES;
     this.#drain = new Drain(channel);
     const { promise, resolve } = Promise.withResolvers<void>();
@@ -129,7 +130,7 @@ export class Client {
   }
 
   #head(service: string, method: string, options: CallOptions, timeoutMs: number | undefined) {
-    return { service, method, timeoutMs, metadata: options.metadata ?? this.#metadata };
+    return { service, method, timeoutMs, metadata: options.metadata ?? this.#metadata?.() };
   }
 
   #open(id: number, call: PendingCall, frame: Uint8Array): void {

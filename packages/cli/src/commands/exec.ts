@@ -7,14 +7,16 @@ import {
   type OciProcess,
   requireTask,
 } from "@trimaran/manager";
+import { inSpan } from "@trimaran/manager/trace";
 import { runAttached } from "../attach/attached-process.ts";
 import { SignalForwarding } from "../attach/signal-forwarding.ts";
 import type { CliContext, ManagerFlags } from "../cli-context.ts";
 import { ExitError, startFailureCode } from "../exit-code.ts";
 import { resolveEnv } from "../flags/run-flags.ts";
 import { command } from "../report-error.ts";
+import { type TraceFlags, withTrace } from "../trace/with-trace.ts";
 
-export interface ExecFlags extends ManagerFlags {
+export interface ExecFlags extends ManagerFlags, TraceFlags {
   readonly tty: boolean;
   readonly interactive: boolean;
   readonly detach: boolean;
@@ -26,8 +28,12 @@ export interface ExecFlags extends ManagerFlags {
 const NO_IO = { stdin: "", stdout: "", stderr: "" } as const;
 
 /** `trimaran exec`. */
-export const exec = command<ExecFlags, string[]>("exec", async (context, flags, [id = "", ...args]) => {
-  await using client = await context.openClient(flags, "write");
+export const exec = command<ExecFlags, string[]>("exec", (context, flags, [id = "", ...args]) =>
+  withTrace(context, flags, `exec ${id}`, () => execIn(context, flags, id, args)),
+);
+
+async function execIn(context: CliContext, flags: ExecFlags, id: string, args: readonly string[]): Promise<number> {
+  await using client = await inSpan("open the manager", () => context.openClient(flags, "write"));
   const container = await findContainer(client, id);
   const task = await requireTask(client, container.id);
   const process = await execProcess(client, container, {
@@ -40,7 +46,7 @@ export const exec = command<ExecFlags, string[]>("exec", async (context, flags, 
   const execId = `exec-${randomBytes(6).toString("hex")}`;
   if (flags.detach) return await execDetached(task, execId, process);
   return await execHere(context, client, flags, task, execId, process);
-});
+}
 
 async function execDetached(task: ClientTask, execId: string, process: OciProcess): Promise<number> {
   await task.exec(execId, process, { ...NO_IO, terminal: process.terminal });

@@ -10,21 +10,33 @@ import {
   removeRecord,
   type TaskIo,
 } from "@trimaran/manager";
+import { inSpan } from "@trimaran/manager/trace";
 import { runAttached } from "../attach/attached-process.ts";
 import { SignalForwarding } from "../attach/signal-forwarding.ts";
 import type { CliContext } from "../cli-context.ts";
 import { ExitError, startFailureCode } from "../exit-code.ts";
-import { parseNetwork } from "../flags/parse-network.ts";
-import { type RunFlags, resolveEnv } from "../flags/run-flags.ts";
+import type { RunFlags } from "../flags/run-flags.ts";
 import { command } from "../report-error.ts";
+import { withTrace } from "../trace/with-trace.ts";
+import { toCreateRequest } from "./container-request.ts";
 
 /** `trimaran run`. */
-export const run = command<RunFlags, string[]>("run", async (context, flags, [source = "", ...args]) => {
+export const run = command<RunFlags, string[]>("run", (context, flags, [source = "", ...args]) =>
+  withTrace(context, flags, `run ${source}`, () => runContainer(context, flags, source, args)),
+);
+
+async function runContainer(
+  context: CliContext,
+  flags: RunFlags,
+  source: string,
+  args: readonly string[],
+): Promise<number> {
   if (flags.detach && (flags.interactive || flags.tty)) {
     throw new ManagerError(Code.InvalidArgument, "--detach: nobody would be at the other end of -i or -t");
   }
-  await using client = await context.openClient(flags, "write");
-  const container = await makeContainer(context, client, flags, source, args);
+  await using client = await inSpan("open the manager", () => context.openClient(flags, "write"));
+  const wanted = toCreateRequest(flags, context.environment, source, args);
+  const container = await inSpan("create the container", () => createContainer(client, wanted));
   using signals = new SignalForwarding(context.signals); // from here on there is something to take back
   try {
     return flags.detach
@@ -35,44 +47,6 @@ export const run = command<RunFlags, string[]>("run", async (context, flags, [so
     await removeIfIdle(client, container);
     throw new ExitError(startFailureCode(error), error);
   }
-});
-
-function makeContainer(
-  { environment }: CliContext,
-  client: ManagerClient,
-  flags: RunFlags,
-  source: string,
-  args: readonly string[],
-): Promise<ClientContainer> {
-  const { hostNetwork, network, ports } = parseNetwork(flags);
-  return createContainer(client, {
-    id: flags.name,
-    runtime: flags.runtime,
-    source,
-    direct: flags.rootfsRw,
-    args,
-    autoRemove: flags.rm,
-    keepOutput: flags.detach,
-    network,
-    ports,
-    transfer: {},
-    options: {
-      terminal: flags.tty,
-      env: resolveEnv(flags.env ?? [], environment),
-      mounts: flags.mount,
-      memoryLimitBytes: flags.memory,
-      cpus: flags.cpus,
-      pidsLimit: flags.pidsLimit,
-      user: flags.user,
-      cwd: flags.cwd,
-      hostname: flags.hostname,
-      hostNetwork,
-      readOnly: flags.readOnly,
-      privileged: flags.privileged,
-      capAdd: flags.capAdd,
-      capDrop: flags.capDrop,
-    },
-  });
 }
 
 async function runDetached(context: CliContext, client: ManagerClient, container: ClientContainer): Promise<number> {

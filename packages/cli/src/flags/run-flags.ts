@@ -1,11 +1,13 @@
 import { type OciMount, type PortMapping, parsePortMapping } from "@trimaran/manager";
 import { DEFAULT_RUNTIME, type ManagerFlags } from "../cli-context.ts";
+import type { TraceFlags } from "../trace/with-trace.ts";
 import { managerFlags } from "./manager-flags.ts";
 import { parseMount } from "./parse-mount.ts";
 import { parseCount, parsePositive, parseSize } from "./parse-size.ts";
+import { traceFlags } from "./trace-flags.ts";
 
 /** The flags of `run`, parsed. */
-export interface RunFlags extends ManagerFlags {
+export interface RunFlags extends ManagerFlags, TraceFlags {
   readonly runtime: string;
   readonly tty: boolean;
   readonly interactive: boolean;
@@ -78,6 +80,7 @@ export const runFlags = {
   privileged: { ...off, brief: "all capabilities and devices, nothing masked" },
   capAdd: { ...list, brief: "add a capability, or ALL", placeholder: "CAP" },
   capDrop: { ...list, brief: "drop a capability, or ALL", placeholder: "CAP" },
+  ...traceFlags,
   ...managerFlags,
 } as const;
 

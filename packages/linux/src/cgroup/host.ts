@@ -90,7 +90,8 @@ function parseMounts(mountinfo: string): Mount[] {
   return mounts;
 }
 
-function unescapeOctal(text: string): string {
+/** Blanks and backslashes in a path of mountinfo are octal escapes. */
+export function unescapeOctal(text: string): string {
   return text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
 }
 

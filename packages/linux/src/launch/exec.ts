@@ -23,7 +23,7 @@ export function compileExec(plan: ExecPlan): Program {
   const capabilities = plan.process.capabilities ?? spec.process?.capabilities;
   const process = { ...plan.process, capabilities };
   const hasUser = linux.namespaces.has("user");
-  const b = new ProgramBuilder(host.architecture);
+  const b = new ProgramBuilder(host.architecture, { timed: plan.timed === true });
   b.field = "prelude";
   plan.prelude?.(b);
   b.field = "stdio";

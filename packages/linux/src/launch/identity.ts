@@ -59,11 +59,13 @@ export function becomeProcess(b: ProgramBuilder, tail: Tail): void {
   const { seccomp } = tail;
   const gateFirst =
     seccomp !== undefined && !process.noNewPrivileges && seccomp.passesGate !== true && tail.gate !== undefined;
+  if (seccomp !== undefined && !process.noNewPrivileges) b.tellTimes(); // the filter need not let it pass
   if (gateFirst) waitAtGate(b, tail.gate);
   if (seccomp !== undefined && !process.noNewPrivileges) installFilter(b, seccomp);
   changeIdentity(b, process);
   retryDirectory(b, process, late);
   const path = findProgram(b, process);
+  b.tellTimes();
   if (seccomp !== undefined && process.noNewPrivileges && seccomp.passesGate === true) installFilter(b, seccomp);
   if (!gateFirst) waitAtGate(b, tail.gate);
   if (seccomp !== undefined && process.noNewPrivileges && seccomp.passesGate !== true) installFilter(b, seccomp);

@@ -29,7 +29,7 @@ export function compileInit(plan: InitPlan): Program {
   const { spec, stdio, cgroup, host } = plan;
   const { linux, process } = spec;
   refuseMissingModules(spec, host);
-  const b = new ProgramBuilder(host.architecture);
+  const b = new ProgramBuilder(host.architecture, { timed: plan.timed === true });
   const staged = namespaces.needsStage(linux);
   b.field = "prelude";
   plan.prelude?.(b);
@@ -53,6 +53,7 @@ export function compileInit(plan: InitPlan): Program {
   if (process === undefined) {
     b.field = "process";
     stage.closeAllBut(b, []);
+    b.tellTimes();
     waitAtGate(b, plan.gate ?? "monitor");
     b.op("EXIT", [255]);
     return b.build();

@@ -72,6 +72,8 @@ export const SYNC_CODE = {
   LISTENER: 5,
   /** The process is in its network namespace: move the interfaces of `linux.netDevices` there, then reply. */
   NETWORK: 6,
+  /** A traced program's clock readings are in the data (`readStepTimes`): reply at once. */
+  TIMES: 7,
 } as const;
 
 /** Slots that compiled programs use for themselves; a StdioPlan and a prelude keep to 0..11. */

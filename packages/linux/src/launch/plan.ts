@@ -86,6 +86,8 @@ export interface InitPlan {
   readonly preserved?: readonly number[];
   /** Further steps that run in the monitor before CLONE. */
   readonly prelude?: (builder: ProgramBuilder) => void;
+  /** Take the time, and tell it by SYNC TIMES. Default: no. */
+  readonly timed?: boolean;
 }
 
 /** All that one more process of a running container needs. */
@@ -107,4 +109,6 @@ export interface ExecPlan {
   /** Slots whose fds the program inherits as 3, 4 … Default: none. */
   readonly preserved?: readonly number[];
   readonly prelude?: (builder: ProgramBuilder) => void;
+  /** Take the time, and tell it by SYNC TIMES. Default: no. */
+  readonly timed?: boolean;
 }

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { disassemble } from "../explain/disassemble.ts";
+import { formatProgram } from "../explain/text.ts";
 import { InvalidSpec } from "../spec/invalid-spec.ts";
 import * as json from "../spec/json.ts";
 import { parseResources } from "../spec/resources.ts";
@@ -7,12 +9,11 @@ import { parseSeccomp, parseSeccompListener } from "../spec/seccomp.ts";
 import { parseSpec } from "../spec/spec.ts";
 import { everything } from "../spec/testing/everything.ts";
 import { compileExec } from "./exec.ts";
-import { explain } from "./explain.ts";
 import { describeFailure } from "./failure.ts";
 import type { HostFeatures } from "./host.ts";
 import { compileInit } from "./init.ts";
 import type { InitPlan } from "./plan.ts";
-import { ProgramBuilder } from "./program.ts";
+import { type Program, ProgramBuilder } from "./program.ts";
 import { defaultSpec } from "./testing/default-spec.ts";
 
 const HOST: HostFeatures = {
@@ -26,6 +27,10 @@ const HOST: HostFeatures = {
 const STDIO = { kind: "slots", stdin: 0, stdout: 1, stderr: 2, prelude() {} } as const;
 
 type Config = ReturnType<typeof defaultSpec>;
+
+function explain(program: Program): string {
+  return formatProgram(disassemble(program));
+}
 
 function compile(change: (config: Config) => unknown = () => {}, plan: Partial<InitPlan> = {}) {
   const config = defaultSpec(["sh"]);
@@ -95,7 +100,7 @@ test("the same spec gives the same bytes; a default container stays small", () =
   assert.deepEqual(compile().bytes, compile().bytes);
   const arm64 = compile(() => {}, { host: { ...HOST, architecture: "arm64" } });
   assert.equal(arm64.labels.length, compile().labels.length);
-  assert.doesNotMatch(explain(arm64), / = \?\(/);
+  assert.doesNotMatch(explain(arm64), /syscall [0-9]|operation [0-9]/);
   assert.ok(compile().labels.length < 180, `${compile().labels.length} steps`);
 });
 
@@ -105,14 +110,14 @@ test("a foreign pid namespace is entered after the host's mounts have gone, and 
   const v1 = compile(({ linux }) => linux.namespaces.push({ type: "cgroup" }), {
     cgroup: { attachFiles: ["/cg/tasks"], ownDirs: [] },
   });
-  order(explain(v1), '"/cg/tasks"', "unshare(0x2000000)", "pivot_root(", "capset", "GATE(", "EXEC(");
+  order(explain(v1), '"/cg/tasks"', "unshare(CLONE_NEWCGROUP)", "pivot_root(", "CAPS(effective", "GATE(", "EXEC(");
   const v2 = explain(
     compile(({ linux }) => linux.namespaces.push({ type: "cgroup" }), {
       cgroup: { attachFiles: [], into: "/cg", ownDirs: [] },
     }),
   );
-  assert.doesNotMatch(v2, /unshare/);
-  order(v2, 'openat(-100, "/cg"', "KEEP(", "STORE(", "CLONE(");
+  assert.doesNotMatch(v2, /unshare\(/);
+  order(v2, 'openat(AT_FDCWD, "/cg"', "KEEP(", "STORE(", "CLONE(");
 });
 
 test("exec: nothing of the host is held when the namespaces are entered", () => {
@@ -273,7 +278,7 @@ test("what cannot be compiled", () => {
   const label = (config: Config) => Object.assign(config.linux, { mountLabel: "a:b:c" });
   assert.throws(() => compile(label), /^InvalidSpec: linux\.mountLabel "a:b:c": the kernel has no SELinux$/);
   const labelled = explain(compile(label, { host: { ...HOST, selinux: true } }));
-  assert.equal([...labelled.matchAll(/fsconfig\(r[0-9]+, 1, "context", "a:b:c"\)/g)].length, 4); // three tmpfs and devpts
+  assert.equal([...labelled.matchAll(/fsconfig\(r[0-9]+, FSCONFIG_SET_STRING, "context", "a:b:c"\)/g)].length, 4); // three tmpfs and devpts
   const two = ["/a", "/b"].map((source) => ({ type: "bind", source, target: "", options: [] }));
   assert.throws(() => compile(() => {}, { rootfs: two }), /rootfs\[1\] "bind": a second mount at the root/);
 });

@@ -3,6 +3,7 @@ import { errnoNumber } from "../syscall/errno.ts";
 import { type Architecture, SYSCALL, type SyscallName } from "../syscall/numbers.ts";
 import { DataSection } from "./data.ts";
 import { FORMAT, KIND, OP, type OpName } from "./opcodes.ts";
+import { StepClock, type StepTiming } from "./step-clock.ts";
 
 /** What a step is for: the field of the spec it serves (`mounts[3] "/data"`) and what it does there ("open_tree", "resolve target"). */
 export interface Label {
@@ -16,6 +17,8 @@ export interface Program {
   readonly labels: readonly Label[];
   /** The numbers in `bytes` are this architecture's. */
   readonly architecture: Architecture;
+  /** Of a program that takes the time as it goes: what its clock readings are of. */
+  readonly timing?: StepTiming;
 }
 
 /** A register; holds 0 before it is written. */
@@ -66,9 +69,12 @@ export class ProgramBuilder {
   #labels: Label[] = [];
   #free: Register[] = [];
   #registers = 0;
+  readonly #clock: StepClock | undefined;
 
-  constructor(architecture: Architecture) {
+  /** `timed`: read the clock where the steps of another group begin, and tell by `tellTimes`. Else not a byte is different. */
+  constructor(architecture: Architecture, options: { readonly timed?: boolean } = {}) {
     this.architecture = architecture;
+    if (options.timed === true) this.#clock = new StepClock(this);
   }
 
   /** The index of the next step. */
@@ -122,6 +128,11 @@ export class ProgramBuilder {
     this.#steps.setUint16(at * FORMAT.stepSize + 6, (this.#count - at - 1) | FORMAT.skipOnError, true);
   }
 
+  /** Tell what the clock has shown so far. Once, where SYNC still works: before a filter. Nothing in a program that is not timed. */
+  tellTimes(): void {
+    this.#clock?.tell();
+  }
+
   /** The finished program. */
   build(): Program {
     const stepsEnd = FORMAT.headerSize + this.#count * FORMAT.stepSize;
@@ -141,10 +152,12 @@ export class ProgramBuilder {
     relocations.forEach((value, i) => {
       view.setUint32(relocationOffset + i * 4, value, true);
     });
-    return { bytes, labels: this.#labels, architecture: this.architecture };
+    const timing = this.#clock?.timing;
+    return { bytes, labels: this.#labels, architecture: this.architecture, ...(timing && { timing }) };
   }
 
   #emit(op: OpName, nr: number, args: readonly Operand[], options: StepOptions, name: string): StepIndex {
+    this.#clock?.before(this.field, name);
     const index = this.#count++;
     const at = index * FORMAT.stepSize;
     if (at + FORMAT.stepSize > this.#steps.byteLength) this.#grow();

@@ -1,4 +1,4 @@
-import { ANY, containerd, fromTimestamp, packAny } from "@trimaran/proto";
+import { ANY, containerd, fromTimestamp, inSpan, packAny } from "@trimaran/proto";
 import { Code, hasCode, ManagerError } from "../errors/manager-error.ts";
 import { exitLabels } from "../services/note-exit.ts";
 import type { ExitRecord } from "../shims/delete-shim.ts";
@@ -44,7 +44,7 @@ export class ClientTask {
 
   /** The pid, in the host's pid namespace. */
   async start(execId = ""): Promise<number> {
-    return (await this.#tasks.start({ containerId: this.id, execId })).pid;
+    return (await inSpan("start", () => this.#tasks.start({ containerId: this.id, execId }))).pid;
   }
 
   /** Until the process has ended; may be asked before Start. If the shim dies meanwhile, what is noted of its end counts. */
@@ -66,7 +66,7 @@ export class ClientTask {
   /** Add a process; `start` then starts it. */
   async exec(execId: string, process: OciProcess, io: TaskIo): Promise<void> {
     const spec = packAny(ANY.ociProcess, Buffer.from(JSON.stringify(process)));
-    await this.#tasks.exec({ containerId: this.id, execId, spec, ...io });
+    await inSpan("add the exec", () => this.#tasks.exec({ containerId: this.id, execId, spec, ...io }));
   }
 
   /** Remove an exec that has ended or was never started. Waits for its output, within the shim's bound. */

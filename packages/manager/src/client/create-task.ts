@@ -1,4 +1,5 @@
 import { mkdir } from "node:fs/promises";
+import { inSpan } from "@trimaran/proto";
 import { Code, hasCode } from "../errors/manager-error.ts";
 import type { TaskIo } from "../tasks/task-io.ts";
 import { type ClientContainer, specText } from "./client-container.ts";
@@ -13,9 +14,10 @@ export async function createTask(client: ManagerClient, container: ClientContain
   if (logPath !== undefined || rootfs.kind === "overlay") {
     await mkdir(containerFolder(client, id), { recursive: true, mode: 0o711 });
   }
-  await connectContainer(client, container, hostnameOf(container));
+  await inSpan("connect the network", () => connectContainer(client, container, hostnameOf(container)));
   try {
-    await client.services.tasks.create({ containerId: id, rootfs: await rootfsMountsOf(client, id, rootfs), ...io });
+    const mounts = await rootfsMountsOf(client, id, rootfs);
+    await inSpan("create", () => client.services.tasks.create({ containerId: id, rootfs: mounts, ...io }));
   } catch (error) {
     if (!hasCode(error, Code.AlreadyExists)) await disconnectContainer(client, id, network).catch(() => {});
     throw error;

@@ -24,9 +24,12 @@ import { lockDirectory } from "./directory-lock.ts";
 import { shimLogSink } from "./log-shim.ts";
 import { openStores, type Stores } from "./open-stores.ts";
 import { QuietTime } from "./quiet-time.ts";
+import { openExporter, tracedService } from "./traced-service.ts";
 
 /** Longer than an idle layer thread lives. */
 const QUIET_MS = 5000;
+/** How long the end waits for a collector. */
+const LAST_SPANS_MS = 500;
 
 /** A daemon that serves. Disposing stops it; tasks live on. */
 export interface Daemon extends AsyncDisposable {
@@ -74,7 +77,11 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
     uuid,
     log,
   });
-  const services = bindServices(implementations).map((service) => touching(service, quiet));
+  const exporter = openExporter(options.environment, version);
+  undo.defer(() => exporter?.flush(LAST_SPANS_MS));
+  const services = bindServices(implementations)
+    .map((service) => tracedService(service, exporter))
+    .map((service) => touching(service, quiet));
   const report = (error: unknown, method: string) => log.error("internal error", { method, error: stackOf(error) });
   undo.use(await serveGrpc({ path: address, services, report }));
   quiet.touch();

@@ -1,5 +1,5 @@
 import { type ClientHttp2Stream, constants, type IncomingHttpHeaders } from "node:http2";
-import type { MethodDescriptor } from "@trimaran/proto";
+import { type MethodDescriptor, traceMetadata } from "@trimaran/proto";
 import { Code, StatusError } from "../errors/manager-error.ts";
 import type { ClientConnection } from "./client-connection.ts";
 import { CUT_OFF, frameHead, readMessages } from "./message-frames.ts";
@@ -133,6 +133,7 @@ function headersOf({ path, namespace, lease, timeoutMs }: CallHead) {
     "containerd-namespace": namespace,
     ...(lease === undefined ? {} : { "containerd-lease": Buffer.from(lease).toString("latin1") }),
     ...(timeoutMs === undefined ? {} : { "grpc-timeout": formatTimeout(timeoutMs) }),
+    ...traceMetadata(),
   };
 }
 

@@ -1,4 +1,5 @@
 import { constants, type ServerHttp2Stream } from "node:http2";
+import { callTrace } from "@trimaran/proto";
 import { Code, StatusError } from "../errors/manager-error.ts";
 import { frameHead, MessageParts, readMessages } from "./message-frames.ts";
 import { canceled, raceAbort } from "./race-abort.ts";
@@ -33,6 +34,7 @@ export class ServerCall {
       namespace: firstOf(rawHeaders, "containerd-namespace"),
       lease: firstOf(rawHeaders, "containerd-lease"),
       signal: this.#controller.signal,
+      trace: callTrace((key) => firstOf(rawHeaders, key)),
     };
     this.#timeout = firstOf(rawHeaders, "grpc-timeout");
   }

@@ -1,3 +1,4 @@
+import type { CallTrace } from "@trimaran/proto";
 import { type Identifier, parseIdentifier } from "../bundles/identifier.ts";
 import { Code, ManagerError } from "../errors/manager-error.ts";
 
@@ -9,6 +10,8 @@ export interface ServiceCall {
   readonly lease: string | undefined;
   /** Aborts when the client cancels, goes away, or its deadline passes. The answer is dropped then. */
   readonly signal: AbortSignal;
+  /** The trace that it is a part of, if the client has one; within the process it needs no telling. */
+  readonly trace?: CallTrace;
 }
 
 /** The call's namespace. Throws FailedPrecondition if there is none, InvalidArgument if it is not an identifier. */

@@ -1,4 +1,4 @@
-import { sandboxV1, taskV2, taskV3 } from "@trimaran/proto";
+import { inSpan, sandboxV1, taskV2, taskV3, traceMetadata } from "@trimaran/proto";
 import { Client, connectUnix } from "ttrpc-ts";
 import { type ShimEndpoint, socketPath } from "./shim-reply.ts";
 
@@ -13,7 +13,14 @@ function sandboxService(client: Client) {
 }
 
 function taskService(client: Client, version: 2 | 3) {
-  return client.service(version === 3 ? { ...taskV2, name: taskV3.name } : taskV2);
+  return spanned(client.service(version === 3 ? { ...taskV2, name: taskV3.name } : taskV2));
+}
+
+/** Calls as spans, where somebody traces; but for Wait, which takes as long as a container lives. */
+function spanned<Service extends object>({ ...service }: Service): Service {
+  const calls = Object.entries(service as Readonly<Record<string, (...args: unknown[]) => unknown>>);
+  const named = calls.map(([key, call]) => [key, (...args: unknown[]) => inSpan(`shim: ${key}`, () => call(...args))]);
+  return { ...service, ...Object.fromEntries(named.filter(([key]) => key !== "wait")) };
 }
 
 /** One connection to one shim. Closing it ends no container. */
@@ -33,7 +40,7 @@ export class ShimConnection implements Disposable {
 
   /** Throws the socket's error (ECONNREFUSED, ENOENT) if nobody listens there: a shim is dialled once, without retries. */
   static async open(endpoint: ShimEndpoint, namespace: string): Promise<ShimConnection> {
-    const metadata = { "containerd-namespace-ttrpc": namespace };
+    const metadata = () => ({ "containerd-namespace-ttrpc": namespace, ...traceMetadata() });
     return new ShimConnection(endpoint, new Client(await connectUnix(socketPath(endpoint.address)), { metadata }));
   }
 

@@ -1,4 +1,5 @@
 import { closeSync, openSync } from "node:fs";
+import { TRACE_DIRECTORY, TRACE_ENVIRONMENT, TRACEPARENT, traceMetadata } from "@trimaran/proto";
 import type { Bundle } from "../bundles/bundle.ts";
 import { Code, ManagerError, messageOf } from "../errors/manager-error.ts";
 import type { Syscalls } from "../host/syscalls.ts";
@@ -73,7 +74,7 @@ async function runStart(
     path: binary,
     args: [...shimFlags(parent, bundle), ...(parent.debug ? ["-debug"] : []), "start"],
     cwd: bundle.path,
-    environment: shimEnvironment(parent, bundle.namespace),
+    environment: { ...shimEnvironment(parent, bundle.namespace), ...traceEnvironment() },
     stdio: [stdin, output, output],
   });
   signal.addEventListener("abort", child.kill, { once: true });
@@ -84,6 +85,15 @@ async function runStart(
   } finally {
     signal.removeEventListener("abort", child.kill);
   }
+}
+
+/** The trace that this `start` is a part of, if it is one. */
+function traceEnvironment(): NodeJS.ProcessEnv {
+  const { [TRACEPARENT]: parent, [TRACE_DIRECTORY]: directory } = traceMetadata();
+  return {
+    ...(parent !== undefined && { [TRACE_ENVIRONMENT.parent]: parent }),
+    ...(directory !== undefined && { [TRACE_ENVIRONMENT.directory]: directory }),
+  };
 }
 
 function startFailed(binary: string, status: string, output: string, cause?: unknown): ManagerError {

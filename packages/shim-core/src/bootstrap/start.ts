@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "
 import { dirname } from "node:path";
 import type { Native } from "@trimaran/linux";
 import type { StartAnswer, StartRequest } from "@trimaran/monitor";
+import { otlpVariables } from "@trimaran/proto";
 import { connectUnix } from "ttrpc-ts";
 import { checkCoreScheduling } from "../host/core-scheduling.ts";
 import { parseIdentifier } from "../identifier.ts";
@@ -67,6 +68,7 @@ export async function start(
     return { kind: "print", code: 0, stdout: reply(socket), stderr: new Uint8Array(0) };
   const coreScheduling = (request.env.get("SCHED_CORE") ?? "") !== "";
   if (coreScheduling) checkCoreScheduling(environment.native);
+  const telemetry = otlpVariables(Object.fromEntries(request.env));
   const identity: PodIdentity = {
     id,
     group,
@@ -76,6 +78,7 @@ export async function start(
     ttrpcAddress: input.ttrpcAddress ?? request.env.get("TTRPC_ADDRESS") ?? "",
     debug: args.debug,
     options: input.options.map(({ typeUrl, value }) => ({ typeUrl, value: Buffer.from(value).toString("base64") })),
+    ...(Object.keys(telemetry).length > 0 && { telemetry }),
   };
   mkdirSync(dirname(socket), { recursive: true, mode: dirname(socket) === SOCKET_DIRECTORY ? 0o711 : 0o700 });
   environment.pods.expect(group);

@@ -14,6 +14,8 @@ export interface PodIdentity {
   readonly debug: boolean;
   /** Runtime options of `start`, values as base64. */
   readonly options: readonly { readonly typeUrl: string; readonly value: string }[];
+  /** OpenTelemetry's variables in the daemon's environment; absent: none. */
+  readonly telemetry?: Readonly<Record<string, string>>;
 }
 
 export function encodeIdentity(identity: PodIdentity): string {

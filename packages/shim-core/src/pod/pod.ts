@@ -1,5 +1,6 @@
 import { unlinkSync } from "node:fs";
 import type { MonitorLink } from "@trimaran/monitor";
+import type { OtlpExporter } from "@trimaran/proto";
 import { Code, type Server, StatusError } from "ttrpc-ts";
 import { type Forward, Outbox } from "../events/outbox.ts";
 import { TaskEvents } from "../events/task-events.ts";
@@ -38,6 +39,8 @@ export interface PodEnvironment {
   /** Default: the monitor's. */
   readonly notebook?: Notebook;
   readonly forward: (identity: PodIdentity) => Forward;
+  /** Where spans go besides to callers who ask for them. Default: nowhere. */
+  readonly exporter?: OtlpExporter | undefined;
 }
 
 /** The task server's side of one monitor: its containers, its connections, its events. */
@@ -85,6 +88,10 @@ export class Pod {
 
   get runtimeVersion(): string {
     return this.#environment.runtime.version;
+  }
+
+  get exporter(): OtlpExporter | undefined {
+    return this.#environment.exporter;
   }
 
   get restores(): boolean {

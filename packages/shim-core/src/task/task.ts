@@ -1,3 +1,4 @@
+import { inSpan } from "@trimaran/proto";
 import { Code, StatusError } from "ttrpc-ts";
 import type { TaskEvents } from "../events/task-events.ts";
 import type { ContainerProcess } from "../host/container-process.ts";
@@ -120,7 +121,7 @@ export class Task implements TaskContext {
 
   async #openGate(by: string): Promise<void> {
     try {
-      await this.#live().start();
+      await inSpan("gate to execve", () => this.#live().start());
     } catch (error) {
       const { code, message } = toStatus(error);
       this.#save({ startFailure: { by, code, why: message } });

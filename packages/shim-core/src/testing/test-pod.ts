@@ -1,4 +1,4 @@
-import { containerd, sandboxV1, taskV2, taskV3 } from "@trimaran/proto";
+import { containerd, type OtlpExporter, sandboxV1, taskV2, taskV3 } from "@trimaran/proto";
 import { Client, Server, type ServiceClient } from "ttrpc-ts";
 import { Logger } from "../log.ts";
 import type { PodIdentity } from "../pod/identity.ts";
@@ -6,6 +6,7 @@ import { Pod } from "../pod/pod.ts";
 import { sandboxService } from "../sandbox/service.ts";
 import { type Connection, type TaskService, taskService } from "../task/service.ts";
 import { toStatus } from "../to-status.ts";
+import { tracedService } from "../trace/traced-service.ts";
 import { FakeMonitor } from "./fake-link.ts";
 import { FakeRuntime } from "./fake-runtime.ts";
 
@@ -17,6 +18,8 @@ export class TestPod {
   readonly events: string[] = [];
   readonly logged: string[] = [];
   restarts = 0;
+  /** Where spans go; counts from the next task server on. */
+  exporter: OtlpExporter | undefined;
   pod: Pod;
   readonly client: Client;
   readonly task: ServiceClient<typeof taskV2>;
@@ -65,8 +68,9 @@ export class TestPod {
   #serve(): Pod {
     const link = this.monitor.open();
     const server = new Server<Connection>({ toStatus });
-    for (const service of [taskV2, taskV3]) server.register<TaskService>(service, taskService);
-    server.register(sandboxV1, sandboxService);
+    const tasks = tracedService<TaskService>(taskService);
+    for (const service of [taskV2, taskV3]) server.register<TaskService>(service, tasks);
+    server.register(sandboxV1, tracedService(sandboxService));
     const log = new Logger((line) => void this.logged.push(line));
     const forward = async (envelope: Uint8Array): Promise<void> => {
       await new Promise(setImmediate);
@@ -80,6 +84,7 @@ export class TestPod {
       log,
       cacheDirectory: "/nonexistent/cache",
       forward: () => forward,
+      exporter: this.exporter,
     };
     const pod = new Pod(environment, link, this.#identity);
     link.begin();

@@ -1,5 +1,6 @@
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { type CgroupStats, parseResources } from "@trimaran/linux";
+import { inSpan } from "@trimaran/proto";
 import {
   type CheckpointRequest,
   type Container,
@@ -105,7 +106,7 @@ export class GvisorContainer implements Container {
   async exec(request: ExecRequest): Promise<ContainerProcess> {
     this.#starting.add(request.id);
     try {
-      return await this.#exec(request);
+      return await inSpan("runsc exec", () => this.#exec(request));
     } finally {
       this.#starting.delete(request.id);
     }

@@ -1,5 +1,6 @@
 import { readFileSync, rmSync } from "node:fs";
 import { type Cgroup, describeFailure, type ProgramBuilder, type StdioPlan } from "@trimaran/linux";
+import { inSpan } from "@trimaran/proto";
 import {
   type Exit,
   type Host,
@@ -99,7 +100,11 @@ export class Runsc {
   }
 
   /** Wait for the end of a command. Throws what runsc says where it has failed; Unavailable where it hangs, after it was killed. */
-  async finish(command: RunscCommand, process: MonitoredProcess, limitMs = LIMIT_MS): Promise<void> {
+  finish(command: RunscCommand, process: MonitoredProcess, limitMs = LIMIT_MS): Promise<void> {
+    return inSpan(`runsc ${command.args[0]}`, () => this.#finish(command, process, limitMs));
+  }
+
+  async #finish(command: RunscCommand, process: MonitoredProcess, limitMs: number): Promise<void> {
     await process.spawned();
     let hangs = false;
     const limit = setTimeout(() => {

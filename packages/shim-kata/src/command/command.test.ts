@@ -15,7 +15,15 @@ async function run(...args: string[]): Promise<string> {
   };
   const terminal = { input: new PassThrough(), output: new PassThrough() };
   const signal = AbortSignal.timeout(10_000);
-  await runCommand(args, { sources, cacheDirectory: "/none", stateDirectory: "/none", write, terminal, signal });
+  await runCommand(args, {
+    sources,
+    cacheDirectory: "/none",
+    searchPath: "/none",
+    stateDirectory: "/none",
+    write,
+    terminal,
+    signal,
+  });
   return output;
 }
 

@@ -14,6 +14,7 @@ try {
   const write = (text: string) => void process.stdout.write(text);
   await runCommand(process.argv.slice(2), {
     sources: installedSources(library, process.execPath),
+    searchPath: process.env.PATH ?? "/usr/sbin:/usr/bin:/sbin:/bin",
     stateDirectory: process.env.TRIMARAN_STATE ?? "/run/trimaran",
     write,
     terminal: { input: process.stdin, output: process.stdout },

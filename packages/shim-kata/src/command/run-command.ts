@@ -9,6 +9,7 @@ import { withMachineLock } from "../machine-lock.ts";
 import { vmPaths } from "../qemu/plan.ts";
 import { defaultTemplates, removeTemplates, templateLock } from "../template/store.ts";
 import { attachTerminal, type Terminal } from "./attach-terminal.ts";
+import { doctor } from "./doctor.ts";
 import { describeImage } from "./show-image.ts";
 
 /** What a command works with. */
@@ -16,6 +17,8 @@ export interface CommandContext {
   readonly sources: GuestSources;
   /** Of images. Default: the machine's own. */
   readonly cacheDirectory?: string;
+  /** Where programs are looked for. */
+  readonly searchPath: string;
   /** TRIMARAN_STATE of the shims. */
   readonly stateDirectory: string;
   readonly write: (text: string) => void;
@@ -62,6 +65,13 @@ const VERBS: readonly Verb[] = [
     flags: [],
     operands: 1,
     run: (context, _flags, [pod = ""]) => debugPod(context, pod),
+  },
+  {
+    words: "doctor", // what `trimaran doctor` asks; people ask that
+    flags: [],
+    operands: 0,
+    run: async ({ sources, cacheDirectory, searchPath, signal, write }) =>
+      write(JSON.stringify(await doctor(sources, { cacheDirectory, searchPath, signal }))),
   },
   { words: "pods", flags: [], operands: 0, run: (context) => showPods(context) },
   { words: "template prune", flags: [], operands: 0, run: (context) => pruneTemplates(context) },

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { describeFailure, parseSpec, type Spec } from "@trimaran/linux";
-import { ANY, type google, packAny } from "@trimaran/proto";
+import { ANY, type google, inSpan, packAny } from "@trimaran/proto";
 import {
   type Container,
   type ContainerProcess,
@@ -81,7 +81,9 @@ export class KataContainer implements Container {
   }
 
   async start(): Promise<void> {
-    await this.#call(({ agent }, options) => agent.startProcess({ id: this.#id }, options));
+    await inSpan("start in the guest", () =>
+      this.#call(({ agent }, options) => agent.startProcess({ id: this.#id }, options)),
+    );
   }
 
   async exec(request: ExecRequest): Promise<ContainerProcess> {
@@ -93,7 +95,11 @@ export class KataContainer implements Container {
     if (fresh) await this.#forgetExecs();
     const holder = fresh ? await openHolder(host, key, stdio, this.#parts.request) : findHolder(host, key);
     try {
-      const remote = (await this.#runDirectly(request, process, fresh)) ?? (await this.#runByAgent(request, process, fresh));
+      const remote = await inSpan(
+        "exec in the guest",
+        async () =>
+          (await this.#runDirectly(request, process, fresh)) ?? (await this.#runByAgent(request, process, fresh)),
+      );
       const exec = this.#process(execId, stdio, holder, remote);
       this.#execs.set(execId, exec);
       await exec.attach(fresh);
@@ -147,7 +153,7 @@ export class KataContainer implements Container {
 
   async #readInside(): Promise<Inside> {
     const { config } = this.#parts;
-    const places = { id: this.#id, volumes: planVolumes(config.spec.mounts) };
+    const places = { id: this.#id, volumes: planVolumes(config.spec.mounts), disks: [] }; // an exec makes no mounts
     const { pid } = await this.#inspect();
     return { spec: parseSpec(JSON.stringify(toGuestSpec(config.json, places))), initPid: pid };
   }

@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Cgroup, readHostFeatures } from "@trimaran/linux";
+import { inSpan } from "@trimaran/proto";
 import {
   ContainerCgroups,
   type CreateRequest,
@@ -129,8 +130,9 @@ export class MachineGuests implements GuestProvider {
     const { config, places, host, cgroup, network, limits } = start;
     const signal = AbortSignal.timeout(START_LIMIT_MS);
     const began = performance.now();
-    const qemu = await inspectQemu(findQemu(config.qemuPath, this.#options.searchPath));
-    const image = await this.#image(config, signal);
+    const path = findQemu(config.qemuPath, this.#options.searchPath);
+    const qemu = await inSpan("qemu --version", () => inspectQemu(path));
+    const image = await inSpan("image", () => this.#image(config, signal));
     const launch = (key: string, networkNamespace: string | undefined) => async (plan: VmPlan) => {
       await endQemu(host, key);
       return await launchQemu({ host, key, cgroup, networkNamespace }, plan);
@@ -144,7 +146,8 @@ export class MachineGuests implements GuestProvider {
       share = await openShare(host, plan, readHostFeatures());
       return await launch(places.key, network)(vm);
     };
-    const accelerator = await this.#accelerator(config, { qemu, image, stateDirectory, start: startTemplate, signal });
+    const probe = { qemu, image, stateDirectory, start: startTemplate, signal };
+    const accelerator = await inSpan("accelerator", () => this.#accelerator(config, probe));
     const answers = (paths: VmPaths) => this.#answers(paths, host);
     const machine = await startMachine({
       image,
@@ -217,7 +220,10 @@ export class MachineGuests implements GuestProvider {
  * With its own `auto` virtiofsd has the guest drop a file's content at each open: an exec would read the whole of its program again, over the port. Its `always`, with what it
  * knows of names and times for a second as in `auto`, keeps the content for as long as a file's time and size stay the same.
  */
-function daemonCache({ cache, extraArgs }: KataConfig["virtiofsd"]): Pick<SharePlan["binaries"], "cache" | "extraArgs"> {
+function daemonCache({
+  cache,
+  extraArgs,
+}: KataConfig["virtiofsd"]): Pick<SharePlan["binaries"], "cache" | "extraArgs"> {
   return cache === "auto" ? { cache: "always", extraArgs: ["-o", "timeout=1", ...extraArgs] } : { cache, extraArgs };
 }
 

@@ -1,5 +1,6 @@
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { inSpan } from "@trimaran/proto";
 import { verifyImage } from "../image/ensure.ts";
 import { type NetworkBackend, planVm, type VmPaths, type VmPlan } from "../qemu/plan.ts";
 import { Qmp } from "../qemu/qmp.ts";
@@ -62,7 +63,7 @@ export async function startMachine<T>(options: StartOptions<T>): Promise<Started
       onFallback(error instanceof Error ? error : new Error(String(error)));
     }
   }
-  await verifyImage(options.image);
+  await inSpan("verify the image", () => verifyImage(options.image));
   return await run(options, { kind: "own" }, options.coldLimitMs ?? COLD_LIMIT_MS, (plan, alive) =>
     Qmp.open(plan.paths.qmp, alive),
   );
@@ -70,7 +71,8 @@ export async function startMachine<T>(options: StartOptions<T>): Promise<Started
 
 async function startClone<T>(root: string, options: StartOptions<T>): Promise<StartedMachine<T>> {
   const { startTemplate, readyTemplate } = options;
-  const template = await ensureTemplate({ ...options, root, start: startTemplate, ready: readyTemplate });
+  const subject = { ...options, root, start: startTemplate, ready: readyTemplate };
+  const template = await inSpan("template", () => ensureTemplate(subject));
   try {
     return await run(options, { kind: "clone", path: template.memory }, CLONE_LIMIT_MS, (plan, alive) =>
       resumeClone(plan, template, alive),
@@ -111,16 +113,16 @@ async function run<T>(
     ...(fsSocket !== undefined && { fsSocket }),
   });
   const lap = stopwatch();
-  const vm = await start(plan);
+  const vm = await inSpan("qemu", () => start(plan));
   const qemuMs = lap();
   const origin = plan.isClone ? "clone" : "cold";
   let qmp: Qmp | undefined;
   let wakeMs = 0;
   try {
     const agent = await whileAlive(plan, vm, { limitMs, signal, what: `${origin} start` }, async (alive) => {
-      qmp = await wake(plan, alive);
+      qmp = await inSpan(plan.isClone ? "take the template's state" : "boot", () => wake(plan, alive));
       wakeMs = lap();
-      return await ready(plan.paths, alive);
+      return await inSpan("agent answers", () => ready(plan.paths, alive));
     });
     if (qmp === undefined) throw new Error("unreachable: whileAlive ran its work");
     return { vm, plan, qmp, agent, origin, took: { qemuMs, wakeMs, answerMs: lap() } };

@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { mkdirSync } from "node:fs";
-import type { StartVm } from "../qemu/vm.ts";
+import type { StartVm } from "./vm.ts";
 
 /** The limit is in blocks of 512 bytes; with the signal ignored a write beyond it fails. setpriv: who dies takes QEMU along. */
 const LIMITED = 'trap "" XFSZ; ulimit -f "$1"; shift; exec setpriv --pdeathsig KILL "$@"';
