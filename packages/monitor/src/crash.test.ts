@@ -94,6 +94,21 @@ for (const build of BUILDS) {
     assert.equal(await client.call("Task", ""), "status 17", "the exit is kept until FORGET");
   });
 
+  test(`${build}: what a server had not read when it said BYE is told to the next, a Wait too`, async () => {
+    await using pod = await Pod.open(build);
+    using client = await pod.connect();
+    await pod.sleep(() => {
+      client.ask("Wait");
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200); // the monitor has sent it, and nobody here could read it
+    });
+    pod.onLink = (link) => {
+      link.onFrame = (conn, frame) => link.send(conn, response(Buffer.from(frame).readUInt32BE(4), "ended"));
+    };
+    pod.serve();
+    await eventually(() => pod.links === 2); // by itself
+    assert.equal(await client.answer(1), "ended");
+  });
+
   test(`${build}: what was open is told again, in order, with its flag; what was closed is not`, async () => {
     await using pod = await Pod.open(build);
     using client = await pod.connect();

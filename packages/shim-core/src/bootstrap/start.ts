@@ -70,6 +70,7 @@ export async function start(
     socket,
     ttrpcAddress: input.ttrpcAddress ?? request.env.get("TTRPC_ADDRESS") ?? "",
     debug: args.debug,
+    version: environment.runtime.version,
     options: input.options.map(({ typeUrl, value }) => ({ typeUrl, value: Buffer.from(value).toString("base64") })),
   };
   mkdirSync(dirname(socket), { recursive: true, mode: dirname(socket) === SOCKET_DIRECTORY ? 0o711 : 0o700 });

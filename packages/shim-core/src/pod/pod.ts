@@ -154,6 +154,11 @@ export class Pod {
     return task;
   }
 
+  /** Nothing is left to tell containerd. */
+  get isQuiet(): boolean {
+    return this.#outbox.isEmpty;
+  }
+
   /** Create a container; `by` names the request, whose replay gives the same answer. */
   async create(request: CreateRequest, by: string): Promise<number> {
     const known = this.tasks.get(request.id);
