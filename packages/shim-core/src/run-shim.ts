@@ -70,8 +70,9 @@ function serve(runtime: Runtime, process: ShimProcess): void {
   const native = lazyNative();
   refuseDumps(native);
   const image = sealedCopy(native, join(process.libraryDirectory, "../../bin", shimName), "trimaran");
-  // PATH, so that a task server that a monitor starts finds the programs that this one finds
-  const names = ["TRIMARAN_ADDRESS", "TRIMARAN_NAMESPACE", "TRIMARAN_CMD", ...(env.PATH === undefined ? [] : ["PATH"])];
+  // a task server that a monitor starts is to be like this one: finds the same programs, goes after the same time
+  const inherited = ["PATH", "TRIMARAN_IDLE_MS"].filter((name) => env[name] !== undefined);
+  const names = ["TRIMARAN_ADDRESS", "TRIMARAN_NAMESPACE", "TRIMARAN_CMD", ...inherited];
   const passed = names.map((name) => [name, env[name] ?? ""]);
   const server = serveTasks(runtime, {
     listen: { fd: 3 },
