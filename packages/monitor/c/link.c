@@ -166,8 +166,8 @@ void link_lost(struct monitor *m)
 		close(l->source.fd);
 	}
 	l->source.fd = -1;
-	if (!l->welcomed || (l->bye && !bye))
-		m->unsent = true; /* what we came for, or told it last, has not been heard */
+	if (!bye)
+		m->unsent = true; /* what we came for may not have been heard, and one that was killed may have had something in mind */
 	if (!l->welcomed) {
 		l->delay = l->delay ? l->delay : DELAY_MS;
 	}

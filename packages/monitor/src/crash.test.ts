@@ -62,7 +62,7 @@ for (const build of BUILDS) {
     }
   }
 
-  test(`${build}: nothing to tell: no new server; an exit wakes one, and the open Wait is answered`, {
+  test(`${build}: one that was killed is replaced at once, and the open Wait is answered`, {
     timeout,
   }, async () => {
     await using at = await openOutside(build);
@@ -72,10 +72,8 @@ for (const build of BUILDS) {
     assert.equal(await client.call("Note", "kept"), "");
     const first = at.serverPid() ?? 0;
     process.kill(first, "SIGKILL");
-    await new Promise((resolve) => setTimeout(resolve, 600));
-    assert.equal(at.serverPid(), first, "it sleeps");
+    await eventually(() => at.serverPid() !== first); // nothing was to be told, but who knows what it was about to do
     assert.equal(await client.answer(wait), "status 21");
-    assert.notEqual(at.serverPid(), first);
     assert.equal(await client.call("Note", ""), "kept");
   });
 
