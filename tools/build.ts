@@ -78,6 +78,7 @@ export async function build(): Promise<void> {
     ["trimaran-kata.js", "shim-kata"],
   ] as const)
     await bundleProgram(`packages/${runtime}/src/command/main.ts`, name); // the command starts them
+  await bundleProgram("packages/shim-core/src/operate/main.ts", "trimaran-shims.js");
   copyNativeModules(LIBRARY);
   await buildGuest();
   writeWhole(stamp, inputs);

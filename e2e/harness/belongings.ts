@@ -1,9 +1,14 @@
 import { existsSync } from "node:fs";
-import { readdir } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Scope, socketPath } from "@trimaran/shim-check";
 
 export { cgroupsOf, mountsOf, type ProcessEntry, processesOf, type Scope, socketPath } from "@trimaran/shim-check";
+
+/** The pid of a process's parent. Throws if it has ended. */
+export async function parentOf(pid: number): Promise<number> {
+  return Number(/^\d+ \(.*\) \S (\d+)/s.exec(await readFile(`/proc/${pid}/stat`, "latin1"))?.[1]);
+}
 
 /** Sockets, bundles and state of the scope's containers: everything named after one of its ids. */
 export async function filesOf(scope: Scope): Promise<string[]> {

@@ -132,6 +132,7 @@ struct link { /* to the task server */
 	int64_t delay, patience, calm_patience;
 	uint64_t token;
 	struct port port;
+	uint64_t sent, read_by_server; /* bytes on this connection; the second is what BYE told */
 };
 
 struct monitor {
