@@ -17,6 +17,7 @@ import {
   eventsCommand,
   inspectCommand,
   layersCommand,
+  metricsCommand,
   statsCommand,
   topCommand,
 } from "./routes/look-routes.ts";
@@ -278,6 +279,7 @@ export function buildCli(): Application<CliContext> {
     commit: commitCommand,
     cp: cpCommand,
     daemon: daemonCommand,
+    metrics: metricsCommand,
     kata: kataCommand,
     completion: completionCommand,
     install: installCommand,

@@ -5,6 +5,9 @@ import { parseShimArguments } from "./bootstrap/arguments.ts";
 import { encodeInfo } from "./bootstrap/info.ts";
 import { refuseDumps } from "./host/harden.ts";
 import { Logger } from "./log.ts";
+import { MetricsFile } from "./metrics/metrics-file.ts";
+import { serveMetrics } from "./metrics/serve-metrics.ts";
+import { TaskMetrics } from "./metrics/task-metrics.ts";
 import type { Runtime } from "./runtime.ts";
 import { serveTasks } from "./server.ts";
 
@@ -73,6 +76,16 @@ function serve(runtime: Runtime, process: ShimProcess): void {
   // PATH, so that a task server that a monitor starts finds the programs that this one finds
   const names = ["TRIMARAN_ADDRESS", "TRIMARAN_NAMESPACE", "TRIMARAN_CMD", ...(env.PATH === undefined ? [] : ["PATH"])];
   const passed = names.map((name) => [name, env[name] ?? ""]);
+  const metrics = new TaskMetrics();
+  const labels = {
+    runtime: runtime.name,
+    namespace: env.TRIMARAN_NAMESPACE ?? "",
+    containerd: env.TRIMARAN_ADDRESS ?? "",
+  };
+  const file = new MetricsFile(directory, labels, metrics);
+  metrics.serverStarted();
+  file.keepStarts();
+  const metricsSocket = serveMetrics(directory, () => file.report());
   serveTasks(runtime, {
     listen: { fd: 3 },
     monitorImage: `/proc/${process.pid}/fd/${image}`,
@@ -86,6 +99,15 @@ function serve(runtime: Runtime, process: ShimProcess): void {
       TRIMARAN_SHIM: shimName,
     },
     log: new Logger((line) => void writeSync(1, line), { debug: env.TRIMARAN_DEBUG === "1" }),
-    onIdle: () => process.exit(0),
+    metrics,
+    onRestart: () => {
+      metrics.serverRestarted();
+      file.keepStarts();
+    },
+    onIdle: () => {
+      file.keepAll();
+      metricsSocket[Symbol.dispose]();
+      process.exit(0);
+    },
   });
 }

@@ -1,0 +1,9 @@
+export {
+  type HttpAddress,
+  type HttpAnswer,
+  type HttpRequest,
+  type HttpServer,
+  parseLoopback,
+  serveHttp,
+} from "../http/serve-http.ts";
+export { nodeMetrics, serveNodeMetrics, TASK_SERVERS } from "./metrics-endpoint.ts";
