@@ -8,6 +8,7 @@
  *     build/lib/trimaran/containerd-shim-….cmd            the task server's argv, one argument a line
  *     build/lib/trimaran/node_modules/                    koffi's native module
  *     build/lib/trimaran/trimaran-fsbridge                moves a VM's file system (C, static): the host's and the guest's half
+ *     build/lib/trimaran/ui/                              the page of `trimaran ui`
  *     build/lib/trimaran/guest/                           what virtual machines have inside: init, agent, monitor, koffi
  */
 import { execFileSync } from "node:child_process";
@@ -69,6 +70,7 @@ export async function build(): Promise<void> {
   writeWhole(join(OUT, "bin/trimaran-oci"), ociLauncherText(NODE, join(LIBRARY, "oci.js")), 0o755);
   removeChunks();
   await bundleProgram("packages/cli/src/main.ts", "trimaran.js", true);
+  await bundlePage();
   await bundleProgram("packages/manager/src/layers/thread/layer-worker.ts", "layer-worker.js"); // trimaran.js starts it
   const launcher = launcherText(NODE, join(LIBRARY, "trimaran.js"), join(OUT, "bin/trimaran-oci"));
   writeWhole(join(OUT, "bin/trimaran"), launcher, 0o755);
@@ -125,6 +127,23 @@ async function bundleProgram(entry: string, name: string, splitting = false, out
   writeWhole(join(outdir, "package.json"), '{ "type": "module" }\n');
 }
 
+/** What `trimaran ui` serves. */
+async function bundlePage(): Promise<void> {
+  const source = join(ROOT, "packages/cli/web");
+  const page = join(LIBRARY, "ui");
+  await bundle({
+    entryPoints: { ui: join(source, "main.ts") },
+    outdir: page,
+    bundle: true,
+    minify: true,
+    platform: "browser",
+    target: "es2024",
+    format: "esm",
+    logLevel: "warning",
+  });
+  for (const name of ["index.html", "ui.css"]) cpSync(join(source, name), join(page, name));
+}
+
 function removeChunks(): void {
   for (const name of globSync(`${CHUNK}*.js`, { cwd: LIBRARY })) rmSync(join(LIBRARY, name));
 }
@@ -147,7 +166,7 @@ function copyNativeModules(library: string): void {
 
 /** Names, sizes and times of everything that goes in. */
 function fingerprint(): string {
-  const patterns = ["packages/*/src/**", "packages/*/c/**", "proto/**", "package-lock.json", "tools/build.ts"];
+  const patterns = ["packages/*/{src,c,web}/**", "proto/**", "package-lock.json", "tools/build.ts"];
   const hash = createHash("sha256");
   for (const path of globSync(patterns, { cwd: ROOT }).sort()) {
     const stat = statSync(join(ROOT, path));

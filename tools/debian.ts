@@ -26,6 +26,7 @@ export const TEST_PACKAGES = [
   ...BUILD_PACKAGES,
   "bsdutils",
   "ca-certificates",
+  "chromium-headless-shell", // looks at trimaran ui; 77 MB, without the desktop's libraries
   "containerd",
   "containernetworking-plugins",
   "dbus",
@@ -34,6 +35,7 @@ export const TEST_PACKAGES = [
   "iproute2",
   "iptables",
   "libcap2-bin",
+  "mandoc",
   "podman",
   "runc",
   "systemd", // PID 1 of a guest, with dbus

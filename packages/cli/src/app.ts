@@ -20,6 +20,7 @@ import {
   metricsCommand,
   statsCommand,
   topCommand,
+  uiCommand,
 } from "./routes/look-routes.ts";
 import { ids, off, oneId } from "./routes/parameters.ts";
 
@@ -280,6 +281,7 @@ export function buildCli(): Application<CliContext> {
     cp: cpCommand,
     daemon: daemonCommand,
     metrics: metricsCommand,
+    ui: uiCommand,
     kata: kataCommand,
     completion: completionCommand,
     install: installCommand,

@@ -157,3 +157,26 @@ export const metricsCommand = buildCommand({
       "Of all task servers and daemons of this node: starts, failures by reason, latencies, tasks, monitors, restarts of task servers.",
   },
 });
+
+/** `trimaran ui`. */
+export const uiCommand = buildCommand({
+  loader: async () => (await import("../commands/ui.ts")).ui,
+  parameters: {
+    flags: {
+      listen: {
+        kind: "parsed",
+        parse: parseHttpAddress,
+        default: "127.0.0.1:0",
+        brief: "a port of this machine, 0 for a free one",
+        placeholder: "127.0.0.1:PORT",
+      },
+      ...managerFlags,
+    },
+  },
+  docs: {
+    brief: "serve a page that shows containers, layers, namespaces and starts",
+    customUsage: ["", "--listen 127.0.0.1:7070", "[FLAGS]"],
+    fullDescription:
+      "Prints the page's address, whose token lets you in: every user of this machine can reach the port. The page only looks, and asks nobody but this command. Runs until SIGTERM or SIGINT.",
+  },
+});

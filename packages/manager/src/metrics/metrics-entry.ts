@@ -6,4 +6,5 @@ export {
   parseLoopback,
   serveHttp,
 } from "../http/serve-http.ts";
+export { gatherMetrics } from "./gather-metrics.ts";
 export { nodeMetrics, serveNodeMetrics, TASK_SERVERS } from "./metrics-endpoint.ts";
