@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { renameSync } from "node:fs";
+import { renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { Trimaran } from "../../packages/cli/src/testing/trimaran.ts";
@@ -99,6 +99,24 @@ describe("trimaran ui, in a browser", () => {
     await browser.evaluate("location.hash = '#/starts'");
     await browser.until("document.querySelector('.waterfall')");
     assert.match(await text(".waterfall"), /create: [^\n]*\n+[\d.]+ ms, of \d/);
+  });
+
+  test("one start in full, from a file that run --trace-json has written", async () => {
+    const span = (spanId: string, name: string, startNs: string, endNs: string, parentId?: string) => ({
+      ...{ traceId: "0".repeat(32), spanId, name, process: "command", startNs, endNs },
+      ...(parentId === undefined ? {} : { parentId }),
+    });
+    const spans = [span("b", HOSTILE, "90071992547409931000000", "90071992547409932500000", "a")];
+    spans.unshift(span("a", "run", "90071992547409930000000", "90071992547409940000000"));
+    const path = join(trimaran.directory, "start.json");
+    writeFileSync(path, JSON.stringify({ unixOffsetNs: "0", spans }));
+    const { root } = (await browser.send("DOM.getDocument")) as { readonly root: { readonly nodeId: number } };
+    const selector = { nodeId: root.nodeId, selector: "input[type=file]" };
+    const { nodeId } = await browser.send("DOM.querySelector", selector);
+    await browser.send("DOM.setFileInputFiles", { nodeId, files: [path] });
+    await browser.until("document.querySelector('[aria-live] .waterfall')");
+    const shown = await text("[aria-live] .waterfall");
+    assert.ok(shown.includes(`${HOSTILE} command`) && shown.includes("10.00 ms"), shown);
   });
 
   test("light and dark are readable, and everything that can be used has a name", async () => {

@@ -34,7 +34,7 @@ export function namespacesView({ sets }: NamespaceSets): HTMLElement {
         element(
           "details",
           own.length <= 12 ? { open: "" } : {},
-          element("summary", {}, `${own.length} with one of its own`),
+          element("summary", {}, `${own.length} of one container each`),
           element("div", { class: "sets" }, ...own.map(setBox)),
         ),
       );

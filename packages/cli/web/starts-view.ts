@@ -1,5 +1,6 @@
 import { element } from "./dom.ts";
 import type { StartSteps } from "./model.ts";
+import { traceOpener } from "./trace-view.ts";
 
 const NAMES: Readonly<Record<string, string>> = {
   bootstrap_start: "bootstrap: become or join the pod's monitor",
@@ -16,7 +17,7 @@ export function startsView(starts: readonly StartSteps[]): HTMLElement {
     element(
       "p",
       { class: "hint" },
-      "The average start of each runtime, step by step, as its task servers have timed them. One start in full: trimaran run --trace.",
+      "The average start of each runtime, step by step, as its task servers have timed them.",
     ),
   );
   const shown = starts.filter(({ steps }) => steps.some(({ count }) => count > 0));
@@ -29,6 +30,7 @@ export function startsView(starts: readonly StartSteps[]): HTMLElement {
       element("div", { class: "card waterfall" }, ...lanes(start, longestMs)),
     );
   }
+  view.append(traceOpener());
   return view;
 }
 
