@@ -8,6 +8,7 @@
  *     build/lib/trimaran/containerd-shim-….cmd            the task server's argv, one argument a line
  *     build/lib/trimaran/node_modules/                    koffi's native module
  *     build/lib/trimaran/trimaran-fsbridge                moves a VM's file system (C, static): the host's and the guest's half
+ *     build/share/man/man1/*.1                            the manual, a page for each command
  *     build/lib/trimaran/ui/                              the page of `trimaran ui`
  *     build/lib/trimaran/guest/                           what virtual machines have inside: init, agent, monitor, koffi
  */
@@ -76,6 +77,7 @@ export async function build(): Promise<void> {
   writeWhole(join(OUT, "bin/trimaran"), launcher, 0o755);
   await bundleProgram("packages/shim-kata/src/command/main.ts", "trimaran-kata.js");
   copyNativeModules(LIBRARY);
+  await writeManual();
   await buildGuest();
   writeWhole(stamp, inputs);
 }
@@ -142,6 +144,16 @@ async function bundlePage(): Promise<void> {
     logLevel: "warning",
   });
   for (const name of ["index.html", "ui.css"]) cpSync(join(source, name), join(page, name));
+}
+
+/** Manual pages, of the definitions that `--help` is made of. */
+async function writeManual(): Promise<void> {
+  const { manualPages } = await import("../packages/cli/src/manual/pages.ts"); // loads the command, which nobody else here needs
+  const folder = join(OUT, "share/man/man1");
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  const seconds = Number(process.env.SOURCE_DATE_EPOCH ?? Date.now() / 1000);
+  for (const [name, text] of manualPages(new Date(seconds * 1000))) writeWhole(join(folder, name), text);
 }
 
 function removeChunks(): void {

@@ -100,7 +100,7 @@ function stageLibrary(stage: string, directory: string): object {
 
 /** The command and the shims, as they are built: bundles need nothing of the workspace. koffi travels along. */
 function stageProgram(stage: string): object {
-  const own = ["bin", "lib"];
+  const own = ["bin", "lib", "share"];
   for (const folder of own)
     cpSync(join(BUILD, folder), join(stage, folder), {
       recursive: true,
@@ -116,6 +116,7 @@ function stageProgram(stage: string): object {
   const version = (name: string) => readManifest(join(stage, "node_modules", name)).version;
   return {
     bin: { trimaran: "bin/trimaran", "trimaran-oci": "bin/trimaran-oci" },
+    man: globSync("share/man/man1/*.1", { cwd: stage }).sort(),
     files: own,
     dependencies: Object.fromEntries(native.map((name) => [name, version(name)])),
     bundleDependencies: native,

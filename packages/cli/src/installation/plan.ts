@@ -10,6 +10,7 @@ export type PlannedFile =
   | { readonly kind: "text"; readonly path: string; readonly text: string; readonly mode: number };
 
 export const LIBRARY = "lib/trimaran";
+const MANUAL = "share/man/man1";
 export const MANIFEST = `${LIBRARY}/manifest.json`;
 
 /**
@@ -29,7 +30,7 @@ export async function planInstallation(build: string, prefix: string, node: stri
       files.push({ kind: "text", path: target, text, mode: 0o644 });
     } else files.push({ kind: "copy", path: target, from, mode: path.endsWith(".node") ? 0o755 : 0o644 });
   }
-  files.push(...(await packagedModules(build)));
+  files.push(...(await packagedModules(build)), ...(await manualFiles(build)));
   const shims = (await namesIn(join(build, "bin"))).filter((name) => name.startsWith("containerd-shim-"));
   for (const name of shims)
     files.push({ kind: "copy", path: join("bin", name), from: join(build, "bin", name), mode: 0o755 });
@@ -56,6 +57,12 @@ export function relocateCommand(text: string, library: string, node: string): st
   const [, ...rest] = text.trimEnd().split("\n");
   const moved = rest.map((argument) => (isAbsolute(argument) ? join(library, basename(argument)) : argument));
   return `${[node, ...moved].join("\n")}\n`;
+}
+
+async function manualFiles(build: string): Promise<PlannedFile[]> {
+  const folder = join(build, MANUAL);
+  const names = existsSync(folder) ? await namesIn(folder) : [];
+  return names.map((name) => ({ kind: "copy", path: join(MANUAL, name), from: join(folder, name), mode: 0o644 }));
 }
 
 /** Native modules lie beside the programs that load them, here and in guests. npm's package has them once, at its root. */
