@@ -8,6 +8,8 @@
  *     build/lib/trimaran/containerd-shim-….cmd            the task server's argv, one argument a line
  *     build/lib/trimaran/node_modules/                    koffi's native module
  *     build/lib/trimaran/trimaran-fsbridge                moves a VM's file system (C, static): the host's and the guest's half
+ *     build/share/man/man1/*.1                            the manual, a page for each command
+ *     build/lib/trimaran/ui/                              the page of `trimaran ui`
  *     build/lib/trimaran/guest/                           what virtual machines have inside: init, agent, monitor, koffi
  */
 import { execFileSync } from "node:child_process";
@@ -69,6 +71,7 @@ export async function build(): Promise<void> {
   writeWhole(join(OUT, "bin/trimaran-oci"), ociLauncherText(NODE, join(LIBRARY, "oci.js")), 0o755);
   removeChunks();
   await bundleProgram("packages/cli/src/main.ts", "trimaran.js", true);
+  await bundlePage();
   await bundleProgram("packages/manager/src/layers/thread/layer-worker.ts", "layer-worker.js"); // trimaran.js starts it
   const launcher = launcherText(NODE, join(LIBRARY, "trimaran.js"), join(OUT, "bin/trimaran-oci"));
   writeWhole(join(OUT, "bin/trimaran"), launcher, 0o755);
@@ -80,6 +83,7 @@ export async function build(): Promise<void> {
     await bundleProgram(`packages/${runtime}/src/command/main.ts`, name); // the command starts them
   await bundleProgram("packages/shim-core/src/operate/main.ts", "trimaran-shims.js");
   copyNativeModules(LIBRARY);
+  await writeManual();
   await buildGuest();
   writeWhole(stamp, inputs);
 }
@@ -131,6 +135,33 @@ async function bundleProgram(entry: string, name: string, splitting = false, out
   writeWhole(join(outdir, "package.json"), '{ "type": "module" }\n');
 }
 
+/** What `trimaran ui` serves. */
+async function bundlePage(): Promise<void> {
+  const source = join(ROOT, "packages/cli/web");
+  const page = join(LIBRARY, "ui");
+  await bundle({
+    entryPoints: { ui: join(source, "main.ts") },
+    outdir: page,
+    bundle: true,
+    minify: true,
+    platform: "browser",
+    target: "es2024",
+    format: "esm",
+    logLevel: "warning",
+  });
+  for (const name of ["index.html", "ui.css"]) cpSync(join(source, name), join(page, name));
+}
+
+/** Manual pages, of the definitions that `--help` is made of. */
+async function writeManual(): Promise<void> {
+  const { manualPages } = await import("../packages/cli/src/manual/pages.ts"); // loads the command, which nobody else here needs
+  const folder = join(OUT, "share/man/man1");
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  const seconds = Number(process.env.SOURCE_DATE_EPOCH ?? Date.now() / 1000);
+  for (const [name, text] of manualPages(new Date(seconds * 1000))) writeWhole(join(folder, name), text);
+}
+
 function removeChunks(): void {
   for (const name of globSync(`${CHUNK}*.js`, { cwd: LIBRARY })) rmSync(join(LIBRARY, name));
 }
@@ -153,7 +184,7 @@ function copyNativeModules(library: string): void {
 
 /** Names, sizes and times of everything that goes in. */
 function fingerprint(): string {
-  const patterns = ["packages/*/src/**", "packages/*/c/**", "proto/**", "package-lock.json", "tools/build.ts"];
+  const patterns = ["packages/*/{src,c,web}/**", "proto/**", "package-lock.json", "tools/build.ts"];
   const hash = createHash("sha256");
   for (const path of globSync(patterns, { cwd: ROOT }).sort()) {
     const stat = statSync(join(ROOT, path));

@@ -27,6 +27,7 @@ export const TEST_PACKAGES = [
   ...BUILD_PACKAGES,
   "bsdutils",
   "ca-certificates",
+  "chromium-headless-shell", // looks at trimaran ui; 77 MB, without the desktop's libraries
   "containerd",
   "containernetworking-plugins",
   "dbus",
@@ -35,6 +36,7 @@ export const TEST_PACKAGES = [
   "iproute2",
   "iptables",
   "libcap2-bin",
+  "mandoc",
   "podman",
   "runc",
   "systemd", // PID 1 of a guest, with dbus

@@ -21,8 +21,10 @@ import {
   eventsCommand,
   inspectCommand,
   layersCommand,
+  metricsCommand,
   statsCommand,
   topCommand,
+  uiCommand,
 } from "./routes/look-routes.ts";
 import { ids, off, oneId } from "./routes/parameters.ts";
 import { shimRoutes, upgradeCommand } from "./routes/shim-routes.ts";
@@ -286,6 +288,8 @@ export function buildCli(): Application<CliContext> {
     commit: commitCommand,
     cp: cpCommand,
     daemon: daemonCommand,
+    metrics: metricsCommand,
+    ui: uiCommand,
     kata: kataCommand,
     check: checkCommand,
     doctor: doctorCommand,

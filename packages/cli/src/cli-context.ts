@@ -1,6 +1,7 @@
 import type { Writable } from "node:stream";
 import type { ManagerClient } from "@trimaran/manager";
 import type { Daemon } from "@trimaran/manager/daemon";
+import type { HttpAddress } from "@trimaran/manager/metrics";
 
 /** Flags that every verb which talks to the manager has. */
 export interface ManagerFlags {
@@ -21,6 +22,8 @@ export interface DaemonFlags {
   readonly state?: string;
   /** Of the gRPC socket. */
   readonly address?: string;
+  /** Where to serve this node's metrics. */
+  readonly metrics?: HttpAddress;
   readonly debug?: boolean;
 }
 

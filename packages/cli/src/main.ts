@@ -44,6 +44,7 @@ const context: Omit<CliContext, "setExitCode"> = {
     }),
   openDaemon: async (flags) => {
     const { DEFAULT_DAEMON_DIRECTORIES, openDaemon, textLogger } = await import("@trimaran/manager/daemon");
+    const { TASK_SERVERS } = await import("@trimaran/manager/metrics");
     const state = flags.state ?? DEFAULT_DAEMON_DIRECTORIES.state;
     return openDaemon({
       directories: { root: flags.root ?? DEFAULT_DAEMON_DIRECTORIES.root, state },
@@ -53,6 +54,7 @@ const context: Omit<CliContext, "setExitCode"> = {
       publishBinary: join(binDirectory, "trimaran"),
       debug: flags.debug ?? false,
       version: ownPackage.version,
+      metrics: flags.metrics && { address: flags.metrics, taskServers: process.env.TRIMARAN_STATE ?? TASK_SERVERS },
       log: textLogger((line) => process.stderr.write(line), flags.debug ?? false),
     });
   },

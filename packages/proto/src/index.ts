@@ -10,6 +10,10 @@ export {
 } from "./codec.ts";
 export { containerd, google, grpc, io, runtimeoptions, trimaran, ttrpc } from "./gen/codec.js";
 export { type Int64, toBigInt, toLong } from "./int64.ts";
+export { EXPOSITION_TYPE, expositionText, withLabels } from "./metrics/exposition.ts";
+export type { Labels, MetricFamily, Sample } from "./metrics/family.ts";
+export { type Counter, type Histogram, MetricRegistry } from "./metrics/registry.ts";
+export { METRICS_FILE, METRICS_SOCKET, type MetricsReport, parseMetricsReport } from "./metrics/report.ts";
 export {
   agentV1,
   containersV1,

@@ -6,6 +6,9 @@ import { encodeInfo } from "./bootstrap/info.ts";
 import { leavePodCookie } from "./host/core-scheduling.ts";
 import { refuseDumps } from "./host/harden.ts";
 import { Logger } from "./log.ts";
+import { MetricsFile } from "./metrics/metrics-file.ts";
+import { serveMetrics } from "./metrics/serve-metrics.ts";
+import { TaskMetrics } from "./metrics/task-metrics.ts";
 import type { Runtime } from "./runtime.ts";
 import { serveTasks } from "./server.ts";
 
@@ -76,6 +79,21 @@ function serve(runtime: Runtime, process: ShimProcess): void {
   const inherited = ["PATH", "TRIMARAN_IDLE_MS"].filter((name) => env[name] !== undefined);
   const names = ["TRIMARAN_ADDRESS", "TRIMARAN_NAMESPACE", "TRIMARAN_CMD", ...inherited];
   const passed = names.map((name) => [name, env[name] ?? ""]);
+  const metrics = new TaskMetrics();
+  const labels = {
+    runtime: runtime.name,
+    namespace: env.TRIMARAN_NAMESPACE ?? "",
+    containerd: env.TRIMARAN_ADDRESS ?? "",
+  };
+  const file = new MetricsFile(directory, labels, metrics);
+  metrics.serverStarted();
+  file.keepStarts();
+  const metricsSocket = serveMetrics(directory, () => file.report());
+  const end = () => {
+    file.keepAll();
+    metricsSocket[Symbol.dispose]();
+    process.exit(0);
+  };
   const server = serveTasks(runtime, {
     listen: { fd: 3 },
     native,
@@ -90,10 +108,16 @@ function serve(runtime: Runtime, process: ShimProcess): void {
       TRIMARAN_SHIM: shimName,
     },
     log: new Logger((line) => void writeSync(1, line), { debug: env.TRIMARAN_DEBUG === "1" }),
+    metrics,
+    onRestart: () => {
+      if (file.wasHandedOver) return;
+      metrics.serverRestarted();
+      file.keepStarts();
+    },
     idleMs: parseIdleMs(env.TRIMARAN_IDLE_MS),
-    onIdle: () => process.exit(0),
+    onIdle: end,
   });
-  globalThis.process.once("SIGTERM", () => void server.leave().finally(() => process.exit(0)));
+  globalThis.process.once("SIGTERM", () => void server.leave().finally(end));
 }
 
 const IDLE_MS = 60_000;

@@ -1,13 +1,24 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { type StartAnswer, type StartRequest, serveMonitors } from "@trimaran/monitor";
-import { monotonicNs, sandboxV1, spanAdder, TRACE_ENVIRONMENT, taskV2, taskV3, traceCall } from "@trimaran/proto";
-import { Server, StatusError } from "ttrpc-ts";
+import {
+  monotonicNs,
+  type ServiceDescriptor,
+  sandboxV1,
+  spanAdder,
+  TRACE_ENVIRONMENT,
+  taskV2,
+  taskV3,
+  traceCall,
+} from "@trimaran/proto";
+import { type Implementation, Server, StatusError } from "ttrpc-ts";
 import { parseShimArguments } from "./bootstrap/arguments.ts";
 import { deleteContainer } from "./bootstrap/delete.ts";
 import { type StartEnvironment, start } from "./bootstrap/start.ts";
 import type { Forward } from "./events/outbox.ts";
 import { EventPublisher } from "./events/publisher.ts";
 import type { Logger } from "./log.ts";
+import { measuredService } from "./metrics/measured-service.ts";
+import type { TaskMetrics } from "./metrics/task-metrics.ts";
 import { PodDirectory } from "./pod/directory.ts";
 import { decodeIdentity, type PodIdentity } from "./pod/identity.ts";
 import { Pod } from "./pod/pod.ts";
@@ -32,6 +43,9 @@ export interface ServerOptions extends Omit<StartEnvironment, "pods" | "runtime"
   readonly log: Logger;
   /** With pods, and without anything to do for this long, it goes as well; what happens next brings another. 0: never. */
   readonly idleMs: number;
+  readonly metrics: TaskMetrics;
+  /** Called once, when the first pod of an earlier task server has come back. */
+  readonly onRestart: () => void;
   /** Called when it has had nothing to do for a while, and may end. */
   readonly onIdle: () => void;
 }
@@ -47,7 +61,7 @@ export interface TaskServer {
 
 /** One task server: all pods of one runtime, containerd address and namespace. */
 export function serveTasks(runtime: Runtime, options: ServerOptions): TaskServer {
-  const { log } = options;
+  const { log, metrics } = options;
   const work = new Work();
   let idle: NodeJS.Timeout | undefined;
   const silentMs = () => performance.now() - monitors.heardAtMs;
@@ -64,23 +78,30 @@ export function serveTasks(runtime: Runtime, options: ServerOptions): TaskServer
   };
   const pods = new PodDirectory(() => lookAgain(options.idleMs));
   const server = new Server<Connection>({ toStatus });
-  const tasks = tracedService<TaskService>(work.counting(taskService, "wait"));
+  const counted = <S extends ServiceDescriptor>(service: Implementation<S, Connection>, wait: keyof typeof service) =>
+    tracedService<S>(measuredService<S>(work.counting(service, wait), metrics));
+  const tasks = counted<TaskService>(taskService, "wait");
   for (const service of [taskV2, taskV3]) server.register<TaskService>(service, tasks);
-  server.register(sandboxV1, tracedService(work.counting(sandboxService, "waitSandbox")));
-  const forward = forwarding();
+  server.register(sandboxV1, counted(sandboxService, "waitSandbox"));
+  const forward = forwarding(metrics);
+  metrics.watch(pods);
   const exporterOf = exporting(options.shimName, runtime.version);
   const arrival = firstArrival();
+  let hasTakenOver = false;
   const monitors = serveMonitors(options.listen, {
     start: (request, signal) =>
       traceCall(bootstrapCall(request), () => {
         arrival();
-        return work.during(() => bootstrap({ ...options, runtime, pods }, request, signal, log));
+        return work.during(() => bootstrap({ ...options, runtime, pods, metrics }, request, signal, log));
       }),
     monitor(link) {
       const identity = decodeIdentity(link.identity);
+      const returns = !pods.isExpected(identity.group);
+      if (returns && !hasTakenOver) options.onRestart();
+      hasTakenOver ||= returns;
       const pod = new Pod(
         {
-          returns: !pods.isExpected(identity.group),
+          returns,
           runtime,
           server,
           log,
@@ -133,15 +154,17 @@ function firstArrival(): () => void {
 
 /** `start` and `delete`, for a starter. What goes wrong is printed: it is the one line that the user sees. */
 async function bootstrap(
-  environment: StartEnvironment,
+  environment: StartEnvironment & { readonly metrics: TaskMetrics },
   request: StartRequest,
   signal: AbortSignal,
   log: Logger,
 ): Promise<StartAnswer> {
   try {
     const args = parseShimArguments(request.argv.slice(1));
-    if (args.action === "delete") return await deleteContainer(environment.pods, args, request);
-    return await start(environment, args, request, signal);
+    const isDelete = args.action === "delete";
+    return await environment.metrics.measure(isDelete ? "bootstrap_delete" : "bootstrap_start", () =>
+      isDelete ? deleteContainer(environment.pods, args, request) : start(environment, args, request, signal),
+    );
   } catch (error) {
     if (!(error instanceof StatusError)) log.error("start failed", { error });
     const text = `${environment.shimName}: ${error instanceof Error ? error.message : String(error)}\n`;
@@ -150,12 +173,15 @@ async function bootstrap(
 }
 
 /** One connection to each daemon, shared by its pods. */
-function forwarding(): (identity: PodIdentity) => Forward {
+function forwarding(metrics: TaskMetrics): (identity: PodIdentity) => Forward {
   const publishers = new Map<string, EventPublisher>();
   return ({ ttrpcAddress, namespace }) => {
     if (ttrpcAddress === "") return () => Promise.resolve();
     const publisher = publishers.get(ttrpcAddress) ?? new EventPublisher(ttrpcAddress, namespace);
     publishers.set(ttrpcAddress, publisher);
-    return (envelope) => publisher.forward(envelope);
+    return async (envelope) => {
+      await publisher.forward(envelope);
+      metrics.published(envelope);
+    };
   };
 }

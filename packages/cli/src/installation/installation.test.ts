@@ -35,6 +35,8 @@ function makeBuild(): string {
   writeFileSync(join(library, `${SHIM}.js`), "js");
   writeFileSync(join(library, `${SHIM}.cmd`), `/opt/node\n--max-semi-space-size=1\n${library}/${SHIM}.js\n`);
   writeFileSync(join(library, "trimaran.js"), "cli");
+  mkdirSync(join(build, "share/man/man1"), { recursive: true });
+  writeFileSync(join(build, "share/man/man1/trimaran.1"), "manual");
   writeFileSync(join(library, "node_modules/koffi/koffi.node"), "so");
   return build;
 }
@@ -54,6 +56,7 @@ test("a build is written below the prefix with paths of its own, and removed exa
   );
   assert.equal(readFileSync(join(library, "node_modules/koffi/koffi.node"), "utf8"), "so");
   assert.equal(statSync(join(prefix, "bin", SHIM)).mode & 0o777, 0o755);
+  assert.equal(readFileSync(join(prefix, "share/man/man1/trimaran.1"), "utf8"), "manual");
   assert.match(readFileSync(join(prefix, "bin/trimaran"), "utf8"), /'[^\n]*it'\\''s a prefix\/lib\/trimaran\/node'/);
   await removeFiles(
     prefix,

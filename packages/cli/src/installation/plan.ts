@@ -1,5 +1,6 @@
+import { existsSync } from "node:fs";
 import { readdir, readFile, realpath } from "node:fs/promises";
-import { basename, join, relative } from "node:path";
+import { basename, isAbsolute, join, relative } from "node:path";
 import { Code, errnoOf, ManagerError } from "@trimaran/manager";
 import { launcherText, ociLauncherText } from "./launcher.ts";
 
@@ -9,6 +10,7 @@ export type PlannedFile =
   | { readonly kind: "text"; readonly path: string; readonly text: string; readonly mode: number };
 
 export const LIBRARY = "lib/trimaran";
+const MANUAL = "share/man/man1";
 export const MANIFEST = `${LIBRARY}/manifest.json`;
 
 /**
@@ -24,15 +26,11 @@ export async function planInstallation(build: string, prefix: string, node: stri
     const target = join(LIBRARY, path);
     if (target === MANIFEST || target === nodePath) continue;
     if (path.endsWith(".cmd")) {
-      const text = relocateCommand(
-        await readFile(from, "utf8"),
-        library,
-        join(prefix, LIBRARY),
-        join(prefix, nodePath),
-      );
+      const text = relocateCommand(await readFile(from, "utf8"), join(prefix, LIBRARY), join(prefix, nodePath));
       files.push({ kind: "text", path: target, text, mode: 0o644 });
     } else files.push({ kind: "copy", path: target, from, mode: path.endsWith(".node") ? 0o755 : 0o644 });
   }
+  files.push(...(await packagedModules(build)), ...(await manualFiles(build)));
   const shims = (await namesIn(join(build, "bin"))).filter((name) => name.startsWith("containerd-shim-"));
   for (const name of shims)
     files.push({ kind: "copy", path: join("bin", name), from: join(build, "bin", name), mode: 0o755 });
@@ -52,15 +50,32 @@ export async function planInstallation(build: string, prefix: string, node: stri
 }
 
 /**
- * A task server's command, one argument per line: the first is the node binary, and paths into the old library move to the new
- * one. The monitor finds the file as dirname(dirname(exe))/lib/trimaran/NAME.cmd.
+ * A task server's command, one argument per line: the first is the node binary, and paths, which are of programs in the library,
+ * move to the new one. The monitor finds the file as dirname(dirname(exe))/lib/trimaran/NAME.cmd.
  */
-export function relocateCommand(text: string, oldLibrary: string, newLibrary: string, node: string): string {
+export function relocateCommand(text: string, library: string, node: string): string {
   const [, ...rest] = text.trimEnd().split("\n");
-  const moved = rest.map((argument) =>
-    argument.startsWith(`${oldLibrary}/`) ? join(newLibrary, relative(oldLibrary, argument)) : argument,
-  );
+  const moved = rest.map((argument) => (isAbsolute(argument) ? join(library, basename(argument)) : argument));
   return `${[node, ...moved].join("\n")}\n`;
+}
+
+async function manualFiles(build: string): Promise<PlannedFile[]> {
+  const folder = join(build, MANUAL);
+  const names = existsSync(folder) ? await namesIn(folder) : [];
+  return names.map((name) => ({ kind: "copy", path: join(MANUAL, name), from: join(folder, name), mode: 0o644 }));
+}
+
+/** Native modules lie beside the programs that load them, here and in guests. npm's package has them once, at its root. */
+async function packagedModules(build: string): Promise<PlannedFile[]> {
+  const modules = join(build, "node_modules");
+  if (!existsSync(modules)) return [];
+  const paths = await filesBelow(modules);
+  return [LIBRARY, `${LIBRARY}/guest`].flatMap((folder) =>
+    paths.map((path): PlannedFile => {
+      const mode = path.endsWith(".node") ? 0o755 : 0o644;
+      return { kind: "copy", path: join(folder, "node_modules", path), from: join(modules, path), mode };
+    }),
+  );
 }
 
 async function filesBelow(directory: string): Promise<string[]> {

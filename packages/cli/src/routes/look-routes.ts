@@ -1,5 +1,6 @@
 import { buildCommand } from "@stricli/core";
 import { managerFlags } from "../flags/manager-flags.ts";
+import { parseHttpAddress } from "../flags/parse-http-address.ts";
 import { ids, listFlags, off, oneId } from "./parameters.ts";
 
 const json = { json: { ...off, brief: "one JSON object per line" } } as const;
@@ -129,4 +130,53 @@ export const topCommand = buildCommand({
   loader: async () => (await import("../commands/top.ts")).top,
   parameters: { flags: { ...listFlags, ...managerFlags }, aliases: { q: "quiet" }, positional: oneId },
   docs: { brief: "list a container's processes", customUsage: ["web", "[FLAGS] ID"] },
+});
+
+/** `trimaran metrics`. */
+export const metricsCommand = buildCommand({
+  loader: async () => (await import("../commands/metrics.ts")).metrics,
+  parameters: {
+    flags: {
+      listen: {
+        kind: "parsed",
+        parse: parseHttpAddress,
+        optional: true,
+        brief: "serve them until a signal comes: 127.0.0.1:PORT, or a socket's path",
+        placeholder: "ADDRESS",
+      },
+      state: {
+        ...managerFlags.state,
+        brief: "state directory of a daemon to ask, too (default /run/trimaran/manager)",
+      },
+    },
+  },
+  docs: {
+    brief: "show this node's metrics in Prometheus' format",
+    customUsage: ["", "--listen 127.0.0.1:9464", "--listen /run/trimaran.metrics.sock"],
+    fullDescription:
+      "Of all task servers and daemons of this node: starts, failures by reason, latencies, tasks, monitors, restarts of task servers.",
+  },
+});
+
+/** `trimaran ui`. */
+export const uiCommand = buildCommand({
+  loader: async () => (await import("../commands/ui.ts")).ui,
+  parameters: {
+    flags: {
+      listen: {
+        kind: "parsed",
+        parse: parseHttpAddress,
+        default: "127.0.0.1:0",
+        brief: "a port of this machine, 0 for a free one",
+        placeholder: "127.0.0.1:PORT",
+      },
+      ...managerFlags,
+    },
+  },
+  docs: {
+    brief: "serve a page that shows containers, layers, namespaces and starts",
+    customUsage: ["", "--listen 127.0.0.1:7070", "[FLAGS]"],
+    fullDescription:
+      "Prints the page's address, whose token lets you in: every user of this machine can reach the port. The page only looks, and asks nobody but this command. Runs until SIGTERM or SIGINT.",
+  },
 });

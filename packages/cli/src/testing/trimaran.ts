@@ -68,6 +68,12 @@ export class Trimaran implements Disposable {
     return spawn(process.execPath, [MAIN, ...root, ...own, ...args], { stdio: "pipe" });
   }
 
+  /** `metrics` of this daemon, which is not of a containerd namespace. */
+  startMetrics(...args: string[]): ChildProcess {
+    const state = ["--state", join(this.directory, "state")];
+    return spawn(process.execPath, [MAIN, "metrics", ...state, ...args], { stdio: "pipe" });
+  }
+
   /** A docker archive of the rootfs in two layers, the upper one with /etc/second; its path. */
   imageArchive(name: string): string {
     const work = join(this.directory, "archive");

@@ -1,5 +1,6 @@
 import { DEFAULT_DIRECTORIES, type Directories } from "../bundles/directories.ts";
 import type { Logger } from "../host/logger.ts";
+import type { HttpAddress } from "../http/serve-http.ts";
 
 /** What a daemon is opened with. */
 export interface DaemonOptions {
@@ -16,6 +17,8 @@ export interface DaemonOptions {
   /** Start shims with -debug. */
   readonly debug: boolean;
   readonly version: string;
+  /** Serve Prometheus' text of this node there. Undefined: it is told on `metrics.sock` of the state directory alone. */
+  readonly metrics?: { readonly address: HttpAddress; readonly taskServers: string } | undefined;
   readonly log: Logger;
 }
 

@@ -6,10 +6,13 @@ import { EventsServer } from "../events/events-server.ts";
 import type { BoundMethod, BoundService } from "../grpc/bound-service.ts";
 import { serveGrpc } from "../grpc/grpc-server.ts";
 import { requireSocketPath } from "../grpc/unix-socket.ts";
+import type { Logger } from "../host/logger.ts";
 import { once } from "../host/once.ts";
 import { loadSyscalls } from "../host/syscalls.ts";
 import { trimMemory } from "../host/trim-memory.ts";
 import { ContainerRecords } from "../metadata/containers.ts";
+import { DaemonMetrics } from "../metrics/daemon-metrics.ts";
+import { tellMetrics } from "../metrics/tell-metrics.ts";
 import { recoverSandboxes } from "../sandboxes/recover-sandboxes.ts";
 import { SandboxRegistry } from "../sandboxes/sandbox-registry.ts";
 import { noteLostExit } from "../services/note-exit.ts";
@@ -79,8 +82,11 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   });
   const exporter = openExporter(options.environment, version);
   undo.defer(() => exporter?.flush(LAST_SPANS_MS));
+  const metrics = new DaemonMetrics(address, () => tasks.size);
+  undo.use(await tellMetrics(dirs.state, () => metrics.report()));
+  if (options.metrics) undo.use(await serveNode(options.metrics, dirs.state, log));
   const services = bindServices(implementations)
-    .map((service) => tracedService(service, exporter))
+    .map((service) => metrics.measured(tracedService(service, exporter)))
     .map((service) => touching(service, quiet));
   const report = (error: unknown, method: string) => log.error("internal error", { method, error: stackOf(error) });
   undo.use(await serveGrpc({ path: address, services, report }));
@@ -89,6 +95,14 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   undo.defer(() => log.info("stopping", { address }));
   const owned = undo.move();
   return { address, [Symbol.asyncDispose]: () => owned[Symbol.asyncDispose]() };
+}
+
+/** The endpoint of the node, within the daemon. */
+async function serveNode({ address, taskServers }: NonNullable<DaemonOptions["metrics"]>, state: string, log: Logger) {
+  const { serveNodeMetrics } = await import("../metrics/metrics-endpoint.ts");
+  const server = await serveNodeMetrics(address, taskServers, [state]);
+  log.info("serving metrics", { address: server.url });
+  return server;
 }
 
 /** Every call ends a quiet time. */

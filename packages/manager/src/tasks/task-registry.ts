@@ -119,6 +119,11 @@ export class TaskRegistry implements Disposable {
     }
   }
 
+  /** Of all namespaces. */
+  get size(): number {
+    return this.#tasks.size;
+  }
+
   /** Let go of all shims; tasks live on. */
   [Symbol.dispose](): void {
     for (const task of this.#tasks.values()) {

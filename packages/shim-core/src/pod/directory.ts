@@ -16,6 +16,11 @@ export class PodDirectory {
     return this.#pods.size + this.#expected.size;
   }
 
+  /** Those whose monitor is connected. */
+  pods(): readonly Pod[] {
+    return [...this.#pods];
+  }
+
   add(pod: Pod): void {
     this.#pods.add(pod);
     this.#arrived(pod.identity.group);
