@@ -227,7 +227,7 @@ const SIGNATURES: Readonly<Record<string, readonly Printer[]>> = {
   setresgid: [id, id, id],
   setgroups: [number, groups],
   prlimit64: [number, named(names.RLIMITS), limit, hidden],
-  prctl: [named(names.PRCTLS), number, hidden, hidden, hidden],
+  prctl: [named(names.PRCTLS), number, number, number, hidden],
   keyctl: [named(names.KEYCTLS), text, immediate((value) => `0x${value.toString(16)}`)],
   seccomp: [named([["SECCOMP_SET_MODE_FILTER", 1]]), flags(names.SECCOMP_FLAGS), filter],
   sched_setaffinity: [number, hidden, cpus],

@@ -16,6 +16,7 @@ const HOST: HostFeatures = {
   kernel: [6, 18],
   kcore: true,
   selinux: true,
+  inUserNamespace: false,
   namespaceInodes: { network: 1, ipc: 2, uts: 3, user: 4 },
 };
 const STDIO = { kind: "slots", stdin: 0, stdout: 1, stderr: 2, prelude() {} } as const;
