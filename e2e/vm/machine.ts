@@ -23,17 +23,26 @@ export interface MachineOptions {
   readonly folder?: string;
   /** PID 1: a script of ours, which is quicker, or this machine's systemd. Default: script. */
   readonly init?: GuestNames["init"];
+  /** Hybrid needs systemd, which mounts both. Default: v2 alone. */
+  readonly cgroups?: "v2" | "hybrid";
+  /** The security module that is on. Default: none. */
+  readonly securityModule?: "apparmor" | "selinux";
   /** Added to the kernel's command line. */
   readonly kernelArgs?: readonly string[];
 }
 
 const ROOT = join(import.meta.dirname, "../..");
 const NAMES = { root: ROOT, outputPort: "trimaran.output", resultPort: "trimaran.result" };
+/** What makes the kernel, and systemd, mount these. */
+const CGROUP_ARGS = {
+  v2: ["cgroup_no_v1=all"],
+  hybrid: ["systemd.unified_cgroup_hierarchy=0", "systemd.legacy_systemd_cgroup_controller=0"],
+} as const;
 const DISK_BYTES = 64 << 20;
 const CONSOLE_TAIL_LINES = 40;
 
 /**
- * Run a task in a virtual machine with cgroup v2 alone, whose files are this machine's, below a tmpfs that takes what is written.
+ * Run a task in a virtual machine of its own, with cgroup v2 alone unless it is to be hybrid, whose files are this machine's, below a tmpfs that takes what is written.
  * Returns the task's exit status. Throws if the machine does not get that far, with the end of its console. Nothing is left, whatever happens.
  */
 export async function runInGuest(task: GuestTask, options: MachineOptions): Promise<number> {
@@ -59,7 +68,11 @@ export async function runInGuest(task: GuestTask, options: MachineOptions): Prom
       console: "console",
       ...NAMES,
       memoryMib: options.memoryMib ?? 2048,
-      kernelArgs: options.kernelArgs ?? [],
+      kernelArgs: [
+        ...CGROUP_ARGS[options.cgroups ?? "v2"],
+        `lsm=${options.securityModule ?? ""}`,
+        ...(options.kernelArgs ?? []),
+      ],
     }),
     stopChild,
   );

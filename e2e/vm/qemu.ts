@@ -34,15 +34,7 @@ function program(): string {
 
 function machineArgs(options: QemuOptions): string[] {
   const [machine, console] = process.arch === "arm64" ? ["virt", "ttyAMA0"] : ["q35", "ttyS0"];
-  const kernelArgs = [
-    `console=${console}`,
-    "reboot=t",
-    "panic=-1",
-    "cgroup_no_v1=all",
-    "mitigations=off",
-    "lsm=",
-    "tsc=reliable",
-  ];
+  const kernelArgs = [`console=${console}`, "reboot=t", "panic=-1", "mitigations=off", "tsc=reliable"];
   return [
     ...["-M", `${machine},memory-backend=memory`, "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2"],
     ...["-m", `${options.memoryMib}M`, "-object", `memory-backend-memfd,id=memory,size=${options.memoryMib}M,share=on`],

@@ -1,6 +1,7 @@
 // Run tests in a virtual machine with cgroup v2 alone: node e2e/vm/run.ts [FILE…] [-- FLAGS of node --test]. Ends with the tests' exit status.
 // Without a file: those of the short form; with --long: all that make sense there. With --systemd: systemd is PID 1, and the files are those of
-// e2e/systemd. With --selinux: SELinux instead of AppArmor, and the files are those of e2e/selinux. E2E_… variables go into the guest.
+// e2e/systemd. With --hybrid: the same with v1's controllers beside cgroup2. With --selinux: SELinux instead of AppArmor, and the files are those
+// of e2e/selinux. E2E_… variables go into the guest.
 import { globSync } from "node:fs";
 import { join, relative } from "node:path";
 import {
@@ -23,6 +24,7 @@ const LINUX = "packages/linux/src";
 const OCI = "packages/shim-runc/src/oci";
 const SHORT = ["e2e/v2/*.test.ts", `${LINUX}/cgroup/{cgroup,cgroup-v2}.e2e.test.ts`, `${OCI}/events.e2e.test.ts`];
 const SYSTEMD = ["e2e/systemd/{scope,ctr}.test.ts"];
+const HYBRID = ["e2e/systemd/hybrid/*.test.ts"];
 const SELINUX = ["e2e/selinux/*.test.ts"];
 const SYSTEMD_LONG = ["e2e/systemd/*.test.ts"];
 const LONG = [
@@ -34,8 +36,9 @@ const LONG = [
 const split = process.argv.indexOf("--");
 const words = process.argv.slice(2, split < 0 ? undefined : split);
 const flags = split < 0 ? [] : process.argv.slice(split + 1);
-const FLAGS = ["--long", "--systemd", "--selinux"];
-const isSystemd = words.includes("--systemd");
+const FLAGS = ["--long", "--systemd", "--hybrid", "--selinux"];
+const isHybrid = words.includes("--hybrid");
+const isSystemd = words.includes("--systemd") || isHybrid;
 const isSelinux = words.includes("--selinux");
 process.exitCode = await main();
 
@@ -61,7 +64,8 @@ async function main(): Promise<number> {
         output,
         signal: stop.signal,
         init: isSystemd ? "systemd" : "script",
-        kernelArgs: [`lsm=${isSelinux ? "selinux" : isSystemd ? "" : "apparmor"}`],
+        cgroups: isHybrid ? "hybrid" : "v2",
+        ...(isSelinux ? { securityModule: "selinux" } : isSystemd ? {} : { securityModule: "apparmor" }),
       });
       return { code, engineFailed: code !== 0 && output.hasFailed };
     };
@@ -91,6 +95,7 @@ function chosenFiles(): string[] {
   const unknown = names.find((word) => word.startsWith("-"));
   if (unknown !== undefined) throw new Error(`${unknown} is unknown; one of ${FLAGS.join(" ")}?`);
   if (names.length > 0) return names.map((name) => relative(ROOT, name));
+  if (isHybrid) return globSync(HYBRID, { cwd: ROOT });
   if (isSelinux) return globSync(SELINUX, { cwd: ROOT });
   const [short, long] = isSystemd ? [SYSTEMD, SYSTEMD_LONG] : [SHORT, LONG];
   const patterns = words.includes("--long") ? long : short;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 import { Cgroup } from "./cgroup.ts";
 import { planCgroup } from "./plan.ts";
@@ -34,6 +34,27 @@ for (const host of realHosts().filter(({ mode }) => mode !== "v2")) {
       [read("cpu", "cpu.shares"), read("cpu", "cpu.cfs_quota_us"), read("pids", "pids.max")],
       ["512", "-1", "20"],
     );
+  });
+
+  test(name("limits that only v1 has, and those of a disk"), async () => {
+    await using sandbox = new CgroupSandbox();
+    const [major = 0, minor = 0] = firstDisk();
+    const limit = [{ major, minor, rate: 1 << 20 }];
+    const cgroup = sandbox.create(host, {
+      memory: { limit: 64 << 20, reservation: 16 << 20, swappiness: 10, disableOOMKiller: true, useHierarchy: true },
+      cpu: { cpus: "0", mems: "0" },
+      blockIO: { throttleReadBpsDevice: limit, throttleWriteIOPSDevice: limit },
+    });
+    const read = (controller: string, file: string) => readBack(cgroup, controller, file);
+    assert.equal(read("memory", "memory.soft_limit_in_bytes"), String(16 << 20));
+    assert.equal(read("memory", "memory.swappiness"), "10");
+    assert.match(read("memory", "memory.oom_control"), /^oom_kill_disable 1$/m);
+    assert.equal(read("memory", "memory.use_hierarchy"), "1");
+    assert.deepEqual([read("cpuset", "cpuset.cpus"), read("cpuset", "cpuset.mems")], ["0", "0"]);
+    assert.equal(read("blkio", "blkio.throttle.read_bps_device"), `${major}:${minor} ${1 << 20}`);
+    assert.equal(read("blkio", "blkio.throttle.write_iops_device"), `${major}:${minor} ${1 << 20}`);
+    cgroup.update({ memory: { disableOOMKiller: false } });
+    assert.match(read("memory", "memory.oom_control"), /^oom_kill_disable 0$/m);
   });
 
   test(name("a refused value names the field, and nothing is left"), async () => {
@@ -94,4 +115,11 @@ for (const host of realHosts().filter(({ mode }) => mode !== "v2")) {
     cgroup.update({ devices: [{ allow: false, access: "rwm" }] });
     assert.equal(readBack(cgroup, "devices", "devices.list").split("\n").length, 11);
   });
+}
+
+/** Major and minor number of a whole disk of this machine. */
+function firstDisk(): number[] {
+  const line = /^ *(\d+) +(\d+) +\d+ (?:vda|sda|nvme0n1|xvda|loop0)$/m.exec(readFileSync("/proc/partitions", "utf8"));
+  assert.ok(line, "no disk");
+  return line.slice(1).map(Number);
 }

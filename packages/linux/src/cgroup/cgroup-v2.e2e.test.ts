@@ -31,6 +31,20 @@ for (const host of realHosts().filter(({ mode }) => mode === "v2")) {
     assert.deepEqual(read("memory.max", "memory.swap.max", "pids.max"), ["max", "max", "max"]);
   });
 
+  test(name("huge pages, and their reservations; a device of rdma that is not there; figures of both"), async () => {
+    await using sandbox = new CgroupSandbox();
+    const cgroup = sandbox.create(host, { hugepageLimits: [{ pageSize: "2MB", limit: 4 << 20 }] });
+    for (const file of ["hugetlb.2MB.max", "hugetlb.2MB.rsvd.max"])
+      assert.equal(readBack(cgroup, "", file), String(4 << 20));
+    const stats = cgroup.stats();
+    assert.ok(stats.version === 2);
+    assert.equal(stats.metrics.hugetlb.find(({ pagesize }) => pagesize === "2MB")?.max, BigInt(4 << 20));
+    assert.throws(
+      () => cgroup.update({ rdma: { mlx5_0: { hcaHandles: 3 } } }),
+      /rdma "mlx5_0" .*\(ENODEV from write rdma\.max\)/,
+    );
+  });
+
   test(name("a refused value names the field, and nothing is left"), async () => {
     await using sandbox = new CgroupSandbox();
     const plan = planCgroup(host, `${folder}/refused`, "x");

@@ -14,9 +14,9 @@ const R = "linux.resources";
  */
 export function compileLimitsV2(resources: LinuxResources, current: (file: string) => string | undefined): Limit[] {
   checkResources(resources);
-  if (isSet(resources.network?.classID) || (resources.network?.priorities ?? []).length > 0) {
-    throw new CgroupError(`${R}.network`, "needs cgroup v1");
-  }
+  if (isSet(resources.network?.classID)) throw new CgroupError(`${R}.network.classID`, "needs cgroup v1");
+  if ((resources.network?.priorities ?? []).length > 0)
+    throw new CgroupError(`${R}.network.priorities`, "needs cgroup v1");
   checkMemoryUpdate(resources.memory ?? {}, current);
   return [
     ...pidsLimits(resources.pids?.limit),
@@ -85,8 +85,8 @@ function checkMemoryUpdate(memory: MemoryResources, current: (file: string) => s
 }
 
 function cpuLimits(cpu: CpuResources, current: (file: string) => string | undefined): Limit[] {
-  if (isSet(cpu.realtimePeriod) || isSet(cpu.realtimeRuntime))
-    throw new CgroupError(`${R}.cpu.realtime`, "needs cgroup v1");
+  for (const key of ["realtimePeriod", "realtimeRuntime"] as const)
+    if (isSet(cpu[key])) throw new CgroupError(`${R}.cpu.${key}`, "needs cgroup v1");
   const limits: Limit[] = [];
   const make = (key: string, file: string, text: string): Limit => ({
     field: `${R}.cpu.${key}`,

@@ -84,6 +84,73 @@ test("pids, blockIO, hugepages, rdma, network", () => {
   assert.throws(() => v1({ hugepageLimits: [{ pageSize: "../2MB", limit: 1 }] }), /pageSize/);
 });
 
+test("what only v1 has: its files there, an error that names the field on v2", () => {
+  const cases: [LinuxResources, readonly string[], RegExp][] = [
+    [{ memory: { swappiness: 7 } }, ["memory.swappiness=7"], /memory\.swappiness: needs cgroup v1/],
+    [{ memory: { disableOOMKiller: true } }, ["memory.oom_control=1"], /memory\.disableOOMKiller: needs cgroup v1/],
+    [{ cpu: { realtimePeriod: 9000 } }, ["cpu.rt_period_us=9000"], /cpu\.realtimePeriod: needs cgroup v1/],
+    [{ cpu: { realtimeRuntime: 500 } }, ["cpu.rt_runtime_us=500"], /cpu\.realtimeRuntime: needs cgroup v1/],
+    [{ blockIO: { leafWeight: 300 } }, ["blkio.leaf_weight=300"], /blockIO\.leafWeight: needs cgroup v1/],
+    [
+      { blockIO: { weightDevice: [{ major: 8, minor: 0, leafWeight: 20 }] } },
+      ["blkio.leaf_weight_device=8:0 20"],
+      /blockIO\.weightDevice\[0\]\.leafWeight: needs cgroup v1/,
+    ],
+    [{ network: { classID: 5 } }, ["net_cls.classid=5"], /network\.classID: needs cgroup v1/],
+    [
+      { network: { priorities: [{ name: "eth0", priority: 2 }] } },
+      ["net_prio.ifpriomap=eth0 2"],
+      /network\.priorities: needs cgroup v1/,
+    ],
+  ];
+  for (const [resources, files, message] of cases) {
+    assert.deepEqual(v1(resources), files);
+    assert.throws(() => v2(resources), message);
+  }
+  const both = { realtimePeriod: 9000, realtimeRuntime: 500 };
+  assert.deepEqual(v1({ cpu: both }), ["cpu.rt_period_us=9000", "cpu.rt_runtime_us=500"]);
+  assert.deepEqual(v1({ memory: { useHierarchy: true } }), ["memory.use_hierarchy=1"]);
+  assert.deepEqual(v2({ memory: { useHierarchy: true, disableOOMKiller: false } }), []); // v2 is always so
+});
+
+test("what no kernel has any more is left out: memory.kernel, memory.kernelTCP", () => {
+  const memory = { kernel: 1 << 20, kernelTCP: 1 << 20 };
+  assert.deepEqual([v1({ memory } as LinuxResources), v2({ memory } as LinuxResources)], [[], []]);
+});
+
+test("blockIO by device, each kind of limit", () => {
+  const device = (rate: number) => [{ major: 8, minor: 16, rate }];
+  const blockIO = {
+    weightDevice: [{ major: 8, minor: 0, weight: 250 }],
+    throttleReadBpsDevice: device(1),
+    throttleWriteBpsDevice: device(2),
+    throttleReadIOPSDevice: device(3),
+    throttleWriteIOPSDevice: device(4),
+  };
+  assert.deepEqual(v1({ blockIO }), [
+    "blkio.weight_device=8:0 250",
+    ...["read_bps_device=8:16 1", "write_bps_device=8:16 2", "read_iops_device=8:16 3", "write_iops_device=8:16 4"].map(
+      (line) => `blkio.throttle.${line}`,
+    ),
+  ]);
+  const lines = ["rbps=1", "wbps=2", "riops=3", "wiops=4"].map((limit) => `io.max=8:16 ${limit}`);
+  assert.deepEqual(v2({ blockIO }), ["io.bfq.weight=8:0 250", ...lines]);
+});
+
+test("rdma: both counts, and one alone; hugepages on v1, and their reservations", () => {
+  const rdma = { mlx5_0: { hcaObjects: 9 }, mlx5_1: { hcaHandles: 3, hcaObjects: 4 } };
+  const lines = ["mlx5_0 hca_handle=max hca_object=9", "mlx5_1 hca_handle=3 hca_object=4"];
+  for (const compile of [v1, v2])
+    assert.deepEqual(
+      compile({ rdma }),
+      lines.map((line) => `rdma.max=${line}`),
+    );
+  assert.deepEqual(v1({ hugepageLimits: [{ pageSize: "1GB", limit: 0 }] }), [
+    "hugetlb.1GB.limit_in_bytes=0",
+    "hugetlb.1GB.rsvd.limit_in_bytes=0",
+  ]);
+});
+
 test("unified: line by line, last, only file names, only on v2", () => {
   assert.deepEqual(v2({ unified: { "io.max": "8:0 rbps=1\n8:1 rbps=2\n" } }), [
     "io.max=8:0 rbps=1",

@@ -1,7 +1,7 @@
 import { errnoName } from "../syscall/errno.ts";
 import type { Program } from "./program.ts";
 
-/** Reasons by what was done and which errno came back. `*` is for any action. */
+/** Reasons by what was done and which errno came back. */
 const REASONS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   open_tree: {
     ENOENT: "source does not exist",
@@ -123,9 +123,14 @@ export function describeFailure(program: Program, step: number, errno: number): 
   const own = describeProgram(field, action, name);
   if (own !== undefined) return own;
   if (name === "EXDEV" && CHILD_ACTIONS.has(action)) return `${field}: ${REASONS[action]?.[name]}`;
-  const reason = REASONS[action]?.[name] ?? REASONS[action.split(" ")[0] ?? ""]?.[name];
+  const reason = REASONS[action]?.[name] ?? REASONS[action.split(" ")[0] ?? ""]?.[name] ?? ANYWHERE[name];
   return reason === undefined ? `${field}: ${name} from ${action}` : `${field}: ${reason} (${name} from ${action})`;
 }
+
+/** Reasons that are the same whatever was done. */
+const ANYWHERE: Readonly<Record<string, string>> = {
+  ENOSYS: "the kernel has no such call, or a seccomp filter around us hides it",
+};
 
 /** Steps that fail by our own verdict: there is no system call to name. */
 const CHILD_ACTIONS = new Set(["child's status", "ends in time", "name is free"]);

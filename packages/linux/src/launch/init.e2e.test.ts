@@ -157,6 +157,20 @@ test("limits, oom score, names, sysctl, personality, scheduler", async () => {
   assert.equal(readFileSync("/proc/sys/kernel/msgmax", "utf8"), "8192\n");
 });
 
+test("scheduler: priorities, a deadline, and flags", async () => {
+  const policies = "for i in 1 self; do busybox awk '{print $40, $41}' /proc/$i/stat; done"; // of init, and of a child of it
+  const script = `${policies}; echo end`;
+  const scheduler = (scheduler: object) => (config: Config) => Object.assign(config.process, { scheduler });
+  assert.equal(await output(script, scheduler({ policy: "SCHED_FIFO", priority: 7 })), "7 1\n7 1\nend");
+  assert.equal(await output(script, scheduler({ policy: "SCHED_RR", priority: 9 })), "9 2\n9 2\nend");
+  const flags = ["SCHED_FLAG_RESET_ON_FORK"];
+  assert.equal(await output(script, scheduler({ policy: "SCHED_RR", priority: 9, flags })), "9 2\n0 0\nend");
+  const times = { runtime: 10_000_000, deadline: 30_000_000, period: 40_000_000 };
+  assert.equal(await output(script, scheduler({ policy: "SCHED_DEADLINE", flags, ...times })), "0 6\n0 0\nend");
+  const { failure } = await run("true", scheduler({ policy: "SCHED_DEADLINE", flags, ...times, runtime: 50_000_000 }));
+  assert.match(failure ?? "", /^process\.scheduler: .*EINVAL from sched_setattr/);
+});
+
 test("memory policy, and what the kernel refuses of it", async () => {
   const config = (memoryPolicy: object) => {
     const config = defaultSpec(["sh", "-c", "cat /proc/self/numa_maps | busybox awk '{print $2}' | sort -u"]);

@@ -50,6 +50,16 @@ const specs = fc.record({
   rootfsPropagation: fc.constantFrom(undefined, "rslave", "private", "rshared", "unbindable"),
   masked: fc.subarray(["/proc/keys", "/sys/firmware", "/nonexistent", "/bin/cat", "/etc", "/proc/acpi"]),
   terminal: fc.boolean(),
+  rlimit: fc.constantFrom(undefined, "RLIMIT_CORE", "RLIMIT_MSGQUEUE", "RLIMIT_MEMLOCK"),
+  sysctl: fc.subarray(["net.ipv4.ip_forward", "kernel.msgmax"]),
+  devices: fc.subarray([
+    { path: "/dev/fuse", type: "c", major: 10, minor: 229, fileMode: 0o600 },
+    { path: "/dev/deep/er/null", type: "c", major: 1, minor: 3, uid: 1, gid: 2 },
+    { path: "/dev/fifo", type: "p" },
+  ]),
+  policy: fc.constantFrom(undefined, { mode: "MPOL_LOCAL" }, { mode: "MPOL_BIND", nodes: "0" }),
+  personality: fc.constantFrom(undefined, "LINUX", "LINUX32"),
+  names: fc.boolean(),
 });
 
 type Choice = typeof specs extends fc.Arbitrary<infer T> ? T : never;
@@ -73,6 +83,15 @@ function toConfig(choice: Choice) {
     ...(choice.nice
       ? { scheduler: { policy: "SCHED_BATCH", nice: 3 }, ioPriority: { class: "IOPRIO_CLASS_IDLE" } }
       : {}),
+  });
+  if (choice.rlimit !== undefined) config.process.rlimits.push({ type: choice.rlimit, soft: 65536, hard: 65536 });
+  if (choice.names && kinds.has("uts")) Object.assign(config, { hostname: "random", domainname: "example" });
+  const sysctl = choice.sysctl.filter((name) => kinds.has(name.startsWith("net.") ? "network" : "ipc"));
+  Object.assign(config.linux, {
+    sysctl: Object.fromEntries(sysctl.map((name) => [name, "1"])),
+    devices: isUser ? [] : choice.devices, // there they are the host's, and it has no such paths
+    ...(choice.policy === undefined ? {} : { memoryPolicy: choice.policy }),
+    ...(choice.personality === undefined ? {} : { personality: { domain: choice.personality } }),
   });
   Object.assign(config, { hooks: Object.fromEntries(choice.hooks.map((kind) => [kind, [hook]])) });
   Object.assign(config.linux, {

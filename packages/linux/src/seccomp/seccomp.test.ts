@@ -39,6 +39,16 @@ test("actions and their data", () => {
   }
 });
 
+test("the default's data", () => {
+  for (const [defaultAction, defaultErrnoRet, expected] of [
+    [ERRNO, 39, RETURN.errno + 39], [ERRNO, undefined, RETURN.errno + 1], ["SCMP_ACT_TRACE", 3, RETURN.trace + 3],
+  ] as const) {
+    const { program } = compile({ defaultAction, defaultErrnoRet, syscalls: [allow("read", "statx")] }); // statx: newer calls than the newest named get ENOSYS
+    assert.deepEqual([verdict(program, "mkdirat"), verdict(program, "read")], [expected, RETURN.allow]);
+  }
+  assert.throws(() => compiler.compile({ defaultAction: "SCMP_ACT_ALLOW", defaultErrnoRet: 1, syscalls: [] }), /defaultAction: SCMP_ACT_ALLOW takes no errnoRet/);
+});
+
 test("what is refused names the field", () => {
   const bad = (profile: SeccompProfile) => () => compiler.compile(profile);
   assert.throws(bad({ defaultAction: "NOPE" }), /^SeccompError: linux\.seccomp\.defaultAction: unknown action "NOPE"/);

@@ -52,6 +52,18 @@ test("a bad value is an error that names the field", () => {
     [{ "process.oomScoreAdj": 1001 }, "process.oomScoreAdj 1001: not between -1000 and 1000"],
     [{ "process.scheduler": { policy: "SCHED_NO" } }, 'process.scheduler.policy "SCHED_NO": unknown'],
     [
+      { "process.scheduler": { policy: "SCHED_BATCH", priority: 5 } },
+      "process.scheduler.priority 5: belongs to SCHED_FIFO and SCHED_RR",
+    ],
+    ...["runtime", "deadline", "period"].map((name): [Json, string] => [
+      { "process.scheduler": { policy: "SCHED_OTHER", [name]: 5 } },
+      "process.scheduler: runtime, deadline and period belong to SCHED_DEADLINE",
+    ]),
+    [
+      { "process.scheduler": { policy: "SCHED_OTHER", flags: ["SCHED_FLAG_NO"] } },
+      'process.scheduler.flags "SCHED_FLAG_NO": unknown',
+    ],
+    [
       { "linux.namespaces": [{ type: "mount" }, { type: "pid" }, { type: "foo" }] },
       'linux.namespaces[2].type "foo": unknown',
     ],

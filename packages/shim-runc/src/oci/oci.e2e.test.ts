@@ -212,6 +212,37 @@ test("fds: none of ours, those that --preserve-fds names, LISTEN_FDS", () => {
   assert.equal(words("LISTEN_FDS=2"), "0\n1\n2\n3\n4\n5\nfrom fd four\n2 1\n");
 });
 
+/** Run a command line on a terminal of its own. */
+function onTerminal(runtime: Runtime, ...words: string[]): string {
+  const line = [...runtime.argv, ...words].join(" ");
+  const { stdout } = spawnSync("script", ["-qec", line, "/dev/null"], { encoding: "utf8", cwd: runtime.bundle });
+  return stdout.replaceAll("\r", "");
+}
+
+test("process.consoleSize is the terminal's; a side of 0 is as if absent", () => {
+  const size = (consoleSize: object | undefined) => {
+    configure("stty size", (spec) => Object.assign(spec.process, { terminal: true, consoleSize }));
+    return onTerminal(new Runtime(place, OURS, "size"), "run", "s");
+  };
+  assert.equal(size({ height: 33, width: 77 }), "33 77\n");
+  const inherited = size(undefined);
+  assert.notEqual(inherited, "33 77\n");
+  assert.equal(size({ height: 0, width: 77 }), inherited);
+});
+
+test("first specs: ours and runc's, each by both", () => {
+  const runtimes = [new Runtime(place, OURS, "spec"), new Runtime(place, RUNC, "spec-runc")];
+  const config = join(folder, "bundle/config.json");
+  for (const writer of runtimes) {
+    rmSync(config, { force: true });
+    assert.equal(writer.run("spec").code, 0);
+    const spec = JSON.parse(readFileSync(config, "utf8"));
+    spec.process.args = ["sh", "-c", "tty; id -u"]; // as it is: on a terminal, with a read-only root
+    writeFileSync(config, JSON.stringify(spec));
+    for (const runner of runtimes) assert.match(onTerminal(runner, "run", "s"), /\/dev\/pts\/0\n0\n$/);
+  }
+});
+
 test("init is the caller's subreaper's child, and so is an exec: whoever waits sees how they end", async () => {
   const runtime = new Runtime(place, OURS, "reaper");
   configure("exit 11");

@@ -59,11 +59,11 @@ export function enterOwnNamespaces(b: ProgramBuilder, { kind, uid, gid }: Caller
   if (kind === "root") return;
   b.field = "rootless";
   if (kind === "namespace root") {
-    b.sys("unshare", [CLONE_NEWNS], { action: "make a mount namespace" });
+    b.sys("unshare", [CLONE_NEWNS]);
     return;
   }
   ownProcSelf(b, kind);
-  b.sys("unshare", [CLONE_NEWUSER | CLONE_NEWNS], { action: "make a user namespace" });
+  b.sys("unshare", [CLONE_NEWUSER | CLONE_NEWNS]);
   for (const [file, text] of [
     ["setgroups", "deny"],
     ["uid_map", `${uid} ${uid} 1`],

@@ -10,7 +10,22 @@ import { firstSpec } from "../commands/spec.ts";
 export const OURS = [join(import.meta.dirname, "../../../../../build/bin/trimaran-oci")];
 /** Debian's: the control. */
 export const RUNC = ["runc"];
-const APPLETS = ["sh", "cat", "dd", "id", "ls", "sleep", "true", "stat", "test", "touch", "tty", "head", "mkdir"];
+const APPLETS = [
+  "sh",
+  "cat",
+  "dd",
+  "id",
+  "ls",
+  "sleep",
+  "true",
+  "stat",
+  "test",
+  "touch",
+  "tty",
+  "stty",
+  "head",
+  "mkdir",
+];
 /** A guest under emulation has been seen to need seconds for a command. */
 const LIMIT_MS = 20_000 * Number(process.env.E2E_PATIENCE ?? "1");
 
