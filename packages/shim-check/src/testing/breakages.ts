@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { containerd, ttrpc } from "@trimaran/proto";
-import { Code, FrameType, MAX_PAYLOAD_BYTES } from "ttrpc-ts";
+import { Code, FrameType, HEADER_BYTES, MAX_PAYLOAD_BYTES } from "ttrpc-ts";
 import type { RecordedEvent } from "../shim/fake-containerd.ts";
 import type { Answer, Call, Hooks } from "./hooks.ts";
 
@@ -85,6 +85,11 @@ function elsewhere(rootfs: readonly { options: string[] }[], bundle: string): vo
       return `${name}=${path}`;
     });
   }
+}
+
+/** Whether a chunk ends in the middle of its first frame. */
+function isCut(bytes: Buffer): boolean {
+  return bytes.length < HEADER_BYTES || bytes.length < HEADER_BYTES + bytes.readUInt32BE(0);
 }
 
 /** What too much memory is taken for. */
@@ -176,7 +181,7 @@ export const BREAKAGES: Readonly<Record<string, Breakage>> = {
   "daemon: the caller's OOM score": { caughtBy: ["daemon.oom-score"], hooks: { daemon: { keepsOomScore: true } } },
   "daemon: ends when its client goes": {
     caughtBy: ["restart.running", "restart.exit-meanwhile", "restart.waiting-client-gone", "daemon.log-unread"],
-    hooks: { daemon: { endsWithClient: true }, call: () => undefined },
+    hooks: { daemon: { endsWithClient: true } },
   },
   "daemon: SIGTERM and State": {
     caughtBy: ["daemon.sigterm"],
@@ -232,7 +237,7 @@ export const BREAKAGES: Readonly<Record<string, Breakage>> = {
     caughtBy: ["wire.cut-frames"],
     hooks: {
       chunk: (bytes, wire) => {
-        if (bytes.length < 10) wire.close();
+        if (isCut(bytes)) wire.close();
       },
     },
   },
@@ -589,7 +594,7 @@ export const BREAKAGES: Readonly<Record<string, Breakage>> = {
     caughtBy: ["faults.half-frame"],
     hooks: {
       chunk: (bytes) => {
-        if (bytes.length >= 10 && bytes.length < 10 + bytes.readUInt32BE(0)) process.exit(1);
+        if (isCut(bytes)) process.exit(1);
       },
     },
   },

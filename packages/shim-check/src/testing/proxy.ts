@@ -59,8 +59,10 @@ function relay(client: Socket, real: Socket, hooks: Hooks, { open, started }: Me
   const calls = new Map<number, Call>();
   const isCut = hooks.call !== undefined || hooks.answer !== undefined || hooks.frame !== undefined;
   const fromClient = new FrameReader();
+  let hasAsked = false;
   let order = Promise.resolve();
   client.on("data", (chunk: Buffer) => {
+    hasAsked = true;
     hooks.chunk?.(chunk, wire);
     if (!isCut) {
       real.write(chunk);
@@ -123,7 +125,7 @@ function relay(client: Socket, real: Socket, hooks: Hooks, { open, started }: Me
     .on("error", () => undefined)
     .on("close", () => {
       real.destroy();
-      if (hooks.daemon?.endsWithClient === true && calls.size > 0) process.exit(1);
+      if (hooks.daemon?.endsWithClient === true && hasAsked) process.exit(1);
     });
   real.on("error", () => undefined).on("close", () => client.destroySoon());
 }
