@@ -1,8 +1,11 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { type Check, isFault } from "./checks/check.ts";
 import { CHECKS } from "./checks/index.ts";
 import { DEVIATIONS, knownReason } from "./deviations.ts";
+import { checksPage } from "./report/checks-page.ts";
 import { listText, resultJson, resultText, summaryText } from "./report/report.ts";
 import { chooseChecks, type Result } from "./run.ts";
 
@@ -35,6 +38,11 @@ test("a known deviation names a check that is there, and is one shim's and versi
   assert.match(reasonOf("containerd-shim-runc-v2", "1.6.20~ds1") ?? "", /ttrpc 1.1/);
   assert.equal(reasonOf("containerd-shim-runc-v2", "2.1.9"), undefined);
   assert.equal(reasonOf("containerd-shim-mine-v1", "1.6.0"), undefined);
+});
+
+test("CHECKS.md is up to date; if not: npm run docs", () => {
+  const page = readFileSync(join(import.meta.dirname, "../CHECKS.md"), "utf8");
+  assert.equal(page, checksPage(CHECKS, DEVIATIONS));
 });
 
 const [check] = CHECKS;

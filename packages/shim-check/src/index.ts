@@ -6,6 +6,7 @@ export { CHECKS } from "./checks/index.ts";
 export { DEVIATIONS, type Deviation } from "./deviations.ts";
 export { cgroupsOf, mountsOf, type ProcessEntry, processesOf, type Scope, socketPath } from "./host/belongings.ts";
 export type { Target } from "./lab/target.ts";
+export { checksPage } from "./report/checks-page.ts";
 export { headText, listText, type ReportStyle, resultJson, resultText, summary, summaryText } from "./report/report.ts";
 export { type Choice, chooseChecks, type Result, type RunOptions, runChecks, type Verdict } from "./run.ts";
 export { type Deleted, runDelete, Shim } from "./shim/client.ts";
