@@ -72,7 +72,7 @@ export const DEVIATIONS: readonly Deviation[] = [
     shim: RUNC,
     versions: ["2."],
     checks: ["task.host-pids"],
-    reason: "seen with runc 1.3 on cgroup v1: the rest of the cgroup lives on until Delete",
+    reason: "seen with runc 1.3 on cgroup v1: the other processes live on",
   },
 ];
 

@@ -87,6 +87,12 @@ function elsewhere(rootfs: readonly { options: string[] }[], bundle: string): vo
   }
 }
 
+/** The third answer does not arrive. */
+function thirdIsLost(): AnswerChange {
+  let count = 0;
+  return () => (++count === 3 ? "never" : undefined);
+}
+
 /** Whether a chunk ends in the middle of its first frame. */
 function isCut(bytes: Buffer): boolean {
   return bytes.length < HEADER_BYTES || bytes.length < HEADER_BYTES + bytes.readUInt32BE(0);
@@ -449,8 +455,15 @@ export const BREAKAGES: Readonly<Record<string, Breakage>> = {
     hooks: edited("State", (state, call) => ({ status: !isInit(call) && state.status === 1 ? 3 : state.status })),
   },
   "exec: Start never answers after the exit": {
-    caughtBy: ["exec.races-exit", "faults.exec-after-exit"],
+    caughtBy: ["exec.races-exit"],
     hooks: answers("Start", ({ code }, call) => (code !== undefined && !isInit(call) ? "never" : undefined)),
+  },
+  "exec: all is well after the exit": {
+    caughtBy: ["faults.exec-after-exit", "exec.wrong-state"],
+    hooks: {
+      answer: ({ method }, { code }) =>
+        code !== undefined && ["Exec", "Start"].includes(method) ? { value: { pid: 1 } } : undefined,
+    },
   },
   "exec: an answer of another": {
     caughtBy: ["faults.exec-storm"],
@@ -541,13 +554,6 @@ export const BREAKAGES: Readonly<Record<string, Breakage>> = {
       create.stdout = String(create.stdout).replace(/\?.*/, "");
     }),
   },
-  "stdio: a logger need not be ready": {
-    caughtBy: ["stdio.binary-v2"],
-    hooks: request("Create", (create) => {
-      create.stdout = String(create.stdout).replace("binary-v2:", "binary:");
-      create.stderr = create.stdout;
-    }),
-  },
   "stdio: a stalled reader stalls all": {
     caughtBy: ["faults.stalled-reader"],
     hooks: calls("State", async ({ isStarted }) => {
@@ -621,7 +627,7 @@ export const BREAKAGES: Readonly<Record<string, Breakage>> = {
   },
   "faults: one client's Wait is forgotten": {
     caughtBy: ["faults.many-clients-wait"],
-    hooks: answers("Wait", (_, { openOf }) => (openOf("Wait") === 3 ? "never" : undefined)),
+    hooks: answers("Wait", thirdIsLost()),
   },
   "late answers": { caughtBy: ["faults.half-frame"], hooks: late("State", 3000) },
 };
