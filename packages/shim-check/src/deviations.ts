@@ -72,7 +72,7 @@ export const DEVIATIONS: readonly Deviation[] = [
     shim: RUNC,
     versions: ["2."],
     checks: ["task.host-pids"],
-    reason: "seen with runc 1.3 on cgroup v1: the other processes live on",
+    reason: "now and then, with runc 1.3 on cgroup v1: the other processes live on",
   },
 ];
 

@@ -5,6 +5,7 @@ export { type Area, type Check, isFault } from "./checks/check.ts";
 export { CHECKS } from "./checks/index.ts";
 export { DEVIATIONS, type Deviation } from "./deviations.ts";
 export { cgroupsOf, mountsOf, type ProcessEntry, processesOf, type Scope, socketPath } from "./host/belongings.ts";
+export { removeAll, removeCgroups } from "./host/clean-up.ts";
 export type { Target } from "./lab/target.ts";
 export { checksPage } from "./report/checks-page.ts";
 export { headText, listText, type ReportStyle, resultJson, resultText, summary, summaryText } from "./report/report.ts";
