@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import { removeCgroups } from "./harness/clean-up.ts";
+import { removeCgroups } from "@trimaran/shim-check";
 import { startContainerd } from "./harness/containerd.ts";
 import { crashRounds } from "./harness/crash-run.ts";
 import { assertNoLeaks, snapshot } from "./harness/leaks.ts";

@@ -1,10 +1,8 @@
 import { existsSync } from "node:fs";
-import { readdir, rm, rmdir, writeFile } from "node:fs/promises";
+import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
-import { cgroupsOf, mountsOf, processesOf, type Scope, socketPath } from "./belongings.ts";
+import { removeAll, type Scope } from "@trimaran/shim-check";
 import { PATIENCE } from "./patience.ts";
-import { run } from "./process.ts";
 
 /** What clean-up needs of an engine. */
 export interface Cleanable extends Scope {
@@ -18,12 +16,8 @@ const GONE_MS = 5_000 * PATIENCE;
 export async function cleanUp(engine: Cleanable): Promise<void> {
   await deleteTasks(engine).catch(() => undefined); // it may be dead or stuck; the rest works without it
   await stopDaemon(engine);
-  await killProcesses(engine);
-  for (const path of (await mountsOf(engine)).reverse()) await run(["umount", "-l", path]);
-  await removeCgroups(engine);
-  for (const id of engine.ids) await rm(socketPath(engine.address, engine.namespace, id), { force: true });
-  for (const runtime of ["runc", "runsc"])
-    await rm(join("/run/containerd", runtime, engine.namespace), { recursive: true, force: true });
+  const survivors = await removeAll(engine, GONE_MS);
+  if (survivors.length > 0) throw new Error(`processes survive SIGKILL:\n${survivors.join("\n")}`);
   await removeFifos(engine.tag);
   await rm(engine.dir, { recursive: true, force: true });
 }
@@ -37,44 +31,10 @@ export async function deleteTasks(engine: Cleanable): Promise<void> {
   if (tasks.length > 0) await engine.ctr("tasks", "rm", "--force", ...tasks);
 }
 
-/** The engine's cgroups that have no processes. A cgroup is busy until its zombies are reaped; PID 1 takes its time where no subreaper does it. */
-export async function removeCgroups(engine: Scope): Promise<void> {
-  const until = Date.now() + GONE_MS;
-  const hierarchies = await readdir("/sys/fs/cgroup");
-  const own = ["", ...hierarchies].map((name) => join("/sys/fs/cgroup", name, engine.namespace)); // "": the unified one, where it is alone
-  for (;;) {
-    for (const path of [...(await cgroupsOf(engine)), ...own]) await rmdir(path).catch(() => undefined);
-    if (!own.some((path) => existsSync(path)) || Date.now() > until) return;
-    await delay(50);
-  }
-}
-
 async function stopDaemon(engine: Cleanable): Promise<void> {
   const timer = setTimeout(() => void engine.kill("SIGKILL"), GONE_MS);
   await engine.kill("SIGTERM");
   clearTimeout(timer);
-}
-
-/** SIGKILL, again and again: a shim's death may bring forth another process. A frozen cgroup is thawed, or it would not die. */
-async function killProcesses(engine: Cleanable): Promise<void> {
-  const until = Date.now() + GONE_MS;
-  for (;;) {
-    const left = (await processesOf(engine)).filter((entry) => entry.state !== "Z");
-    if (left.length === 0) return;
-    if (Date.now() > until)
-      throw new Error(`processes survive SIGKILL:\n${left.map((entry) => `${entry.pid} ${entry.command}`).join("\n")}`);
-    for (const path of (await cgroupsOf(engine)).filter((each) => each.startsWith("/sys/fs/cgroup/freezer/"))) {
-      await writeFile(join(path, "freezer.state"), "THAWED").catch(() => undefined);
-    }
-    for (const { pid } of left) {
-      try {
-        process.kill(pid, "SIGKILL");
-      } catch {
-        // gone in the meantime
-      }
-    }
-    await delay(20);
-  }
 }
 
 /** `ctr run -d` leaves its FIFOs behind, with any runtime. */

@@ -13,6 +13,8 @@ export interface ShimKind {
   readonly binary: string;
   readonly style: StartStyle;
   readonly isControl: boolean;
+  /** Each pod boots a machine. */
+  readonly isMachine?: boolean;
   /** The binary's PATH, which decides which runc is taken. */
   readonly path: string;
   /** Runtime options for `start`. */
@@ -24,6 +26,7 @@ export async function shimKinds(): Promise<ShimKind[]> {
   await ensurePackages();
   const wish = process.env.E2E_RUNTIMES ?? "all";
   if (wish === "gvisor") return await gvisorKinds();
+  if (wish === "kata") return [kataKind()];
   const recent = join(await ensureContainerd2(), "bin");
   const rest = "/usr/sbin:/usr/bin:/sbin:/bin";
   const upstream = "containerd-shim-runc-v2";
@@ -57,6 +60,20 @@ export async function gvisorKinds(): Promise<ShimKind[]> {
     { name: "gvisor, runsc 2022", binary, style: "1.6", isControl: false, path: rest },
     { name: "gvisor, runsc 2024", binary, style: "2.3", isControl: false, path: `${recent}:${rest}` },
   ];
+}
+
+/** Our shim for machines. Only by its own name: it takes its time. */
+function kataKind(): ShimKind {
+  const binary = join(BUILD_BIN, "containerd-shim-trimaran-kata-v2");
+  if (!existsSync(binary)) throw new Error(`${binary}: not built; npm run build`);
+  return {
+    name: "kata",
+    binary,
+    style: "2.1",
+    isControl: false,
+    isMachine: true,
+    path: "/usr/sbin:/usr/bin:/sbin:/bin",
+  };
 }
 
 /** Our shim's binary. */

@@ -27,7 +27,7 @@ export interface Result {
 
 /** Which checks are to run. */
 export interface Choice {
-  /** Ids, beginnings of ids as far as a dot or dash, or numbers of the checklist. Default: all. */
+  /** Ids; where there is no such id, beginnings of ids as far as a dot or dash; or numbers of the checklist. Default: all. */
   readonly only?: readonly string[];
   readonly faults: boolean;
   /** Those that take more than a few seconds by their nature, too. */
@@ -55,7 +55,8 @@ export function chooseChecks({ only, faults, slow }: Choice): readonly Check[] {
 
 function isNamed({ id, numbers }: Check, name: string): boolean {
   if (/^\d+$/.test(name)) return numbers.includes(Number(name));
-  return id === name || id.startsWith(`${name}.`) || id.startsWith(`${name}-`);
+  if (CHECKS.some((check) => check.id === name)) return id === name;
+  return id.startsWith(`${name}.`) || id.startsWith(`${name}-`);
 }
 
 /** Run checks against a shim. Whatever it does, what it leaves behind is removed. */
@@ -115,7 +116,7 @@ async function runCheck(target: Target, identity: Identity, check: Check, lanes:
     (error: unknown) => verdictOf(error),
   );
   const journal = [...lab.journal]; // without what is asked to clean up
-  const left = await lab.close();
+  const left = await lab.close(verdict.kind !== "failed");
   if (left.length > 0 || verdict.kind === "failed")
     left.push(...(await lanes.close()).map((each) => `after SIGKILL: ${each}`));
   if (left.length > 0 && verdict.kind !== "failed")

@@ -7,7 +7,7 @@ const PLACES = ["/bin/busybox", "/usr/bin/busybox", "/bin/busybox.static", "/usr
 
 const FOLDERS = ["bin", "dev", "etc", "home", "proc", "root", "run", "sys", "usr", "var"];
 
-/** Make a small rootfs of a static busybox in an empty folder. Throws with what to do if there is no such busybox. */
+/** Make a small rootfs of a static busybox in a folder that is empty or not there. Throws with what to do if there is no such busybox. */
 export async function makeRootfs(folder: string): Promise<void> {
   const busybox = await findBusybox();
   for (const name of FOLDERS) await mkdir(join(folder, name), { recursive: true });

@@ -161,6 +161,7 @@ export const EXEC: readonly Check[] = [
     numbers: [40],
     run: async (lab) => {
       const container = await lab.running();
+      await container.exec("first", "exec sleep 1000");
       const names = Array.from({ length: 8 }, (_, at) => `race-${at}`);
       const attempts = names.map(async (name) => {
         try {
@@ -172,7 +173,7 @@ export const EXEC: readonly Check[] = [
         }
       });
       await container.task.kill({ id: container.id, signal: 9 });
-      const begun = (await Promise.all(attempts)).flat();
+      const begun = ["first", ...(await Promise.all(attempts)).flat()];
       await container.wait();
       await lab.event(container, "exit");
       const told = lab.events(container).map(eventName);

@@ -12,9 +12,13 @@ export const INFO: readonly Check[] = [
     numbers: [19],
     run: async (lab) => {
       const { options } = await lab.prepare("true");
-      const began = performance.now();
-      const done = await lab.invoke({ ...options, bundle: "/" }, "-info");
-      const tookMs = Math.round(performance.now() - began);
+      const ask = async () => {
+        const began = performance.now();
+        const done = await lab.invoke({ ...options, bundle: "/" }, "-info");
+        return { ...done, tookMs: performance.now() - began };
+      };
+      const [done, again] = [await ask(), await ask()]; // the first may have to read the program from a disk
+      const tookMs = Math.round(Math.min(done.tookMs, again.tookMs));
       if (done.code !== 0)
         throw new NotOffered(`-info: exit status ${done.code}: ${done.stderr}`.trim().split("\n")[0]);
       const info = containerd.types.RuntimeInfo.decode(done.stdout);

@@ -185,7 +185,12 @@ export function observed(task: Task, journal: string[], limitMs: number): Task {
         throw error;
       }
     };
-    return [name, observedCall];
+    const unhurt = (request: object, options?: CallOptions) => {
+      const answer = observedCall(request, options);
+      answer.catch(() => undefined); // a check may have failed before it looks at this one
+      return answer;
+    };
+    return [name, unhurt];
   });
   return Object.fromEntries(entries) as Task;
 }

@@ -269,19 +269,19 @@ export class Lab {
 
   /**
    * End what the check has left running, as containerd does when a connection closes. Returns what is there of the check's containers after
-   * that, and after a time to settle. It is not removed by this: the lane does so.
+   * that, and after a time to settle if it `mustBeGone`. It is not removed by this: the lane does so.
    */
-  async close(): Promise<string[]> {
+  async close(mustBeGone: boolean): Promise<string[]> {
     this.#disposables.dispose();
     for (const container of this.#containers) await container.finish();
-    const left = await this.#settled();
+    const left = await this.#settled(mustBeGone ? SETTLE_MS : 0);
     for (const pid of this.#daemons) signal(pid);
     if (left.length === 0) await this.#bundles.disposeAsync();
     return left;
   }
 
-  async #settled(): Promise<string[]> {
-    const end = performance.now() + SETTLE_MS;
+  async #settled(limitMs: number): Promise<string[]> {
+    const end = performance.now() + limitMs;
     for (;;) {
       const daemons = await Promise.all([...this.#daemons].map(async (pid) => ((await isAlive(pid)) ? [pid] : [])));
       const named = await Promise.all(
