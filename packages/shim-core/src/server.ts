@@ -42,13 +42,12 @@ export function serveTasks(runtime: Runtime, options: ServerOptions): MonitorSer
   server.register(sandboxV1, tracedService(sandboxService));
   const forward = forwarding();
   const exporterOf = exporting(options.shimName, runtime.version);
-  const arrival = firstArrival();
+  const comesUp = birth();
   const monitors = serveMonitors(options.listen, {
     start: (request, signal) =>
-      traceCall(bootstrapCall(request), () => {
-        arrival();
-        return bootstrap({ ...options, runtime, pods }, request, signal, log);
-      }),
+      traceCall({ ...bootstrapCall(request), before: comesUp }, () =>
+        bootstrap({ ...options, runtime, pods }, request, signal, log),
+      ),
     monitor(link) {
       const identity = decodeIdentity(link.identity);
       const pod = new Pod(
@@ -86,15 +85,15 @@ function bootstrapCall({ argv, env }: StartRequest) {
   };
 }
 
-/** The first starter has waited for this process to come up: to be told as a part of its call. */
-function firstArrival(): () => void {
+/** The first starter has waited for this process to come up: to be told beside its call. */
+function birth(): () => void {
   const servesNs = monotonicNs();
   const bornNs = servesNs - BigInt(Math.round(performance.now() * 1e6));
-  let isFirst = true;
+  let isTold = false;
   return () => {
-    if (isFirst)
+    if (!isTold)
       spanAdder()?.({ name: "task server comes up", process: TASK_SERVER, startNs: bornNs, endNs: servesNs });
-    isFirst = false;
+    isTold = true;
   };
 }
 
