@@ -13,6 +13,8 @@ export interface ConfigOptions {
   readonly dir: string;
   /** Load the CRI plugin. Default: false. */
   readonly cri?: boolean;
+  /** Load the tracing plugins: OpenTelemetry's variables in the engine's environment name a collector. Default: false. */
+  readonly tracing?: boolean;
   /** Runtimes that CRI knows by handler name. The first one is its default. */
   readonly runtimes?: Readonly<Record<string, RuntimeHandler>>;
   /** CRI's pause image; must be imported. */
@@ -51,13 +53,12 @@ ${options.cri === true ? criToml(options) : ""}`;
 const CNI_PLUGINS = "/usr/lib/cni";
 
 /** Plugins that touch the host outside our folders, or only cost time. */
-function disabled({ version, cri }: ConfigOptions): string[] {
+function disabled({ version, cri, tracing }: ConfigOptions): string[] {
   const either = [
     "snapshotter.v1.btrfs",
     "snapshotter.v1.zfs",
     "snapshotter.v1.devmapper",
-    "internal.v1.tracing",
-    "tracing.processor.v1.otlp",
+    ...(tracing === true ? [] : ["internal.v1.tracing", "tracing.processor.v1.otlp"]),
   ];
   const old = ["snapshotter.v1.aufs", ...(cri === true ? [] : ["grpc.v1.cri"])];
   // NRI listens on /var/run/nri/nri.sock, whatever the state folder is

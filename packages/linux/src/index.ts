@@ -11,9 +11,8 @@ export type { CgroupStats } from "./cgroup/stats.ts";
 export { type DoctorCheck, toCheck } from "./doctor/check.ts";
 export { checkCgroups, checkLimits } from "./doctor/host.ts";
 export { checkKernel } from "./doctor/kernel.ts";
-export { compareSteps, type ProgramDifference } from "./explain/difference.ts";
-export { disassemble, type ExplainedProgram, type ExplainedStep } from "./explain/disassemble.ts";
-export { GROUP_PURPOSE, type StepGroup } from "./explain/groups.ts";
+export { compareSteps } from "./explain/difference.ts";
+export { disassemble, type ExplainedProgram } from "./explain/disassemble.ts";
 export { type CgroupView as ProcessCgroupView, type ProcessView, viewProcess } from "./explain/process-view.ts";
 export { formatDifference, formatProgram } from "./explain/text.ts";
 export { compileExec } from "./launch/exec.ts";
@@ -38,7 +37,7 @@ export {
   type SharePlace,
   unmountInShare,
 } from "./launch/share.ts";
-export { readStepTimes, type StepTime, type StepTiming } from "./launch/step-clock.ts";
+export { readStepTimes } from "./launch/step-clock.ts";
 export type { Mount } from "./mount/mount.ts";
 export { inNetworkNamespace } from "./network/namespace.ts";
 export {

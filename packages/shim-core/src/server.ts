@@ -86,14 +86,13 @@ export function serveTasks(runtime: Runtime, options: ServerOptions): TaskServer
   const forward = forwarding(metrics);
   metrics.watch(pods);
   const exporterOf = exporting(options.shimName, runtime.version);
-  const arrival = firstArrival();
+  const comesUp = birth();
   let hasTakenOver = false;
   const monitors = serveMonitors(options.listen, {
     start: (request, signal) =>
-      traceCall(bootstrapCall(request), () => {
-        arrival();
-        return work.during(() => bootstrap({ ...options, runtime, pods, metrics }, request, signal, log));
-      }),
+      traceCall({ ...bootstrapCall(request), before: comesUp }, () =>
+        work.during(() => bootstrap({ ...options, runtime, pods, metrics }, request, signal, log)),
+      ),
     monitor(link) {
       const identity = decodeIdentity(link.identity);
       const returns = !pods.isExpected(identity.group);
@@ -140,15 +139,15 @@ function bootstrapCall({ argv, env }: StartRequest) {
   };
 }
 
-/** The first starter has waited for this process to come up: to be told as a part of its call. */
-function firstArrival(): () => void {
+/** The first starter has waited for this process to come up: to be told beside its call. */
+function birth(): () => void {
   const servesNs = monotonicNs();
   const bornNs = servesNs - BigInt(Math.round(performance.now() * 1e6));
-  let isFirst = true;
+  let isTold = false;
   return () => {
-    if (isFirst)
+    if (!isTold)
       spanAdder()?.({ name: "task server comes up", process: TASK_SERVER, startNs: bornNs, endNs: servesNs });
-    isFirst = false;
+    isTold = true;
   };
 }
 

@@ -18,7 +18,7 @@ import { join } from "node:path";
 export const RUNTIME = process.env.RUNTIME ?? "io.containerd.runc.v2";
 
 /** What users run: the built program. A run from source takes three times as long to start. */
-const MAIN = join(import.meta.dirname, "../../../../build/lib/trimaran/trimaran.js");
+export const MAIN = join(import.meta.dirname, "../../../../build/lib/trimaran/trimaran.js");
 
 export interface Finished {
   readonly code: number | null;

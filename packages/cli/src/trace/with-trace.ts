@@ -29,7 +29,7 @@ export interface TraceFlags {
 /** The name of this process in spans. */
 const COMMAND = "command";
 /** How long the end of a command waits for a collector. */
-const EXPORT_LIMIT_MS = 300;
+const EXPORT_LIMIT_MS = 1000;
 const COLUMNS = 100;
 
 /**

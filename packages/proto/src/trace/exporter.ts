@@ -32,7 +32,7 @@ export class OtlpExporter {
     this.dropped += Math.max(0, spans.length - room);
     if (this.#queue.length === 0) return;
     if (this.#queue.length >= this.#settings.batchLimit) void this.#send();
-    else this.#timer ??= setTimeout(() => void this.#send(), this.#settings.delayMs).unref();
+    else this.#timer ??= setTimeout(() => this.#due(), this.#settings.delayMs).unref();
   }
 
   /** Send what waits; resolves when it is gone, and within `limitMs` whatever happens. Never rejects. */
@@ -41,6 +41,12 @@ export class OtlpExporter {
     const timer = setTimeout(resolve, limitMs);
     await Promise.race([this.#send(), late]);
     clearTimeout(timer);
+  }
+
+  /** If a batch is on its way, whoever sends it takes what waits as well. */
+  #due(): void {
+    this.#timer = undefined;
+    void this.#send();
   }
 
   #send(): Promise<void> {

@@ -19,6 +19,8 @@ export interface TracedCall extends CallTrace {
   /** Whether it is worth a trace of its own, where the caller has none. */
   readonly canBegin: boolean;
   readonly attributes?: SpanAttributes;
+  /** Called first, where it is traced: for spans of what came before the call, beside its own. */
+  readonly before?: () => void;
 }
 
 /** From metadata, its keys in lower case. */
@@ -41,7 +43,10 @@ export function traceCall<T>(call: TracedCall, work: () => T): T {
     recorder.write();
     if (isExported) exporter.add(recorder.spans);
   };
-  return recorder.run(parent?.spanId, () => whenDone(() => inSpan(name, work, attributes), handOver));
+  return recorder.run(parent?.spanId, () => {
+    call.before?.();
+    return whenDone(() => inSpan(name, work, attributes), handOver);
+  });
 }
 
 /** Do the work, then `last`, whether it fails or not; at once where it is no promise. */

@@ -201,6 +201,27 @@ test("a collector that is gone or hangs delays nobody; the queue is bounded, and
   assert.equal(hanging.dropped, 20 - 2 - 3); // one batch is on its way, three wait
 });
 
+test("what comes while a batch is on its way leaves with the next, and so does what comes after that", async () => {
+  const sent: string[] = [];
+  const took = Promise.withResolvers<void>();
+  const slow = async (_settings: OtlpSettings, body: string) => {
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    sent.push(...[...body.matchAll(/"name":"(a|b|c)"/g)].map(([, name = ""]) => name));
+    if (sent.includes("c")) took.resolve();
+    return 200;
+  };
+  const exporter = new OtlpExporter(settingsFor("http://127.0.0.1:1/", { delayMs: 10 }), "1", slow);
+  exporter.add([span("a")]);
+  await new Promise((resolve) => setTimeout(resolve, 30)); // the first one is on its way
+  exporter.add([span("b")]);
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  exporter.add([span("c")]);
+  const limit = setTimeout(() => took.reject(new Error(`only ${sent} were sent`)), 3000);
+  await took.promise;
+  clearTimeout(limit);
+  assert.deepEqual(sent, ["a", "b", "c"]);
+});
+
 test("encodeSpans is what parseSpans takes", () => {
   const document = { unixOffsetNs: -5n, spans: [span("a")] };
   assert.deepEqual(parseSpans(encodeSpans(document)), document);

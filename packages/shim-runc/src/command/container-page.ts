@@ -6,6 +6,9 @@ export function formatContainer(target: ContainerTarget, view: ProcessView): str
   const { id, runtime, image, layers } = target;
   return [
     `${id}: ${image === "" ? "no image" : image}, ${runtime}`,
+    ...(/trimaran-(gvisor|kata)|runsc|kata/.test(runtime)
+      ? ["the process here stands for it on the host; what its own processes see, a kernel of its own decides"]
+      : []),
     `pid ${view.pid} on the host, ${view.pidsInside.at(-1)} in its own namespace; uid ${view.uid}, gid ${view.gid}`,
     ...section(
       "NAMESPACES",
