@@ -13,6 +13,7 @@ const HOST: HostFeatures = {
   kernel: [6, 18],
   kcore: true,
   selinux: false,
+  inUserNamespace: false,
   namespaceInodes: { network: 1, ipc: 2, uts: 3, user: 4 },
 };
 
