@@ -23,7 +23,16 @@ export interface ShimOptions {
   readonly options?: google.protobuf.Any;
   /** Added to the environment; PATH decides which runc is used. */
   readonly env?: NodeJS.ProcessEnv;
+  /** How the binary is executed. Default: `invoke`. */
+  readonly invoke?: Invoke;
 }
+
+/** Exec a shim's binary, to its end. */
+export type Invoke = (
+  shim: ShimOptions,
+  action: "start" | "delete" | "-info",
+  flags?: readonly string[],
+) => Promise<Invocation>;
 
 /** What `start` has answered. */
 export interface StartReply {
@@ -41,12 +50,19 @@ export interface Invocation {
   readonly stderr: Buffer;
 }
 
-/** Exec the binary with `start`, `delete` or -info as containerd does, until its pipes are closed by everybody. */
-export function invoke(
+/** What containerd gives a shim's binary. */
+export interface CommandLine {
+  readonly args: readonly string[];
+  readonly environment: NodeJS.ProcessEnv;
+  readonly input: Uint8Array;
+}
+
+/** The arguments, environment and stdin of an invocation. */
+export function commandLine(
   shim: ShimOptions,
   action: "start" | "delete" | "-info",
   flags: readonly string[] = [],
-): Promise<Invocation> {
+): CommandLine {
   const { containerd: peer, namespace, id, style = "1.6" } = shim;
   const common = [
     "-namespace",
@@ -58,12 +74,19 @@ export function invoke(
     "-id",
     id,
   ];
-  const argv =
-    action === "-info" ? ["-info"] : [...common, ...(shim.debug === true ? ["-debug"] : []), ...flags, action];
-  const input = action === "start" ? startInput(shim, style) : new Uint8Array();
-  const child = spawn(shim.binary, argv, {
+  return {
+    args: action === "-info" ? ["-info"] : [...common, ...(shim.debug === true ? ["-debug"] : []), ...flags, action],
+    environment: { ...process.env, ...environment(shim, style), ...shim.env },
+    input: action === "start" ? startInput(shim, style) : new Uint8Array(),
+  };
+}
+
+/** Exec the binary with `start`, `delete` or -info as containerd does, until its pipes are closed by everybody. */
+export const invoke: Invoke = (shim, action, flags) => {
+  const { args, environment: env, input } = commandLine(shim, action, flags);
+  const child = spawn(shim.binary, args, {
     cwd: shim.bundle,
-    env: { ...process.env, ...environment(shim, style), ...shim.env },
+    env,
     stdio: [input.length > 0 ? "pipe" : "ignore", "pipe", "pipe"],
     detached: true, // a process group of its own; and a session, which containerd does not give it
   });
@@ -76,7 +99,7 @@ export function invoke(
     child.on("error", reject);
     child.on("close", (code) => resolve({ code, stdout: Buffer.concat(stdout), stderr: Buffer.concat(stderr) }));
   });
-}
+};
 
 function environment({ containerd: peer, namespace }: ShimOptions, style: StartStyle): NodeJS.ProcessEnv {
   const always = { TTRPC_ADDRESS: `${peer.address}.ttrpc`, GOMAXPROCS: "2" };

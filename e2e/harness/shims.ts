@@ -7,7 +7,7 @@ import { cleanUp } from "./clean-up.ts";
 import { BUILD_BIN } from "./containerd.ts";
 import { FakeContainerd } from "./fake-containerd.ts";
 import { Shim } from "./shim-client.ts";
-import type { ShimOptions, StartStyle } from "./shim-start.ts";
+import type { Invoke, ShimOptions, StartStyle } from "./shim-start.ts";
 
 /** A shim binary and how containerd of its time starts it. */
 export interface ShimKind {
@@ -17,8 +17,11 @@ export interface ShimKind {
   readonly isControl: boolean;
   /** The binary's PATH, which decides which runc is taken. */
   readonly path: string;
+  /** Added to the binary's environment. */
+  readonly env?: NodeJS.ProcessEnv;
   /** Runtime options for `start`. */
   readonly options?: google.protobuf.Any;
+  readonly invoke?: Invoke;
 }
 
 /** Debian 12's shim, Debian's newest, and ours as each containerd starts it. A binary that is missing is an error. */
@@ -102,10 +105,10 @@ export class ShimYard implements AsyncDisposable {
     const id = `${this.tag}-${this.ids.length}`;
     this.ids.push(id);
     const bundle = this.#opened.use(await Bundle.make(this.containerd.dir, { namespace: this.tag, id, args, ...more }));
-    const env = { PATH: this.kind.path, TRIMARAN_STATE: this.trimaranState, TRIMARAN_E2E: this.tag };
-    const { binary, style, options: own } = this.kind;
+    const env = { ...this.kind.env, PATH: this.kind.path, TRIMARAN_STATE: this.trimaranState, TRIMARAN_E2E: this.tag };
+    const { binary, style, options: own, invoke } = this.kind;
     const place = { containerd: this.containerd, namespace: this.tag, id, bundle: bundle.path };
-    const options = { binary, style, ...place, env, ...(own && { options: own }) };
+    const options = { binary, style, ...place, env, ...(own && { options: own }), ...(invoke && { invoke }) };
     return { bundle, options };
   }
 
