@@ -6,9 +6,9 @@ import { parseArgs } from "node:util";
 import { ensurePackages } from "../../tools/debian.ts";
 import { buildRootfs } from "../harness/images.ts";
 import { type ShimKind, trimaranShim } from "../harness/shims.ts";
-import { type Candidate, execsOf, inTurn } from "./in-turn.ts";
-import { oneContainer, oneExec } from "./latency.ts";
-import { startPod } from "./memory.ts";
+import { type Candidate, execsIn, inTurn } from "./in-turn.ts";
+import { oneContainer } from "./latency.ts";
+import { quickInvoke } from "./quick-invoke.ts";
 import { ratioOf, short, summarize } from "./statistics.ts";
 
 const MOST = 1.05;
@@ -29,12 +29,12 @@ await buildRootfs();
 const theirs = candidate("other", join(resolve(other), "bin/containerd-shim-trimaran-runc-v2"));
 const ours = candidate("ours", trimaranShim());
 const both = [ours, theirs];
-await inTurn("containers", both, rounds, (yard, record) => async () => record(await oneContainer(yard)));
-await inTurn("execs", both, rounds * 2, execsOf(startPod, oneExec));
+await inTurn("containers", both, rounds, (yard) => () => oneContainer(yard));
+await inTurn("execs", both, rounds * 2, execsIn);
 
 console.log("| ms, p50 / p99 | ours | other | ours over other |\n|---|---|---|---|");
-for (const [step, samples] of ours.series) {
-  const rival = theirs.series.get(step) ?? [];
+for (const [step, samples] of ours.samples) {
+  const rival = theirs.samples.get(step) ?? [];
   const { median, lower, upper } = ratioOf(rival, samples);
   const cells = [samples, rival].map(summarize).map(({ p50, p99 }) => `${short(p50)} / ${short(p99)}`);
   console.log(`| ${step} | ${cells.join(" | ")} | ${short(median)} (${short(lower)} to ${short(upper)}) |`);
@@ -44,6 +44,6 @@ for (const [step, samples] of ours.series) {
 function candidate(name: string, binary: string): Candidate {
   if (!existsSync(binary)) throw new Error(`${binary}: not built`);
   const path = "/usr/sbin:/usr/bin:/sbin:/bin";
-  const kind: ShimKind = { name, binary, style: "1.6", isControl: false, path };
-  return { kind, series: new Map() };
+  const kind: ShimKind = { name, binary, style: "1.6", isControl: false, path, invoke: quickInvoke };
+  return { kind, samples: new Map() };
 }

@@ -1,7 +1,9 @@
 import { readFile, rename, writeFile } from "node:fs/promises";
+import { CROWDS } from "./crowd.ts";
 import type { PodMemory } from "./memory.ts";
 import type { Report, Series } from "./report.ts";
 import { ratioOf, short, summarize } from "./statistics.ts";
+import { renderTargets } from "./targets.ts";
 
 const BEGIN = "<!-- bench:begin -->";
 const END = "<!-- bench:end -->";
@@ -11,17 +13,23 @@ type MemoryRow = readonly [name: string, of: (points: readonly PodMemory[]) => n
 
 const total = (key: "pssKb" | "privateKb") => (point: PodMemory | undefined) =>
   point === undefined ? Number.NaN : point.shims[key] + point.servers[key];
+const at = (pods: number) => (points: readonly PodMemory[]) => points.find((point) => point.pods === pods);
 
-/** What one pod more costs: from the first point to the last. */
+/** What one pod more costs, from the second crowd to the last: the first pays what is paid once. */
 function slope(points: readonly PodMemory[], of: (point: PodMemory | undefined) => number): number {
-  const [first, last] = [points[0], points.at(-1)];
+  const [first, last] = [points[1], points.at(-1)];
   return (of(last) - of(first)) / ((last?.pods ?? 0) - (first?.pods ?? 0));
 }
 
 const MEMORY_ROWS: readonly MemoryRow[] = [
-  ["20 pods, PSS", ([first]) => total("pssKb")(first)],
-  ["20 pods, private", ([first]) => total("privateKb")(first)],
-  ["of that task servers, PSS", ([first]) => first?.servers.pssKb ?? Number.NaN],
+  ...CROWDS.flatMap((pods): MemoryRow[] => {
+    const what = pods === 1 ? "1 pod" : `${pods} pods`;
+    return [
+      [`${what}, PSS`, (points) => total("pssKb")(at(pods)(points))],
+      [`${what}, private`, (points) => total("privateKb")(at(pods)(points))],
+    ];
+  }),
+  ["of 100 pods: task servers, PSS", (points) => at(100)(points)?.servers.pssKb ?? Number.NaN],
   ["each further pod, PSS", (points) => slope(points, total("pssKb"))],
   ["each further pod, private", (points) => slope(points, total("privateKb"))],
 ];
@@ -36,7 +44,10 @@ export function renderReport(report: Report): string {
     return `| ${columns.join(" | ")} |\n|${"---|".repeat(columns.length)}`;
   };
   return `${facts.cpu}, ${facts.memory}, ${facts.system}; Node ${facts.node}; ${at.slice(0, 10)}; ${rounds} rounds, all in turn.
-upstream 1.6: ${facts.containerd}, ${facts.runc}. upstream 2.x: ${facts["containerd 2.x"]}, ${facts["runc 2.x"]}.
+upstream 1.6: ${facts.containerd}, ${facts.runc}, or ${facts.crun}. upstream 2.x: ${facts["containerd 2.x"]}, ${facts["runc 2.x"]}.
+
+${renderTargets(report)}
+
 Steps are calls at the shim API, for a container or an exec of \`true\`; \`total\` is from bootstrap to delete. A ratio is upstream's over ours,
 median and quartiles of the pairs of a round: above 1 ours is better; a row that we lose says so.
 
@@ -65,8 +76,8 @@ export async function writeBetweenMarks(path: string, markdown: string): Promise
 
 function latencyRows(series: readonly Series[]): string[] {
   const [ours, ...rivals] = series;
-  const steps = [...new Set(series.flatMap(({ samples }) => Object.keys(samples)))];
-  return steps.map((step) => {
+  const steps = new Set(series.flatMap(({ samples }) => Object.keys(samples)));
+  return [...steps].map((step) => {
     const times = series.map(({ samples }) => {
       const own = samples[step];
       if (own === undefined) return "-";

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { CONTAINERD2_PREFIX } from "../../tools/debian/containerd2.ts";
 import { run } from "../harness/process.ts";
 import type { PodMemory } from "./memory.ts";
+import type { TtrpcRate } from "./ttrpc.ts";
 
 /** Samples of one candidate: milliseconds by step, the n-th of each candidate taken in the same round. */
 export interface Series {
@@ -21,6 +22,7 @@ export interface Report {
   readonly memory: Readonly<Record<string, readonly PodMemory[]>>;
   /** Milliseconds of the raw floor by step, in the same rounds as the containers. */
   readonly floor: Readonly<Record<string, readonly number[]>>;
+  readonly ttrpc: readonly TtrpcRate[];
 }
 
 /** What the figures depend on. */
@@ -34,6 +36,7 @@ export async function machine(): Promise<Record<string, string>> {
     node: process.version,
     containerd: await version("containerd", "--version"),
     runc: await version("runc", "--version"),
+    crun: await version("crun", "--version"),
     "containerd 2.x": await version(join(CONTAINERD2_PREFIX, "bin/containerd"), "--version"),
     "runc 2.x": await version(join(CONTAINERD2_PREFIX, "bin/runc"), "--version"),
   };

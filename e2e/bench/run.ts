@@ -1,6 +1,7 @@
-// Ours against containerd-shim-runc-v2 + runc, in turn, with one client: node e2e/bench/run.ts [-n ROUNDS] [--readme].
-// Writes build/bench.json; --readme writes the README's table, too.
-import { existsSync } from "node:fs";
+/**
+ * Ours against containerd-shim-runc-v2 with runc and with crun, in turn, with one client: node e2e/bench/run.ts [-n ROUNDS] [--readme].
+ * Writes build/bench.json; --readme writes the README's tables and docs/bench.svg, too. On a machine that does nothing else.
+ */
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -9,13 +10,25 @@ import { runContainer } from "../harness/container.ts";
 import { startContainerd } from "../harness/containerd.ts";
 import { buildImages, buildRootfs } from "../harness/images.ts";
 import { CONTROL, TRIMARAN } from "../harness/matrix.ts";
-import { type ShimKind, ShimYard, shimKinds, trimaranShim } from "../harness/shims.ts";
+import { ShimYard } from "../harness/shims.ts";
+import { Candidates } from "./candidates.ts";
+import { cpuOf } from "./cpu.ts";
+import { gather } from "./crowd.ts";
 import { openFloor } from "./floor.ts";
-import { execsOf, inTurn } from "./in-turn.ts";
-import { oneContainer, oneExec } from "./latency.ts";
+import { addLaps, execsIn, inTurn } from "./in-turn.ts";
+import { oneContainer } from "./latency.ts";
 import { renderReport, writeBetweenMarks } from "./markdown.ts";
-import { measure, type PodMemory, startPod } from "./memory.ts";
-import { machine, type Report, type Series } from "./report.ts";
+import { startPod } from "./memory.ts";
+import { drawReport } from "./plot.ts";
+import { machine, type Report } from "./report.ts";
+import { streamOut } from "./throughput.ts";
+import { startTogether } from "./together.ts";
+import { compareTtrpc } from "./ttrpc.ts";
+
+const ROOT = join(import.meta.dirname, "../..");
+const STREAMS = 5;
+const TOGETHER = 5;
+const COLD_STARTS = 10;
 
 const { values } = parseArgs({
   options: { rounds: { type: "string", short: "n", default: "30" }, readme: { type: "boolean", default: false } },
@@ -27,79 +40,89 @@ await ensurePackages();
 await ensureContainerd2();
 await buildImages();
 await buildRootfs();
-if (!existsSync(trimaranShim())) console.error(`${trimaranShim()}: not built; the control runs alone`);
-const kinds = (await candidates()).map((kind) => ({ kind, series: new Map<string, number[]>() }));
-
+await using candidates = await Candidates.open();
+const kinds = candidates.kinds.map((kind) => ({ kind, samples: new Map<string, number[]>() }));
 const floor = new Map<string, number[]>();
+
 await containers();
-await execs();
+await inTurn("exec, processor time", kinds, Math.max(rounds, 30) * 2, execsIn, { around: cpuOf });
+await coldStarts();
 await ctrRuns();
-const memory = await memories();
-const series: Series[] = kinds.map(({ kind, series: samples }) => ({
-  name: kind.name,
-  samples: Object.fromEntries(samples),
-}));
+await inTurn("stdout", kinds, STREAMS, (yard) => () => streamOut(yard));
+await together();
+const memory = await crowds();
+const ttrpc = await compareTtrpc();
 const report: Report = {
   at: new Date().toISOString(),
   machine: await machine(),
   rounds,
-  series,
+  series: kinds.map(({ kind, samples }) => ({ name: kind.name, samples: Object.fromEntries(samples) })),
   memory,
   floor: Object.fromEntries(floor),
+  ttrpc,
 };
 console.log(renderReport(report));
-const file = join(import.meta.dirname, "../../build/bench.json");
-await mkdir(join(file, ".."), { recursive: true });
-await writeFile(file, `${JSON.stringify(report, null, 2)}\n`);
-if (values.readme) await writeBetweenMarks(join(import.meta.dirname, "../../README.md"), renderReport(report));
-
-/** Ours first, then both rivals; each as the containerd of its time starts it. */
-async function candidates(): Promise<ShimKind[]> {
-  process.env.E2E_RUNTIMES = existsSync(trimaranShim()) ? "all" : "control";
-  const all = await shimKinds();
-  return [...all.filter(({ name }) => name === "trimaran as 1.6"), ...all.filter(({ isControl }) => isControl)];
+await mkdir(join(ROOT, "build"), { recursive: true });
+await writeFile(join(ROOT, "build/bench.json"), `${JSON.stringify(report, null, 2)}\n`);
+if (values.readme) {
+  await mkdir(join(ROOT, "docs"), { recursive: true });
+  await writeFile(join(ROOT, "docs/bench.svg"), drawReport(report));
+  await writeBetweenMarks(join(ROOT, "README.md"), renderReport(report));
 }
 
 /** With the raw floor in the same rounds. */
 async function containers(): Promise<void> {
   await using raw = await openFloor();
-  const lap = async () => {
-    for (const [step, ms] of Object.entries(await raw.life())) floor.set(step, [...(floor.get(step) ?? []), ms]);
-  };
-  await inTurn("containers", kinds, rounds, (yard, record) => async () => record(await oneContainer(yard)), lap);
+  const alongside = async () => addLaps(floor, await raw.life());
+  await inTurn("containers", kinds, rounds, (yard) => () => oneContainer(yard), { alongside });
 }
 
-async function execs(): Promise<void> {
-  await inTurn("execs", kinds, rounds * 2, execsOf(startPod, oneExec));
+/** Bootstrap where no task server runs: ours alone has one. */
+async function coldStarts(): Promise<void> {
+  for (const { kind, samples } of kinds.filter((each) => !each.kind.isControl)) {
+    for (let round = 0; round < COLD_STARTS; round++) {
+      await using yard = await ShimYard.open(kind);
+      const { bootstrap = Number.NaN } = await oneContainer(yard);
+      addLaps(samples, { "bootstrap, cold": bootstrap });
+    }
+  }
 }
 
 /** `ctr run --rm` of `true` on containerd 1.6: everything a user waits for. */
 async function ctrRuns(): Promise<void> {
   await using engine = await startContainerd({ version: "1.6" });
-  const users = kinds.filter(({ kind }) => kind.style === "1.6");
+  const users = kinds.filter(({ kind }) => kind.style === "1.6" && !kind.name.includes("crun"));
   for (let round = 0; round <= rounds; round++) {
-    for (const { kind, series: samples } of users) {
+    for (const { kind, samples } of users) {
       const began = performance.now();
       const { code, stderr } = await runContainer(engine, kind.isControl ? CONTROL : TRIMARAN, {}, ["true"]);
       if (code !== 0) throw new Error(`${kind.name}: ctr run: ${code}: ${stderr}`);
-      if (round > 0) samples.set("ctr run --rm", [...(samples.get("ctr run --rm") ?? []), performance.now() - began]);
+      if (round > 0) addLaps(samples, { "ctr run --rm": performance.now() - began });
     }
   }
   process.stderr.write(`ctr run: ${rounds} rounds\n`);
 }
 
-/** At 20, 40 and 60 pods: the slope is the price of a pod, without what is paid once. Fewer would measure when V8 collects. */
-async function memories(): Promise<Readonly<Record<string, readonly PodMemory[]>>> {
-  const result: Record<string, PodMemory[]> = {};
-  for (const { kind } of kinds) {
-    await using yard = await ShimYard.open(kind);
-    const points: PodMemory[] = [];
-    for (let pods = 1; pods <= 60; pods++) {
+/** A yard for each sample, with a task server that has served before: what is started stays until the end of it. */
+async function together(): Promise<void> {
+  for (let round = 0; round < TOGETHER; round++) {
+    for (const { kind, samples } of kinds) {
+      await using yard = await ShimYard.open(kind);
       await startPod(yard);
-      if (pods % 20 === 0) points.push(await measure(yard, pods));
+      addLaps(samples, await startTogether(yard));
     }
-    result[kind.name] = points;
-    process.stderr.write(`memory: ${kind.name}\n`);
   }
-  return result;
+  process.stderr.write(`starts at once: ${TOGETHER} rounds\n`);
+}
+
+async function crowds(): Promise<Report["memory"]> {
+  const memory: Record<string, Report["memory"][string]> = {};
+  for (const { kind, samples } of kinds) {
+    const crowd = await gather(kind);
+    memory[kind.name] = crowd.memory;
+    samples.set("starts 2 to 11", [...crowd.firstMs]);
+    samples.set("starts 291 to 300", [...crowd.lastMs]);
+    process.stderr.write(`a crowd: ${kind.name}\n`);
+  }
+  return memory;
 }

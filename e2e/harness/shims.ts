@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { google } from "@trimaran/proto";
-import { FakeContainerd, Shim, type ShimOptions, type StartStyle } from "@trimaran/shim-check";
+import { FakeContainerd, type Invoke, Shim, type ShimOptions, type StartStyle } from "@trimaran/shim-check";
 import { ensureContainerd2, ensurePackages, ensureRecentRunsc } from "../../tools/debian.ts";
 import { type Bundle, type BundleOptions, makeBundle } from "./bundle.ts";
 import { cleanUp } from "./clean-up.ts";
@@ -17,8 +17,11 @@ export interface ShimKind {
   readonly isMachine?: boolean;
   /** The binary's PATH, which decides which runc is taken. */
   readonly path: string;
+  /** Added to the binary's environment. */
+  readonly env?: NodeJS.ProcessEnv;
   /** Runtime options for `start`. */
   readonly options?: google.protobuf.Any;
+  readonly invoke?: Invoke;
 }
 
 /** Debian 12's shim, Debian's newest, and ours as each containerd starts it. A binary that is missing is an error. */
@@ -117,10 +120,10 @@ export class ShimYard implements AsyncDisposable {
     const id = `${this.tag}-${this.ids.length}`;
     this.ids.push(id);
     const bundle = this.#opened.use(await makeBundle(this.containerd.dir, { namespace: this.tag, id, args, ...more }));
-    const env = { PATH: this.kind.path, TRIMARAN_STATE: this.trimaranState, TRIMARAN_E2E: this.tag };
-    const { binary, style, options: own } = this.kind;
+    const env = { ...this.kind.env, PATH: this.kind.path, TRIMARAN_STATE: this.trimaranState, TRIMARAN_E2E: this.tag };
+    const { binary, style, options: own, invoke } = this.kind;
     const place = { containerd: this.containerd, namespace: this.tag, id, bundle: bundle.path };
-    const options = { binary, style, ...place, env, ...(own && { options: own }) };
+    const options = { binary, style, ...place, env, ...(own && { options: own }), ...(invoke && { invoke }) };
     return { bundle, options };
   }
 

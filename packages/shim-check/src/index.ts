@@ -15,4 +15,12 @@ export { FakeContainerd, type RecordedEvent } from "./shim/fake-containerd.ts";
 export { findShim } from "./shim/find-shim.ts";
 export { type Identity, identify } from "./shim/identity.ts";
 export { parseRuntimeOptions } from "./shim/runtime-options.ts";
-export { type Invocation, invoke, type ShimOptions, type StartReply, type StartStyle } from "./shim/start.ts";
+export {
+  commandLine,
+  type Invocation,
+  type Invoke,
+  invoke,
+  type ShimOptions,
+  type StartReply,
+  type StartStyle,
+} from "./shim/start.ts";

@@ -33,7 +33,7 @@ export class Shim implements AsyncDisposable {
   static async start(options: ShimOptions): Promise<Shim> {
     const log = openLog(options.bundle);
     try {
-      const reply = readReply(await invoke(options, "start"));
+      const reply = readReply(await (options.invoke ?? invoke)(options, "start"));
       if (reply.form !== "text") keepReply(options.bundle, reply);
       return new Shim(options, reply, new Client(await connectUnix(reply.address)), log);
     } catch (error) {
@@ -86,7 +86,7 @@ export class Shim implements AsyncDisposable {
 
 /** Run the `delete` command. Throws with its words if it fails or prints what is no DeleteResponse. */
 export async function runDelete(options: ShimOptions): Promise<Deleted> {
-  const done = await invoke(options, "delete", ["-bundle", options.bundle]);
+  const done = await (options.invoke ?? invoke)(options, "delete", ["-bundle", options.bundle]);
   if (done.code !== 0) throw new Error(`delete: exit status ${done.code}: ${done.stderr}${done.stdout}`);
   return codecs.task.v2.DeleteResponse.decode(done.stdout);
 }

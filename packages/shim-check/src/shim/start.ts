@@ -27,7 +27,16 @@ export interface ShimOptions {
   readonly flag?: (name: string, value: string) => readonly string[];
   /** 2.3 only: where the socket is to be. */
   readonly socketDir?: string;
+  /** How the binary is executed. Default: `invoke`. */
+  readonly invoke?: Invoke;
 }
+
+/** Exec a shim's binary, to its end. */
+export type Invoke = (
+  shim: ShimOptions,
+  action: "start" | "delete" | "-info",
+  flags?: readonly string[],
+) => Promise<Invocation>;
 
 /** What `start` has answered. */
 export interface StartReply {
@@ -47,22 +56,36 @@ export interface Invocation {
   readonly pipesHeldMs: number;
 }
 
-/** Exec the binary with `start`, `delete` or -info as containerd does, until its pipes are closed by everybody. */
-export function invoke(
+/** What containerd gives a shim's binary. */
+export interface CommandLine {
+  readonly args: readonly string[];
+  readonly environment: NodeJS.ProcessEnv;
+  readonly input: Uint8Array;
+}
+
+/** The arguments, environment and stdin of an invocation. */
+export function commandLine(
   shim: ShimOptions,
   action: "start" | "delete" | "-info",
   flags: readonly string[] = [],
-): Promise<Invocation> {
+): CommandLine {
   const { containerd: peer, namespace, id, style = "1.6", flag = (name, value) => [`-${name}`, value] } = shim;
   const publisher = "/usr/bin/containerd";
   const named = { namespace, address: peer.address, "publish-binary": publisher, id };
   const common = Object.entries(named).flatMap(([name, value]) => flag(name, value));
-  const argv =
-    action === "-info" ? ["-info"] : [...common, ...(shim.debug === true ? ["-debug"] : []), ...flags, action];
-  const input = action === "start" ? startInput(shim, style) : new Uint8Array();
-  const child = spawn(shim.binary, argv, {
+  return {
+    args: action === "-info" ? ["-info"] : [...common, ...(shim.debug === true ? ["-debug"] : []), ...flags, action],
+    environment: { ...process.env, ...environment(shim, style), ...shim.env },
+    input: action === "start" ? startInput(shim, style) : new Uint8Array(),
+  };
+}
+
+/** Exec the binary with `start`, `delete` or -info as containerd does, until its pipes are closed by everybody. */
+export const invoke: Invoke = (shim, action, flags) => {
+  const { args, environment: env, input } = commandLine(shim, action, flags);
+  const child = spawn(shim.binary, args, {
     cwd: shim.bundle,
-    env: { ...process.env, ...environment(shim, style), ...shim.env },
+    env,
     stdio: [input.length > 0 ? "pipe" : "ignore", "pipe", "pipe"],
     detached: true, // a process group of its own; and a session, which containerd does not give it
   });
@@ -82,7 +105,7 @@ export function invoke(
       resolve({ code, stdout: Buffer.concat(stdout), stderr: Buffer.concat(stderr), pipesHeldMs });
     });
   });
-}
+};
 
 function environment({ containerd: peer, namespace }: ShimOptions, style: StartStyle): NodeJS.ProcessEnv {
   const always = { TTRPC_ADDRESS: `${peer.address}.ttrpc`, GOMAXPROCS: "2" };
