@@ -114,9 +114,13 @@ function floorRows({ series: [ours], floor }: Report): string[] {
 }
 
 /** One measurement each, so no spread. A row that a candidate has none of has no ratio. */
-function memoryRows({ series, memory }: Report): string[] {
-  return MEMORY_ROWS.map(([name, of]) => {
-    const values = series.map((each) => of(memory[each.name] ?? []));
+function memoryRows({ series, memory, atRest }: Report): string[] {
+  const growing = MEMORY_ROWS.map(([row, of]) => [row, series.map(({ name }) => of(memory[name] ?? []))] as const);
+  const resting = [
+    ["100 pods at rest, PSS", series.map(({ name }) => total("pssKb")(atRest[name]))],
+    ["100 pods at rest, private", series.map(({ name }) => total("privateKb")(atRest[name]))],
+  ] as const;
+  return [...growing, ...resting].map(([name, values]) => {
     const [own = Number.NaN, ...others] = values;
     const ratios = others.map((other) => (own > 0 && other > 0 ? `${short(other / own)}${lost(other / own)}` : "-"));
     const cells = values.map((value) => (Number.isFinite(value) ? String(Math.round(value)) : "-"));

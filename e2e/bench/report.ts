@@ -20,6 +20,8 @@ export interface Report {
   /** Ours first, if it is there. */
   readonly series: readonly Series[];
   readonly memory: Readonly<Record<string, readonly PodMemory[]>>;
+  /** Of 100 pods that have been left alone. */
+  readonly atRest: Readonly<Record<string, PodMemory>>;
   /** Milliseconds of the raw floor by step, in the same rounds as the containers. */
   readonly floor: Readonly<Record<string, readonly number[]>>;
   readonly ttrpc: readonly TtrpcRate[];

@@ -18,7 +18,7 @@ import { openFloor } from "./floor.ts";
 import { addLaps, execsIn, inTurn } from "./in-turn.ts";
 import { oneContainer } from "./latency.ts";
 import { renderReport, writeBetweenMarks } from "./markdown.ts";
-import { startPod } from "./memory.ts";
+import { type PodMemory, startPod } from "./memory.ts";
 import { drawReport } from "./plot.ts";
 import { machine, type Report } from "./report.ts";
 import { streamOut } from "./throughput.ts";
@@ -50,7 +50,7 @@ await coldStarts();
 await ctrRuns();
 await inTurn("stdout", kinds, STREAMS, (yard) => () => streamOut(yard));
 await together();
-const memory = await crowds();
+const { memory, atRest } = await crowds();
 const ttrpc = await compareTtrpc();
 const report: Report = {
   at: new Date().toISOString(),
@@ -58,6 +58,7 @@ const report: Report = {
   rounds,
   series: kinds.map(({ kind, samples }) => ({ name: kind.name, samples: Object.fromEntries(samples) })),
   memory,
+  atRest,
   floor: Object.fromEntries(floor),
   ttrpc,
 };
@@ -115,14 +116,16 @@ async function together(): Promise<void> {
   process.stderr.write(`starts at once: ${TOGETHER} rounds\n`);
 }
 
-async function crowds(): Promise<Report["memory"]> {
-  const memory: Record<string, Report["memory"][string]> = {};
+async function crowds(): Promise<Pick<Report, "memory" | "atRest">> {
+  const memory: Record<string, readonly PodMemory[]> = {};
+  const atRest: Record<string, PodMemory> = {};
   for (const { kind, samples } of kinds) {
     const crowd = await gather(kind);
     memory[kind.name] = crowd.memory;
+    atRest[kind.name] = crowd.atRest;
     samples.set("starts 2 to 11", [...crowd.firstMs]);
     samples.set("starts 291 to 300", [...crowd.lastMs]);
     process.stderr.write(`a crowd: ${kind.name}\n`);
   }
-  return memory;
+  return { memory, atRest };
 }

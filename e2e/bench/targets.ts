@@ -53,6 +53,13 @@ function targetsOf(report: Report): Target[] {
       isMet: atMost(0.15),
     },
     {
+      name: `100 pods at rest, PSS, of ${rival}'s`,
+      asked: "at most 0.15x",
+      measured: restOf(report, ours?.name) / restOf(report, rival),
+      unit: "x",
+      isMet: atMost(0.15),
+    },
+    {
       name: `stdout, of ${rival}'s rate`,
       asked: "at least 2x",
       measured: medianRatio(own("stdout, 512 MiB"), samplesOf(report, rival, "stdout, 512 MiB")),
@@ -115,6 +122,11 @@ function samplesOf({ series }: Report, name: string, step: string): readonly num
 
 function sums(columns: readonly (readonly number[])[]): number[] {
   return (columns[0] ?? []).map((_, at) => columns.reduce((sum, column) => sum + (column[at] ?? Number.NaN), 0));
+}
+
+function restOf({ atRest }: Report, name = ""): number {
+  const point = atRest[name];
+  return point === undefined ? Number.NaN : point.shims.pssKb + point.servers.pssKb;
 }
 
 function pssOf({ memory }: Report, name: string | undefined, pods: number): number {
