@@ -312,6 +312,16 @@ test("a create that is killed on its way leaves nothing that delete does not fin
   assert.equal(runtime.run("delete", "half").code, 1);
 });
 
+test("a command that stands still for seconds, as on a slow machine, goes on", () => {
+  const runtime = new Runtime(place, OURS, "slow");
+  const pause = "exec >/dev/null 2>&1; kill -STOP $PPID; sleep 3; kill -CONT $PPID"; // its parent is the command
+  const hook = { path: "/bin/sh", args: ["sh", "-c", pause], env: ["PATH=/usr/bin:/bin"] };
+  configure("echo ran", (spec) => Object.assign(spec, { hooks: { createRuntime: [hook] } }));
+  const { code, out, error } = runtime.run("run", "slow");
+  assert.deepEqual([code, out], [0, "ran\n"], error);
+  assert.deepEqual(readdirSync(runtime.root), []);
+});
+
 test("SCMP_ACT_NOTIFY: the agent at listenerPath is told whose listener it gets", async () => {
   const runtime = new Runtime(place, OURS, "notify");
   const path = join(folder, "agent.sock");

@@ -16,6 +16,8 @@ export interface PassingLaunch extends Launch {
 }
 
 const EINVAL = 22;
+/** An hour: there is no other server to replace us by, however slow the machine is; and when we end, it ends. */
+const PATIENCE_MS = 3_600_000;
 
 /**
  * A monitor for as long as one command runs: it makes processes and ends, and they go to the next subreaper, who may wait for them (conmon
@@ -37,6 +39,7 @@ export class PassingMonitor implements AsyncDisposable {
     link.onSync = (sync) => void this.#answer(sync.key, sync);
     link.onWatch = (key) => this.#launched.get(key)?.launch.onWatch?.();
     link.onClose = () => {
+      child.kill("SIGKILL"); // it would look for another server for ever, and we wait for its end
       for (const { process } of this.#launched.values()) process.lost(new Error("the monitor is gone"));
     };
   }
@@ -53,6 +56,7 @@ export class PassingMonitor implements AsyncDisposable {
       TRIMARAN_DIR: directory,
       TRIMARAN_CMD: "/nonexistent",
       TRIMARAN_SHIM: "trimaran-oci",
+      TRIMARAN_PATIENCE_MS: String(PATIENCE_MS),
     };
     const child = spawn(`/proc/${process.pid}/fd/${copy}`, [], {
       argv0: "trimaran-oci",
