@@ -145,7 +145,17 @@ async function openCollector(answers = true) {
 test("OpenTelemetry: command, daemon and shim send to the collector of the environment, all of one run in one trace", async () => {
   using collector = await openCollector();
   await using _daemon = await trimaran.startDaemon();
-  assert.equal((await trimaran.run("--rm", "--name", "told", rootfs, "true")).code, 0);
+  const told = await trimaran.run("--rm", "--trace-json", file("d.json"), rootfs, "true");
+  assert.deepEqual([told.code, told.stderr], [0, ""]);
+  const { spans } = parseSpans(readFileSync(file("d.json"), "utf8"));
+  const create = spans.find(({ name, process }) => name === "Create" && process === "task server");
+  assert.deepEqual(pathOf(spans, create).slice(1), [
+    "shim: create",
+    "create",
+    "containerd.services.tasks.v1.Tasks/Create",
+    "create",
+    `run ${rootfs}`,
+  ]);
   const expected = {
     "containerd-shim-trimaran-runc-v2": ["Create", "mounts", "Start", "Delete"],
     trimaran: [`run ${rootfs}`, "containerd.services.tasks.v1.Tasks/Create"],

@@ -2,6 +2,8 @@ import type { WaterfallRow } from "./waterfall.ts";
 
 const ROW = 18;
 const NAMES = 320;
+/** What fits before the bars. */
+const NAME_LENGTH = 50;
 const BARS = 680;
 const TOP = 28;
 const COLORS: Readonly<Record<string, string>> = {
@@ -38,10 +40,15 @@ function rowOf(row: WaterfallRow, y: number, wholeMs: number): string {
   ];
   return [
     `<g><title>${escapeXml(facts.join(", "))}</title>`,
-    `<text x="${8 + depth * 12}" y="${y + 12}">${escapeXml(name)}</text>`,
+    `<text x="${8 + depth * 12}" y="${y + 12}">${escapeXml(shorten(name, NAME_LENGTH - 2 * depth))}</text>`,
     `<rect x="${x.toFixed(1)}" y="${y + 3}" width="${width.toFixed(1)}" height="${ROW - 6}" fill="${COLORS[process] ?? OTHER}"${error === undefined ? "" : ' stroke="#000"'}/>`,
     `<text x="${(x + width + 4).toFixed(1)}" y="${y + 12}" fill="#555">${durationMs.toFixed(2)}</text></g>`,
   ].join("");
+}
+
+/** The title has the whole of it. */
+function shorten(name: string, length: number): string {
+  return name.length <= length ? name : `${name.slice(0, Math.max(1, length - 1))}…`;
 }
 
 /** Lines at a tenth of the whole each. */
