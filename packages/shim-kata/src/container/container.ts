@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { setTimeout as delay } from "node:timers/promises";
 import { ANY, type google, packAny } from "@trimaran/proto";
 import {
   type Container,
@@ -24,6 +25,8 @@ const SIGKILL = 9;
 const KILL_LIMIT_MS = 15_000;
 /** Delete must end: what a stuck agent keeps dies with its machine. */
 const REMOVE_LIMIT_MS = 5000;
+/** Between two OOM kills that are told: a guest can tell of one after the other, and each is an event for all who listen. */
+const OOM_PAUSE_MS = 100;
 const TASK_RUNNING = 2;
 const TASK_PAUSED = 4;
 
@@ -213,6 +216,7 @@ export class KataContainer implements Container {
       if (news.kills <= this.#oomKills) return void this.#parts.sandbox.agent.lie("tells of an OOM kill that was none");
       this.#oomKills = news.kills;
       this.#tellOom();
+      await delay(OOM_PAUSE_MS);
     }
   }
 }
