@@ -5,7 +5,8 @@
 import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
-const ROOT = join(import.meta.dirname, "..");
+/** Another tree than ours: for a test. */
+const ROOT = process.argv[2] ?? join(import.meta.dirname, "..");
 const REGISTRY = "https://registry.npmjs.org/";
 /** Permissive ones: notice and disclaimer, nothing that reaches our own code. */
 const LICENCES = new Set([

@@ -22,7 +22,9 @@ let log = "";
 before(async () => {
   folder = mkdtempSync(join(tmpdir(), "attack-daemon-"));
   await run(["chmod", "755", folder]);
-  daemon = spawn(join(BUILD_BIN, "trimaran"), [...directories(), "daemon"], { stdio: ["ignore", "pipe", "pipe"] });
+  daemon = spawn(join(BUILD_BIN, "trimaran"), [...directories(), "daemon", "--debug"], {
+    stdio: ["ignore", "pipe", "pipe"],
+  });
   const serving = Promise.withResolvers<void>();
   for (const stream of [daemon.stdout, daemon.stderr])
     stream?.on("data", (chunk: Buffer) => {

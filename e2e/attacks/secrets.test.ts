@@ -1,12 +1,16 @@
 /** What must not be told: a value of the environment, an argument, in any error or log of a run that fails in many ways. */
 import assert from "node:assert/strict";
-import { globSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { globSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { invoke } from "@trimaran/shim-check";
+import { invoke, Shim } from "@trimaran/shim-check";
 import { StatusError } from "ttrpc-ts";
+import { readConfig } from "../../packages/shim-kata/src/container/bundle-config.ts";
+import { toGuestSpec } from "../../packages/shim-kata/src/storage/guest-spec.ts";
+import { planVolumes } from "../../packages/shim-kata/src/storage/volumes.ts";
 import { ociProcess } from "../harness/bundle.ts";
-import { ShimYard, trimaranShim } from "../harness/shims.ts";
+import { gvisorKinds, ShimYard, trimaranShim } from "../harness/shims.ts";
 import { AttackBed } from "./bed/bed.ts";
 import { baseConfig, bind, type Config, mount } from "./bed/config.ts";
 
@@ -86,9 +90,9 @@ before(async () => {
 });
 after(() => yard[Symbol.asyncDispose]());
 
-/** Everything that the yard's processes have written into files. */
-function written(): string {
-  const files = globSync("**/*.log*", { cwd: yard.trimaranState }).map((name) => join(yard.trimaranState, name));
+/** Everything that a yard's processes have written into files. */
+function written({ trimaranState }: ShimYard): string {
+  const files = globSync("**/*.log*", { cwd: trimaranState }).map((name) => join(trimaranState, name));
   const regular = files.filter((path) => statSync(path).isFile());
   assert.ok(regular.length > 0, "there is a log");
   return regular.map((path) => readFileSync(path, "utf8")).join("\n");
@@ -103,7 +107,7 @@ test("the shim: the same failures, its answers and its log", { timeout: 120_000 
     const said = `${started.stdout}${started.stderr}`;
     assert.doesNotMatch(said, TOLD, name);
   }
-  assert.doesNotMatch(written(), TOLD);
+  assert.doesNotMatch(written(yard), TOLD);
 });
 
 test("the shim: Create and Exec that fail", { timeout: 120_000 }, async () => {
@@ -140,5 +144,65 @@ test("the shim: Create and Exec that fail", { timeout: 120_000 }, async () => {
   }
   await shim.close();
   assert.doesNotMatch(answers.join("\n"), TOLD);
-  assert.doesNotMatch(written(), TOLD);
+  assert.doesNotMatch(written(yard), TOLD);
+});
+
+/** Those that reach runsc, and those that our own parser refuses. */
+const FOR_RUNSC = [
+  "a program that is missing",
+  "a directory that is missing",
+  "a password among a mount's options",
+  "an object in the environment",
+  "arguments that are a string",
+  "JSON that is cut",
+];
+
+for (const kind of await gvisorKinds())
+  test(`${kind.name}, with -debug: containers that fail; answers, logs, and runsc's own files`, {
+    timeout: 120_000,
+  }, async () => {
+    await using gvisor = await ShimYard.open(kind);
+    const answers: string[] = [];
+    const failing = async (what: Promise<unknown>) => {
+      const error = await what.then(
+        () => undefined,
+        (thrown: unknown) => thrown,
+      );
+      if (error !== undefined) answers.push(String(error));
+    };
+    for (const name of FOR_RUNSC) {
+      const { options, bundle } = await gvisor.prepare(["true"]);
+      const shim = await Shim.start({ ...options, debug: true });
+      const path = join(bundle.path, "config.json");
+      const config = JSON.parse(readFileSync(path, "utf8")) as Config;
+      writeFileSync(path, configText(FAILURES[name] ?? {}, { ...config, annotations: {} }));
+      await failing(shim.task.create({ id: bundle.id, bundle: bundle.path, rootfs: bundle.mounts }));
+      await failing(shim.task.start({ id: bundle.id }));
+      const own = globSync("runsc/*.{log,err,out}", { cwd: bundle.path }).map((file) => join(bundle.path, file));
+      answers.push(...own.map((file) => readFileSync(file, "utf8")));
+      await shim.close();
+    }
+    assert.ok(answers.length >= FOR_RUNSC.length, "they fail");
+    assert.doesNotMatch(answers.join("\n"), TOLD);
+    assert.doesNotMatch(written(gvisor), TOLD);
+  });
+
+test("shim-kata: what it reads of a spec, and makes of it for the guest", () => {
+  const folder = mkdtempSync(join(tmpdir(), "attack-secrets-"));
+  try {
+    let refused = 0;
+    for (const [name, failure] of Object.entries(FAILURES)) {
+      writeFileSync(join(folder, "config.json"), configText(failure, baseConfig(["true"])));
+      try {
+        const { spec, json } = readConfig(folder);
+        toGuestSpec(json, { id: "web", volumes: planVolumes(spec.mounts) });
+      } catch (error) {
+        refused++;
+        assert.doesNotMatch(String(error), TOLD, name);
+      }
+    }
+    assert.ok(refused > 5);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });

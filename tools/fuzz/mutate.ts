@@ -34,6 +34,7 @@ const PIECES = [
   "\u{1f600}",
   "__proto__",
 ];
+const KINDS = ["0123456789", "abcdef", "ghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ"];
 const VALUES: readonly Json[] = [
   null,
   true,
@@ -78,8 +79,10 @@ function mutateBytes(random: Random, input: Buffer, other: Buffer): Buffer {
   for (let times = 1 + random(4); times > 0; times--) {
     const at = random(bytes.length + 1);
     const [head, tail] = [bytes.subarray(0, at), bytes.subarray(at)];
-    const way = random(6);
+    const way = random(9);
     if (way === 0 && at < bytes.length) bytes[at] = random(256);
+    else if (way >= 6)
+      bytes[at] = sameKind(random, bytes[at]); // at the end: nothing
     else if (way <= 1) bytes = Buffer.concat([head, Buffer.from(PIECES[random(PIECES.length)] ?? ""), tail]);
     else if (way === 2) bytes = Buffer.concat([head, tail.subarray(random(16))]);
     else if (way === 3) bytes = Buffer.concat([head, tail.subarray(0, random(40)), tail]);
@@ -87,6 +90,12 @@ function mutateBytes(random: Random, input: Buffer, other: Buffer): Buffer {
     else bytes = Buffer.concat([head, Buffer.alloc(random(300), bytes[at] ?? 0x61), tail]);
   }
   return bytes.subarray(0, MAX_BYTES);
+}
+
+/** A digit for a digit, a letter for a letter: what has a strict form, such as a digest, keeps it. */
+function sameKind(random: Random, byte = 0): number {
+  const kind = KINDS.find((each) => each.includes(String.fromCharCode(byte)));
+  return kind?.charCodeAt(random(kind.length)) ?? byte;
 }
 
 /** One place somewhere inside is replaced, removed, doubled, or gets a part of another document. */

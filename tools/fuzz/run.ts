@@ -1,6 +1,6 @@
 /**
- * Fuzz every parser of untrusted bytes that a package lists in `fuzz/parsers.ts`: node tools/fuzz/run.ts [--seconds 20] [--seed 1] [--only NAME] [--package FILE].
- * What may come out is a value or one of the errors that the parser promises, soon. A finding is kept in `fuzz/corpus/NAME`, which each run begins with.
+ * Fuzz every parser of untrusted bytes that a package lists in `fuzz/parsers.ts`: node tools/fuzz/run.ts [--seconds 20] [--seed 1] [--only NAME] [--package FILE] [--each].
+ * They share the time, unless each is to have it. What may come out is a value or one of the errors that the parser promises, soon. A finding is kept in `fuzz/corpus/NAME`, which each run begins with.
  */
 import { createHash } from "node:crypto";
 import { existsSync, globSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -27,6 +27,7 @@ const { values } = parseArgs({
     seconds: { type: "string", default: "20" },
     seed: { type: "string", default: "1" },
     only: { type: "string", default: "" },
+    each: { type: "boolean", default: false },
     package: { type: "string", default: "packages/*/fuzz/parsers.ts" },
   },
 });
@@ -40,7 +41,8 @@ for (const path of globSync(values.package, { cwd: ROOT }).sort()) {
   }
 }
 if (found.length === 0) throw new Error(`--only=${values.only}: there is no such parser`);
-for (const each of found) await fuzz(each.parser, each.folder, (Number(values.seconds) * 1000) / found.length);
+const durationMs = (Number(values.seconds) * 1000) / (values.each ? 1 : found.length);
+for (const { parser, folder } of found) await fuzz(parser, folder, durationMs);
 
 async function fuzz(parser: Parser, folder: string, durationMs: number): Promise<void> {
   const files = existsSync(folder) ? readdirSync(folder).map((name) => readFileSync(join(folder, name))) : [];

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
-import { globSync } from "node:fs";
+import { execFile, execFileSync, spawnSync } from "node:child_process";
+import { globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { promisify } from "node:util";
@@ -22,3 +23,21 @@ for (const target of TARGETS) {
     assert.match(stdout, /^\d+ runs\n$/);
   });
 }
+
+test("a finding ends the run, and its input is kept", () => {
+  const folder = mkdtempSync(join(tmpdir(), "fuzz-finding-"));
+  try {
+    const broken = "int LLVMFuzzerTestOneInput(const uint8_t *b, size_t n) { return n > 3 ? b[n] : 0; }";
+    writeFileSync(join(folder, "broken.c"), `#include "fuzz.h"\n${broken}\n`);
+    const program = join(folder, "broken");
+    const sources = [join(folder, "broken.c"), join(CORPUS, "../main.c")];
+    execFileSync("gcc", ["-g", "-I", join(CORPUS, ".."), "-fsanitize=address", "-o", program, ...sources]);
+    writeFileSync(join(folder, "seed"), "ab");
+    const { status, stderr } = spawnSync(program, ["20", "7", join(folder, "seed")], { encoding: "utf8" });
+    assert.notEqual(status, 0);
+    assert.match(stderr, /heap-buffer-overflow/);
+    assert.ok(readFileSync(join(folder, "found-7")).length > 3);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+});

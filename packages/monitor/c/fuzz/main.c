@@ -1,12 +1,59 @@
-/* Runs LLVMFuzzerTestOneInput without libFuzzer: corpus files first, then mutations of them. fuzz-X SECONDS SEED FILE… */
+/*
+ * Runs LLVMFuzzerTestOneInput without libFuzzer: corpus files first, then mutations of them. fuzz-X SECONDS SEED FILE…
+ * An input that a sanitizer stops at, or that takes ten seconds, is kept beside the first file, as found-SEED.
+ */
 #define _GNU_SOURCE
 #include "fuzz.h"
+#include <fcntl.h>
+#include <sanitizer/common_interface_defs.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
-enum { INPUT_MAX = 64 << 10, CORPUS_MAX = 256 };
+enum { INPUT_MAX = 64 << 10, CORPUS_MAX = 256, SLOW_SECONDS = 10, PATH_BYTES = 4096 };
+
+static const uint8_t *running;
+static size_t running_len;
+static char keep_path[PATH_BYTES];
+
+/* The process is about to end: nothing but system calls. */
+static void keep(void)
+{
+	int fd = open(keep_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+
+	if (fd < 0 || write(fd, running, running_len) != (ssize_t)running_len)
+		_exit(3);
+	close(fd);
+}
+
+static void too_slow(int signal)
+{
+	static const char text[] = "fuzz: an input takes too long\n";
+
+	(void)signal;
+	keep();
+	_exit(write(STDERR_FILENO, text, sizeof text - 1) < 0 ? 3 : 1);
+}
+
+static void attempt(const uint8_t *bytes, size_t len)
+{
+	running = bytes;
+	running_len = len;
+	alarm(SLOW_SECONDS);
+	LLVMFuzzerTestOneInput(bytes, len);
+}
+
+static void keep_findings(const char *first, const char *seed)
+{
+	const char *slash = strrchr(first, '/');
+
+	snprintf(keep_path, sizeof keep_path, "%.*sfound-%s", slash ? (int)(slash + 1 - first) : 0, first, seed);
+	signal(SIGALRM, too_slow);
+	__sanitizer_set_death_callback(keep);
+}
 
 struct input {
 	uint8_t *bytes;
@@ -89,8 +136,9 @@ int main(int argc, char **argv)
 		corpus[n++] = read_input(argv[i]);
 	if (!n || !bytes)
 		return 2;
+	keep_findings(argv[3], argv[2]);
 	for (size_t i = 0; i < n; i++)
-		LLVMFuzzerTestOneInput(corpus[i].bytes, corpus[i].len);
+		attempt(corpus[i].bytes, corpus[i].len);
 	for (; time(NULL) < end; runs++) {
 		const struct input *from = &corpus[next_random(&random) % n];
 		uint8_t *exact;
@@ -102,9 +150,10 @@ int main(int argc, char **argv)
 		if (!exact)
 			return 2;
 		memcpy(exact, bytes, len);
-		LLVMFuzzerTestOneInput(exact, len);
+		attempt(exact, len);
 		free(exact);
 	}
+	alarm(0);
 	printf("%llu runs\n", (unsigned long long)runs);
 	for (size_t i = 0; i < n; i++)
 		free(corpus[i].bytes);

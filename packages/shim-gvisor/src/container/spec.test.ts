@@ -37,6 +37,8 @@ test("what is broken is InvalidSpec, by field", () => {
     ['{"linux":{"cgroupsPath":7}}', "linux.cgroupsPath"],
     ['{"root":{"path":"a\\u0000b"}}', "root.path"],
     ['{"annotations":{"a":1}}', 'annotations "a"'],
+    ['{"process":{"args":"sh"}}', "process.args: not a list of strings"],
+    ['{"process":{"env":["A=b",{"TOKEN":"x"}]}}', "process.env: not a list of strings"],
   ] as const)
     assert.throws(
       () => read(text),

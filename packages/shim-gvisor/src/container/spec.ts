@@ -23,6 +23,7 @@ export function readSpec(bundle: string): GvisorSpec {
   const spec = object(parse(bundle), "config.json");
   const linux = object(spec.linux ?? {}, "linux");
   const process = object(spec.process ?? {}, "process");
+  for (const name of ["args", "env"]) checkTexts(process[name] ?? [], `process.${name}`);
   const hooks = object(spec.hooks ?? {}, "hooks");
   const annotations = object(spec.annotations ?? {}, "annotations");
   return {
@@ -58,6 +59,12 @@ function networkNamespace(list: unknown): string | undefined {
   const all: unknown[] = Array.isArray(list) ? list : [];
   const own = all.map((each, i) => object(each, `linux.namespaces[${i}]`)).find(({ type }) => type === "network");
   return own?.path === undefined || own.path === "" ? undefined : text(own.path, "linux.namespaces network path");
+}
+
+/** Of what may be secret: runsc would repeat the whole spec, to the container's stderr, too. */
+function checkTexts(value: unknown, field: string): void {
+  if (Array.isArray(value) && value.every((each) => typeof each === "string")) return;
+  throw new InvalidSpec(field, "not a list of strings");
 }
 
 function object(value: unknown, field: string): Readonly<Record<string, unknown>> {

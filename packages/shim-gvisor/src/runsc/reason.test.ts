@@ -21,6 +21,11 @@ test("a line that was cut off is passed over, and braces in a message do no harm
   assert.equal(failureReason(`${line("error", 'a {b} {"c"}')}{"msg":"cut`, ""), 'a {b} {"c"}');
 });
 
+test("a spec that runsc repeats is not told: it holds the environment", () => {
+  const msg = 'reading spec: no string\n{"process":{"env":["TOKEN=secret"]}}';
+  assert.equal(failureReason(JSON.stringify({ level: "error", msg }), ""), "reading spec: no string");
+});
+
 test("a reason is one line", () => {
   assert.equal(
     failureReason('{"level":"error","msg":"mounting root:\\n  permission denied\\n"}', ""),

@@ -1,11 +1,13 @@
 /**
  * What runsc says of a failure: the first line of level error or fatal in its JSON log, which it shares with its gofer and its sandbox (the
- * later ones tell what came of it), else the first of its stderr (a wrong flag is only told there). One line. Undefined where it said nothing.
+ * later ones tell what came of it), else the first of its stderr (a wrong flag is only told there). One line. Undefined where it said nothing. A spec that
+ * it can't read it repeats, on a line of its own: that is left out, because it holds the environment.
  */
 export function failureReason(log: string, stderr: string): string | undefined {
   const messages = entries(log).flatMap(({ level, msg }) => (level === "error" || level === "fatal" ? [msg] : []));
   const lines = stderr.split("\n").filter((line) => line.trim() !== "");
-  return messages[0]?.trim().replaceAll(/\s*\n\s*/g, "; ") ?? lines[0]?.trim();
+  const said = messages[0]?.split("\n").map((line) => line.trim());
+  return said?.filter((line) => line !== "" && !/^[[{]/.test(line)).join("; ") ?? lines[0]?.trim();
 }
 
 interface LogEntry {

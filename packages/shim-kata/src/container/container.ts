@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { setTimeout as delay } from "node:timers/promises";
 import { describeFailure, parseSpec, type Spec } from "@trimaran/linux";
 import { ANY, type google, inSpan, packAny } from "@trimaran/proto";
 import {
@@ -34,6 +35,8 @@ const REMOVE_LIMIT_MS = 5000;
 const EXEC_LIMIT_MS = 60_000;
 /** The cgroup has handed its controllers on, to cgroups inside it: the agent looks where init is. */
 const EBUSY = 16;
+/** Between two OOM kills that are told: a guest can tell of one after the other, and each is an event for all who listen. */
+const OOM_PAUSE_MS = 100;
 const TASK_RUNNING = 2;
 const TASK_PAUSED = 4;
 
@@ -301,6 +304,7 @@ export class KataContainer implements Container {
       if (news.kills <= this.#oomKills) return void this.#parts.sandbox.agent.lie("tells of an OOM kill that was none");
       this.#oomKills = news.kills;
       this.#tellOom();
+      await delay(OOM_PAUSE_MS);
     }
   }
 }
