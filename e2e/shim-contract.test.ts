@@ -10,7 +10,7 @@ import { type ShimKind, shimKinds } from "./harness/shims.ts";
 /** What `trimaran check` looks at first: each verb, its errors, the order of events, and what is left. */
 const SHORT = [
   ...["start.text", "start.json", "start.protobuf", "start.socket", "start.fails-readably"],
-  ...["delete.never-started", "delete.running"],
+  ...["delete.never-started", "delete.before-create", "delete.running"],
   ...["task.connect", "task.wait-before-start", "task.kill-exited", "task.delete-running", "task.delete-twice"],
   ...["task.pids", "task.pause", "task.resize-close", "task.shutdown-busy", "exec.fails", "exec.id-taken"],
   ...["events.order", "events.drained", "stdio.binary", "stdio.file", "wire.unknown-names"],
