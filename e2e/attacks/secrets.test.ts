@@ -195,7 +195,7 @@ test("shim-kata: what it reads of a spec, and makes of it for the guest", () => 
       writeFileSync(join(folder, "config.json"), configText(failure, baseConfig(["true"])));
       try {
         const { spec, json } = readConfig(folder);
-        toGuestSpec(json, { id: "web", volumes: planVolumes(spec.mounts) });
+        toGuestSpec(json, { id: "web", disks: [], volumes: planVolumes(spec.mounts) });
       } catch (error) {
         refused++;
         assert.doesNotMatch(String(error), TOLD, name);

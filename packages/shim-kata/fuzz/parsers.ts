@@ -41,7 +41,7 @@ function config(input: Buffer): void {
 function guestSpec(input: Buffer): void {
   const spec = parseSpec(input);
   const json = JSON.parse(input.toString());
-  const guest = toGuestSpec(json, { id: "web", volumes: planVolumes(spec.mounts), podPid: 7 });
+  const guest = toGuestSpec(json, { id: "web", disks: [], volumes: planVolumes(spec.mounts), podPid: 7 });
   const { root, mounts, linux } = guest as never as {
     root: { path: string };
     mounts: { type?: string; source?: string; options?: string[] }[];
