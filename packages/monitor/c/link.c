@@ -112,8 +112,11 @@ static int leave(struct monitor *m)
 	return 0;
 }
 
-static int goodbye(struct monitor *m)
+static int goodbye(struct monitor *m, struct reader *body)
 {
+	m->link.read_by_server = read_u64(body);
+	if (!reader_done(body))
+		return -EPROTO;
 	m->link.bye = true;
 	for (struct entry *e = m->entries; e; e = (struct entry *)e->object.next)
 		e->untold = false;
@@ -137,7 +140,7 @@ int link_message(void *monitor, struct message_in *message)
 	case MSG_FORGET: return proc_forget(m, message);
 	case MSG_PONG: return message->body.left == 8 ? 0 : -EPROTO;
 	case MSG_EXIT: return message->body.left ? -EPROTO : leave(m);
-	case MSG_BYE: return message->body.left ? -EPROTO : goodbye(m);
+	case MSG_BYE: return goodbye(m, &message->body);
 	default: return -EPROTO;
 	}
 }
@@ -155,7 +158,7 @@ static void schedule_retry(struct monitor *m)
 void link_lost(struct monitor *m)
 {
 	struct link *l = &m->link;
-	bool bye = l->bye;
+	bool bye = l->bye && l->read_by_server == l->sent + buf_len(&l->out); /* what it has not read it does not know */
 
 	source_arm(m, &l->source, 0);
 	if (l->source.fd >= 0) {
@@ -163,8 +166,9 @@ void link_lost(struct monitor *m)
 		close(l->source.fd);
 	}
 	l->source.fd = -1;
+	if (!bye)
+		m->unsent = true; /* what we came for may not have been heard, and one that was killed may have had something in mind */
 	if (!l->welcomed) {
-		m->unsent = true; /* what we came for has not been heard */
 		l->delay = l->delay ? l->delay : DELAY_MS;
 	}
 	l->welcomed = l->bye = false;
@@ -210,6 +214,7 @@ static bool write_link(struct link *l)
 		if (n < 0)
 			return errno == EAGAIN || errno == EINTR;
 		buf_take(&l->out, (size_t)n);
+		l->sent += (uint64_t)n;
 	}
 	return true;
 }
@@ -264,6 +269,7 @@ static void reach(struct monitor *m)
 	l->connected_at = l->heard_at = now_ms();
 	l->pinged_at = l->owed_at = 0;
 	l->looked_at = 0;
+	l->sent = 0;
 	tell_all(m);
 }
 

@@ -116,6 +116,7 @@ struct link { /* to the task server */
 	int64_t retry_at, replaced_at;
 	int64_t delay, patience, calm_patience;
 	uint64_t token;
+	uint64_t sent, read_by_server; /* bytes on this connection; the second is what BYE told */
 };
 
 struct monitor {

@@ -17,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { START_MS = 30000, DELETE_MS = 3000, WELCOME_MS = 5000, LOOK_MS = 300, LOCKED_MS = 2, KILL_MS = 1000, TRIES = 3, AGAIN = -1, STDIN_MAX = 4 << 20, PATH_LEN = 4096 };
+enum { START_MS = 30000, DELETE_MS = 3000, WELCOME_MS = 5000, LOOK_MS = 300, LOCKED_MS = 2, KILL_MS = 1000, TRIES = 3, DEATHS = 10, DEATH_PAUSE_MAX_MS = 1000, AGAIN = -1, STDIN_MAX = 4 << 20, PATH_LEN = 4096 };
 
 extern char **environ;
 
@@ -287,7 +287,7 @@ static int ask(const struct place *place, int fd, const struct buf *start, struc
 		r = n <= 0 ? -EPIPE : inbox_feed(&inbox, chunk, (size_t)n, take_message, answer);
 	}
 	inbox_free(&inbox);
-	return r == -ECONNRESET ? -EPIPE : r;
+	return r == -ECONNRESET ? -EPIPE : r; /* also of the write: it died with us in its backlog */
 }
 
 static void sleep_ms(int ms)
@@ -298,26 +298,29 @@ static void sleep_ms(int ms)
 /* Reach the server and get its answer: started if there is none, replaced if it is mute, asked again if it goes away. */
 static int get_answer(const struct place *place, const struct buf *start, struct answer *answer, int64_t deadline)
 {
-	int r = -ETIMEDOUT;
+	int r = -ETIMEDOUT, pause = LOCKED_MS;
 
-	for (int tries = 0; tries < TRIES && clock_ms() < deadline;) {
+	for (int tries = 0, deaths = 0; tries < TRIES && deaths < DEATHS && clock_ms() < deadline;) {
 		int fd = reach_server(place, true);
 
 		if (fd == -EAGAIN) { /* somebody is starting it */
 			sleep_ms(LOCKED_MS);
 			continue;
 		}
-		tries++;
-		if (fd < 0) {
-			r = fd;
+		r = fd < 0 ? fd : ask(place, fd, start, answer, deadline);
+		if (fd >= 0)
+			close(fd);
+		if (r == -EPIPE || r == -ECONNREFUSED) { /* it was killed, and may be again; one that ends at each start does so for longer than that */
+			deaths++;
+			sleep_ms(pause);
+			pause = pause * 2 < DEATH_PAUSE_MAX_MS ? pause * 2 : DEATH_PAUSE_MAX_MS;
 			continue;
 		}
-		r = ask(place, fd, start, answer, deadline);
-		close(fd);
+		if (fd >= 0 && r != -EHOSTDOWN)
+			return r;
 		if (r == -EHOSTDOWN)
 			replace_server(place, 0, 0);
-		else if (r != -EPIPE)
-			return r;
+		tries++;
 	}
 	return r;
 }

@@ -74,7 +74,8 @@ export type Message =
       readonly exitedAtNs: bigint;
       readonly startTime: bigint;
     }
-  | { readonly type: T["Ready"] | T["Exit"] | T["Bye"] }
+  | { readonly type: T["Ready"] | T["Exit"] }
+  | { readonly type: T["Bye"]; readonly readBytes: bigint }
   | { readonly type: T["Welcome"]; readonly version: number; readonly pid: number }
   | { readonly type: T["Frame"]; readonly flags: number; readonly conn: number; readonly frame: Uint8Array }
   | { readonly type: T["Send"]; readonly conn: number; readonly frames: Uint8Array }
@@ -149,7 +150,9 @@ function writeBody(to: ByteWriter, m: Message): void {
       break;
     case MessageType.Ready:
     case MessageType.Exit:
+      break;
     case MessageType.Bye:
+      to.u64(m.readBytes);
       break;
     case MessageType.Welcome:
       to.u32(m.version).u32(m.pid);
@@ -260,8 +263,9 @@ function readBody(type: number, flags: number, from: ByteReader): Message {
       };
     case MessageType.Ready:
     case MessageType.Exit:
-    case MessageType.Bye:
       return { type };
+    case MessageType.Bye:
+      return { type, readBytes: from.u64() };
     case MessageType.Welcome:
       return { type, version: from.u32(), pid: from.u32() };
     case MessageType.Frame:

@@ -197,9 +197,9 @@ export class ConnectedMonitor implements MonitorLink {
     if (this.#ready) this.onClose();
   }
 
-  /** Say BYE and close, once everything is written. */
-  end(): void {
-    this.#write(encodeMessage({ type: MessageType.Bye }));
+  /** Say BYE and close, once everything is written. `readBytes`: of this connection; what comes later the next server gets. */
+  end(readBytes: number): void {
+    this.#write(encodeMessage({ type: MessageType.Bye, readBytes: BigInt(readBytes) }));
     this.#socket.end();
   }
 

@@ -27,6 +27,8 @@ export interface MonitorHandlers {
 }
 
 export interface MonitorServer extends AsyncDisposable {
+  /** When something last came from a monitor or a starter, by `performance.now()`. */
+  readonly heardAtMs: number;
   /** No more connections; says BYE to every monitor, so that they stay asleep until there is something new. */
   close(): Promise<void>;
 }
@@ -88,17 +90,20 @@ class Peer {
   readonly #stream = new MessageStream();
   #monitor: ConnectedMonitor | undefined;
   #starter = false;
+  #readBytes = 0;
+  #ended = false;
 
   constructor(socket: Socket, handlers: MonitorHandlers) {
     this.#socket = socket;
     this.#handlers = handlers;
     socket.write(encodeMessage({ type: MessageType.Welcome, version: PROTOCOL_VERSION, pid: process.pid }));
-    socket.on("data", (chunk: Buffer) => this.#data(chunk));
+    socket.on("data", (chunk: Buffer) => !this.#ended && this.#data(chunk)); // after BYE it is the next server's
     socket.on("error", () => {}); // "close" follows
     socket.on("close", () => this.#monitor?.closed());
   }
 
   #data(chunk: Buffer): void {
+    this.#readBytes += chunk.length;
     try {
       for (const message of this.#stream.push(chunk)) this.#take(message);
     } catch (error) {
@@ -123,7 +128,8 @@ class Peer {
   }
 
   end(): void {
-    if (this.#monitor) this.#monitor.end();
+    this.#ended = this.#monitor !== undefined;
+    if (this.#monitor) this.#monitor.end(this.#readBytes);
     else if (!this.#starter) this.#socket.destroy();
   }
 }
@@ -131,11 +137,15 @@ class Peer {
 class ListeningServer implements MonitorServer {
   readonly #server: Server;
   readonly #peers = new Set<Peer>();
+  heardAtMs = performance.now();
 
   constructor(listen: { fd: number } | { path: string }, handlers: MonitorHandlers) {
     this.#server = createServer((socket) => {
       const peer = new Peer(socket, handlers);
       this.#peers.add(peer);
+      socket.on("data", () => {
+        this.heardAtMs = performance.now();
+      });
       socket.once("close", () => this.#peers.delete(peer));
     });
     this.#server.listen(listen);

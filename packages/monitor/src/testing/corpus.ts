@@ -92,7 +92,7 @@ write(
     encodeMessage({ type: MessageType.Note, key: "", value: Buffer.from("x") }),
     encodeMessage({ type: MessageType.SyncReply, key: "a", errno: 1, value: 2n }),
     encodeMessage({ type: MessageType.Pong, token: 1n }),
-    encodeMessage({ type: MessageType.Bye }),
+    encodeMessage({ type: MessageType.Bye, readBytes: 0n }),
   ),
 );
 const answer = encodeFrame({ stream: 1, type: FrameType.Response, flags: 0, payload: Buffer.from("ok") });

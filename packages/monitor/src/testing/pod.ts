@@ -184,12 +184,13 @@ export class Pod implements AsyncDisposable {
     );
     lock?.kill("SIGKILL");
   }
-  /** The task server goes away in good order, with BYE. Until `serve`, the monitor can't start another: the lock is taken. */
-  async sleep(): Promise<void> {
+  /** The task server goes away in good order, with BYE. Until `serve`, the monitor can't start another: the lock is taken. `lastMoment` is called just before. */
+  async sleep(lastMoment: () => void = () => {}): Promise<void> {
     this.#lock = spawn("flock", ["-F", join(this.at.dir, "server.lock"), "sh", "-c", "echo locked; exec sleep 1000"], {
       stdio: ["ignore", "pipe", "ignore"],
     });
     await once(this.#lock.stdout ?? this.#lock, "data");
+    lastMoment();
     await this.#server?.close();
     this.#server = undefined;
   }
