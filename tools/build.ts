@@ -73,6 +73,7 @@ export async function build(): Promise<void> {
   const launcher = launcherText(NODE, join(LIBRARY, "trimaran.js"), join(OUT, "bin/trimaran-oci"));
   writeWhole(join(OUT, "bin/trimaran"), launcher, 0o755);
   await bundleProgram("packages/shim-kata/src/command/main.ts", "trimaran-kata.js");
+  await bundleProgram("packages/shim-core/src/operate/main.ts", "trimaran-shims.js");
   copyNativeModules(LIBRARY);
   await buildGuest();
   writeWhole(stamp, inputs);

@@ -70,10 +70,11 @@ function serve(runtime: Runtime, process: ShimProcess): void {
   const native = lazyNative();
   refuseDumps(native);
   const image = sealedCopy(native, join(process.libraryDirectory, "../../bin", shimName), "trimaran");
-  // PATH, so that a task server that a monitor starts finds the programs that this one finds
-  const names = ["TRIMARAN_ADDRESS", "TRIMARAN_NAMESPACE", "TRIMARAN_CMD", ...(env.PATH === undefined ? [] : ["PATH"])];
+  // a task server that a monitor starts is to be like this one: finds the same programs, goes after the same time
+  const inherited = ["PATH", "TRIMARAN_IDLE_MS"].filter((name) => env[name] !== undefined);
+  const names = ["TRIMARAN_ADDRESS", "TRIMARAN_NAMESPACE", "TRIMARAN_CMD", ...inherited];
   const passed = names.map((name) => [name, env[name] ?? ""]);
-  serveTasks(runtime, {
+  const server = serveTasks(runtime, {
     listen: { fd: 3 },
     monitorImage: `/proc/${process.pid}/fd/${image}`,
     shimName,
@@ -86,6 +87,17 @@ function serve(runtime: Runtime, process: ShimProcess): void {
       TRIMARAN_SHIM: shimName,
     },
     log: new Logger((line) => void writeSync(1, line), { debug: env.TRIMARAN_DEBUG === "1" }),
+    idleMs: parseIdleMs(env.TRIMARAN_IDLE_MS),
     onIdle: () => process.exit(0),
   });
+  globalThis.process.once("SIGTERM", () => void server.leave().finally(() => process.exit(0)));
+}
+
+const IDLE_MS = 60_000;
+const LONGEST_IDLE_MS = 86_400_000;
+
+/** TRIMARAN_IDLE_MS: 0 is never. Anything but a number of milliseconds, up to a day, is the default: a server must start. */
+function parseIdleMs(text: string | undefined): number {
+  const ms = Number(text ?? IDLE_MS);
+  return Number.isInteger(ms) && ms >= 0 && ms <= LONGEST_IDLE_MS ? ms : IDLE_MS;
 }

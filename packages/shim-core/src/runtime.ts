@@ -33,6 +33,8 @@ export interface Runtime {
     /** Take it away, after its containers. Again it does nothing. */
     remove(request: SandboxRequest, host: Host): Promise<void>;
   };
+  /** Whether news of containers comes by other ways than the monitor, which alone could wake a task server that has gone for idleness. */
+  readonly staysAwake?: boolean;
   /** Check that these options are understood, as early as `start`. Throws InvalidArgument. */
   checkOptions?(options: CreateRequest["options"]): void;
   /** Files into which the monitor writes `0` to join the cgroups that the options want it in. */

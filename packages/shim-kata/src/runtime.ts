@@ -26,6 +26,8 @@ export class KataRuntime implements Runtime {
   readonly name = "io.containerd.trimaran-kata.v2";
   readonly version = "0.1.0";
   readonly keepsSandboxes = true;
+  /** What happens in a guest its agent tells, over a connection of ours. */
+  readonly staysAwake = true;
   readonly #provider: GuestProvider;
   readonly #sandboxes: Sandboxes;
 

@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "
 import { dirname } from "node:path";
 import type { StartAnswer, StartRequest } from "@trimaran/monitor";
 import { connectUnix } from "ttrpc-ts";
+import { writeUndo } from "../host/undo.ts";
 import { parseIdentifier } from "../identifier.ts";
 import type { PodDirectory } from "../pod/directory.ts";
 import { encodeIdentity, type PodIdentity } from "../pod/identity.ts";
@@ -70,9 +71,12 @@ export async function start(
     socket,
     ttrpcAddress: input.ttrpcAddress ?? request.env.get("TTRPC_ADDRESS") ?? "",
     debug: args.debug,
+    version: environment.runtime.version,
     options: input.options.map(({ typeUrl, value }) => ({ typeUrl, value: Buffer.from(value).toString("base64") })),
   };
   mkdirSync(dirname(socket), { recursive: true, mode: dirname(socket) === SOCKET_DIRECTORY ? 0o711 : 0o700 });
+  // from its bind on nobody but `delete` may be there to take the socket away; Create writes the list anew
+  writeUndo(request.cwd, [{ verb: "unlink", path: socket }]);
   environment.pods.expect(group);
   const program = serveProgram({
     image: environment.monitorImage,

@@ -52,6 +52,10 @@ export class Outbox {
     this.#wake(); // something has happened, so the daemon may be back
   }
 
+  get isEmpty(): boolean {
+    return this.#pending.length === 0;
+  }
+
   /** Resolves when nothing is left to send, or the time is over. */
   async flushed(limitMs: number): Promise<void> {
     if (!this.#sending) return;

@@ -42,6 +42,11 @@ export class PodDirectory {
     return this.#find((pod) => pod.identity.socket === path);
   }
 
+  /** Nobody is on his way, and all are like that. */
+  every(wanted: (pod: Pod) => boolean): boolean {
+    return this.#expected.size === 0 && [...this.#pods].every(wanted);
+  }
+
   isExpected(group: string): boolean {
     return this.#expected.has(group);
   }

@@ -12,6 +12,8 @@ export interface PodIdentity {
   /** containerd's ttrpc events socket; empty: none, events are dropped. */
   readonly ttrpcAddress: string;
   readonly debug: boolean;
+  /** Of the task server that started it. Older monitors have none. */
+  readonly version?: string;
   /** Runtime options of `start`, values as base64. */
   readonly options: readonly { readonly typeUrl: string; readonly value: string }[];
 }

@@ -1,4 +1,4 @@
-import { unlinkSync } from "node:fs";
+import { existsSync, unlinkSync } from "node:fs";
 import type { MonitorLink } from "@trimaran/monitor";
 import { Code, type Server, StatusError } from "ttrpc-ts";
 import { type Forward, Outbox } from "../events/outbox.ts";
@@ -22,6 +22,8 @@ import { monitorNotebook, type Notebook } from "./notebook.ts";
 const FIRST_CONNECTION_LIMIT_MS = 30_000;
 /** The same for a monitor that comes back without a container: what was to end it went with an earlier task server. */
 const RETURN_LIMIT_MS = 3000;
+/** Without a connection for this long it is looked whether the pod still has an owner: a daemon that was killed is back by then. */
+const ABANDONED_LIMIT_MS = 30_000;
 const FLUSH_LIMIT_MS = 5000;
 const SHUTDOWN_NOTE = "shutdown";
 
@@ -55,6 +57,7 @@ export class Pod {
   readonly #connections = new Map<number, { channel: MonitorChannel; data: Connection }>();
   #sandbox: PodSandbox | undefined;
   #lonely: NodeJS.Timeout | undefined;
+  #abandoned: NodeJS.Timeout | undefined;
   #replaying = true;
 
   constructor(environment: PodEnvironment, link: MonitorLink, identity: PodIdentity) {
@@ -81,6 +84,7 @@ export class Pod {
         () => void this.shutdown(),
         environment.returns ? RETURN_LIMIT_MS : FIRST_CONNECTION_LIMIT_MS,
       ).unref();
+    this.#lookForOwner();
   }
 
   get runtimeVersion(): string {
@@ -154,6 +158,11 @@ export class Pod {
     return task;
   }
 
+  /** Nothing is left to tell containerd, nor to be found out. */
+  get isQuiet(): boolean {
+    return this.#outbox.isEmpty && this.#abandoned === undefined;
+  }
+
   /** Create a container; `by` names the request, whose replay gives the same answer. */
   async create(request: CreateRequest, by: string): Promise<number> {
     const known = this.tasks.get(request.id);
@@ -217,6 +226,7 @@ export class Pod {
   /** The monitor is gone, or this task server goes. */
   close(): void {
     clearTimeout(this.#lonely);
+    clearTimeout(this.#abandoned);
     this.#outbox.close();
     for (const { channel } of this.#connections.values()) channel.onClose();
     this.#connections.clear();
@@ -231,6 +241,8 @@ export class Pod {
   #receive(conn: number, frame: Uint8Array, info: { replayed: boolean; oversized: boolean }): void {
     clearTimeout(this.#lonely);
     if (!info.replayed && this.#replaying) this.#replayed();
+    clearTimeout(this.#abandoned);
+    this.#abandoned = undefined;
     const connection = this.#connections.get(conn) ?? this.#connect(conn);
     const bytes = Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength);
     if (info.replayed) connection.data.replayed.add(streamIdOf(bytes));
@@ -264,6 +276,30 @@ export class Pod {
     const connection = this.#connections.get(conn);
     this.#connections.delete(conn);
     connection?.channel.onClose();
+    this.#lookForOwner();
+  }
+
+  /** A `delete` that no task server answered in time has taken the bundles, not the monitor. */
+  #lookForOwner(): void {
+    clearTimeout(this.#abandoned);
+    this.#abandoned = undefined;
+    if (this.#connections.size > 0 || this.#environment.isOwned === true) return;
+    this.#abandoned = setTimeout(() => {
+      this.#abandoned = undefined;
+      if (this.#connections.size > 0 || this.#bundles().some((bundle) => existsSync(bundle))) return;
+      this.#end().catch((error: unknown) => this.#log.error("a pod without owner stays", { error }));
+    }, ABANDONED_LIMIT_MS).unref();
+  }
+
+  #bundles(): string[] {
+    return [this.identity.bundle, ...[...this.tasks.values()].map(({ record }) => record.request.bundle)];
+  }
+
+  async #end(): Promise<void> {
+    this.#log.warning("a pod without owner is ended", { path: this.identity.bundle });
+    await Promise.all([...this.tasks.keys()].map((id) => this.destroy(id)));
+    await this.endSandbox();
+    await this.shutdown();
   }
 
   #keeper() {
