@@ -21,6 +21,7 @@ import {
   topCommand,
 } from "./routes/look-routes.ts";
 import { ids, off, oneId } from "./routes/parameters.ts";
+import { shimRoutes, upgradeCommand } from "./routes/shim-routes.ts";
 
 const { tty, interactive, detach, env, user, cwd } = runFlags;
 const execFlags = {
@@ -282,6 +283,8 @@ export function buildCli(): Application<CliContext> {
     completion: completionCommand,
     install: installCommand,
     uninstall: uninstallCommand,
+    upgrade: upgradeCommand,
+    shims: shimRoutes,
     version: versionCommand,
   };
   const root = buildRouteMap({
