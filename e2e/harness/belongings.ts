@@ -40,6 +40,11 @@ async function processEntry(pid: string, tag: string): Promise<ProcessEntry | un
   return { pid: Number(pid), parent: Number(parent), state, command: shown };
 }
 
+/** The pid of a process's parent. Throws if it has ended. */
+export async function parentOf(pid: number): Promise<number> {
+  return Number(/^\d+ \(.*\) \S (\d+)/s.exec(await readFile(`/proc/${pid}/stat`, "latin1"))?.[1]);
+}
+
 /** Mount points that lie in, or come from, the scope's folders, innermost last. */
 export async function mountsOf({ dir }: Pick<Scope, "dir">): Promise<string[]> {
   const lines = (await readFile("/proc/self/mountinfo", "utf8")).split("\n");

@@ -28,9 +28,9 @@ export async function snapshot(engine: Watched): Promise<Snapshot> {
   ]);
 }
 
-/** Fail with a list of all that is there now and was not in `before`. Waits up to 5 s for what is just going away. */
-export async function assertNoLeaks(engine: Watched, before: Snapshot): Promise<void> {
-  const until = Date.now() + SETTLE_MS;
+/** Fail with a list of all that is there now and was not in `before`. Waits for what is just going away: up to 5 s, unless told otherwise. */
+export async function assertNoLeaks(engine: Watched, before: Snapshot, settleMs = SETTLE_MS): Promise<void> {
+  const until = Date.now() + settleMs;
   for (;;) {
     const left = [...(await snapshot(engine))].filter((line) => !before.has(line));
     if (left.length === 0) return;

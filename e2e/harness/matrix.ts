@@ -10,15 +10,10 @@ import { KataTemplates } from "./kata-templates.ts";
 import { assertNoLeaks, type Snapshot, snapshot } from "./leaks.ts";
 import { PATIENCE } from "./patience.ts";
 import type { Finished } from "./process.ts";
+import { CONTROL, GVISOR, KATA, TRIMARAN } from "./runtimes.ts";
 
-/** Upstream's runtime: a scenario must pass with it first. */
-export const CONTROL = "io.containerd.runc.v2";
-/** Ours. */
-export const TRIMARAN = "io.containerd.trimaran-runc.v2";
-/** Ours over runsc. Runs in files that name it, and in any file by E2E_RUNTIMES=gvisor: not all that holds for Linux holds for it. */
-export const GVISOR = "io.containerd.trimaran-gvisor.v2";
-/** Ours in machines. Runs like that over runsc, by E2E_RUNTIMES=kata. */
-export const KATA = "io.containerd.trimaran-kata.v2";
+export { CONTROL, GVISOR, KATA, TRIMARAN } from "./runtimes.ts";
+
 /** Runtimes that run in any file only when they are asked for. */
 const ASKED_FOR: Readonly<Record<string, readonly string[]>> = { gvisor: [GVISOR], kata: [KATA] };
 
