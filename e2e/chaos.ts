@@ -4,7 +4,6 @@
 import { parseArgs } from "node:util";
 import { summarize } from "./bench/statistics.ts";
 import { type ChaosReport, removeHalfRemoved, runChaos, seededRandom } from "./chaos/run.ts";
-import { socketPath } from "./harness/belongings.ts";
 import { grouped, openEngine, parseCount, parseEngine, parseRuntime } from "./harness/driver.ts";
 import { assertNoLeaks, snapshot } from "./harness/leaks.ts";
 import { PATIENCE } from "./harness/patience.ts";
@@ -23,7 +22,7 @@ const lanes = parseCount("--at-once", values["at-once"]);
 const seed = parseCount("--seed", values.seed);
 const [engineName, runtime] = [parseEngine(values.engine), parseRuntime(values.runtime)];
 const EVERY = Math.max(10, Math.floor(lives / 10));
-const PAUSE_MS = 900;
+const PAUSE_MS = 1500;
 /** A monitor whose engine died before it had connected waits 30 s for another. */
 const SETTLE_MS = 45_000 * PATIENCE;
 
@@ -31,8 +30,15 @@ await using engine = await openEngine(engineName, runtime);
 const before = await snapshot(engine);
 const began = performance.now();
 const random = seededRandom(seed);
-const report = await runChaos(engine, { runtime, lives, lanes, pauseMs: PAUSE_MS, random, onProgress });
-for (const error of report.lost) console.log(error);
+const report = await runChaos(engine, {
+  runtime,
+  lives,
+  lanes,
+  pauseMs: PAUSE_MS,
+  random,
+  onProgress,
+  onLost: (error) => console.log(error),
+});
 if (report.lost.length > 0) console.log(`the log: ${engine.logPath}`);
 const halfRemoved = await removeHalfRemoved(engine);
 let leaked = "leaked 0";
@@ -40,11 +46,6 @@ try {
   await assertNoLeaks(engine, before, SETTLE_MS);
 } catch (error) {
   leaked = String(error);
-  for (const id of engine.ids) console.log(id, socketPath(engine.address, engine.namespace, id));
-  await (await import("node:fs/promises")).cp(engine.dir, "/tmp/hm/dbg", {
-    recursive: true,
-    filter: (s) => !/root|sock|state|client/.test(s),
-  });
 }
 const theirs = halfRemoved > 0 ? ` (and ${halfRemoved} half-removed bundles of containerd's own)` : "";
 console.log(`${summary(report)}; ${leaked}${theirs}`);

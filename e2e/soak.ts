@@ -1,7 +1,7 @@
 // Lives and execs for long, and what they leave in memory, descriptors and files:
-//   npm run soak -- --lives 10000 --execs 100000 [--runtime runc|gvisor|kata|control] [--engine 2.x|1.6|trimaran] [--at-once 300]
+//   npm run soak -- --lives 10000 --execs 100000 [--minutes N] [--runtime runc|gvisor|kata|control] [--engine 2.x|1.6|trimaran] [--at-once 300]
 // With --at-once so many containers run together first. Prints a line every --every seconds and a summary; exit status 0 only if nothing
-// has grown, was lost or is left behind.
+// has grown, was lost or is left behind. After --minutes it ends with what was done by then.
 import assert from "node:assert/strict";
 import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
@@ -19,6 +19,7 @@ const { values } = parseArgs({
     lives: { type: "string", default: "10000" },
     execs: { type: "string", default: "100000" },
     "at-once": { type: "string", default: "0" },
+    minutes: { type: "string", default: "1440" },
     runtime: { type: "string", default: "runc" },
     engine: { type: "string", default: "2.x" },
     every: { type: "string", default: "60" },
@@ -27,6 +28,7 @@ const { values } = parseArgs({
 const lives = parseCount("--lives", values.lives);
 const execs = parseCount("--execs", values.execs);
 const atOnce = parseCount("--at-once", values["at-once"]);
+const untilMs = performance.now() + 60_000 * parseCount("--minutes", values.minutes);
 const everyMs = 1000 * parseCount("--every", values.every);
 const [engineName, runtimeName] = [parseEngine(values.engine), parseRuntime(values.runtime)];
 const runtime = runtimeType(runtimeName);
@@ -174,11 +176,11 @@ async function oneExec(client: ManagerClient, { container, task }: Running, n: n
   assert.deepEqual(ended, { status, stdout: `exec ${n}\n` }, `exec ${n}`);
 }
 
-/** Work that several lanes share; each takes the next one until all are done. The first failure ends its lane, and the driver. */
+/** Work that several lanes share; each takes the next one until all are done, or the time is over. The first failure ends its lane, and the driver. */
 function lanes(count: number, total: number, work: (lane: number, n: number) => Promise<void>): Promise<void>[] {
   let next = 0;
   return Array.from({ length: count }, async (_, lane) => {
-    while (next < total) await work(lane, next++);
+    while (next < total && performance.now() < untilMs) await work(lane, next++);
   });
 }
 

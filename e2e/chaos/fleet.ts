@@ -24,9 +24,9 @@ export class Fleet {
     this.#client = client;
   }
 
-  /** How often the engine was killed. */
-  get kills(): number {
-    return this.#kills;
+  /** To be compared later: unless it is still the same, the engine was away since then. */
+  get presence(): number {
+    return this.#isDown ? Number.NaN : this.#kills;
   }
 
   /** Ask the engine. Rejects with CutOff if it was killed meanwhile, with what it says otherwise. */

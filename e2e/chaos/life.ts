@@ -55,9 +55,9 @@ export async function live(stage: Stage, n: number): Promise<Outcome> {
     for (let execs = stage.random() * 3; execs > 1; execs--) await oneExec(stage, container, own, n);
     await delay(stage.random() * 300);
     stage.alive.delete(own); // an end while the engine is away is still to be known, so only that may happen from here on
-    const kills = fleet.kills;
+    const { presence } = fleet;
     await say(stdio, `word-${n}\n`, own);
-    const ended = await waitForEnd(fleet, own.task, kills);
+    const ended = await waitForEnd(fleet, own.task, presence);
     const said = `${count(1, LINES)}${count(LINES + 1, 2 * LINES)}word-${n}\n`;
     await fleet.askAgain(() => own.task.delete(false));
     const text = await within(FIFO_LIMIT_MS, stdio.text(), `${own.id}: no end of its output`);
@@ -125,9 +125,9 @@ async function say(stdio: ReadStdio, word: string, own: LiveContainer): Promise<
 }
 
 /** Its exit status. containerd 2.x deletes at its start what has ended without it, and nobody can ask any more. */
-async function waitForEnd(fleet: Fleet, task: ClientTask, killsBefore: number): Promise<number | "forgotten"> {
+async function waitForEnd(fleet: Fleet, task: ClientTask, presence: number): Promise<number | "forgotten"> {
   const isExcused = () =>
-    fleet.engine.version === "2.x" && fleet.engine.kind === "containerd" && fleet.kills !== killsBefore;
+    fleet.engine.version === "2.x" && fleet.engine.kind === "containerd" && fleet.presence !== presence;
   try {
     const exit = fleet.askAgain(async () => await task.wait());
     const { status, pid } = await within(END_LIMIT_MS, exit, `${task.id} does not end`);

@@ -18,6 +18,7 @@ export interface ChaosOptions {
   readonly pauseMs: number;
   readonly random: () => number;
   readonly onProgress?: (report: ChaosReport) => void;
+  readonly onLost?: (error: Error) => void;
 }
 
 /** What was done, and what came of it. */
@@ -51,7 +52,9 @@ export async function runChaos(engine: Engine, options: ChaosOptions): Promise<C
       try {
         outcomes[await live(stage, next++)] += 1;
       } catch (error) {
-        lost.push(error instanceof Error ? error : new Error(String(error)));
+        const loss = error instanceof Error ? error : new Error(String(error));
+        lost.push(loss);
+        options.onLost?.(loss);
       }
       options.onProgress?.(report);
     }

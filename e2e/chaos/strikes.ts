@@ -60,14 +60,19 @@ export async function carryOut(
 ): Promise<{ readonly hit: boolean; readonly answeredMs?: number }> {
   const { engine } = stage.fleet;
   switch (strike) {
-    case "kill task server":
-      return { hit: (await engine.taskServerPids()).map((pid) => signal(pid, "SIGKILL")).some(Boolean) };
+    case "kill task server": {
+      const hit = (await engine.taskServerPids()).map((pid) => signal(pid, "SIGKILL")).some(Boolean);
+      if (hit) await backAgain(stage);
+      return { hit };
+    }
     case "stop task server": {
       const victim = anyOf(stage);
       const hit = (await engine.taskServerPids()).map((pid) => signal(pid, "SIGSTOP")).some(Boolean);
-      if (!hit || victim === undefined) return { hit };
-      const answeredMs = await timeState(stage, victim);
-      return answeredMs === undefined ? { hit } : { hit, answeredMs };
+      if (!hit) return { hit };
+      const answeredMs = victim && (await timeState(stage, victim));
+      if (answeredMs !== undefined) return { hit, answeredMs };
+      await backAgain(stage);
+      return { hit };
     }
     case "kill engine":
       await stage.fleet.restart();
@@ -112,6 +117,18 @@ function signal(pid: number, name: NodeJS.Signals): boolean {
   } catch (error) {
     if (error instanceof Error && "code" in error && error.code === "ESRCH") return false;
     throw error;
+  }
+}
+
+/**
+ * Until another task server serves. One that is killed each time before it is up, for longer than containerd waits for a shim at its own start
+ * (5 s), would make containerd give up its tasks: that is containerd's bound, not what is to be shown.
+ */
+async function backAgain(stage: Stage): Promise<void> {
+  for (let looks = 0; looks < 10; looks++) {
+    const victim = anyOf(stage);
+    if (victim && (await timeState(stage, victim)) !== undefined) return;
+    await delay(100);
   }
 }
 

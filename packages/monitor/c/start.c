@@ -310,7 +310,7 @@ static int get_answer(const struct place *place, const struct buf *start, struct
 		r = fd < 0 ? fd : ask(place, fd, start, answer, deadline);
 		if (fd >= 0)
 			close(fd);
-		if (r == -EPIPE) { /* it was killed, and may be again; one that ends at each start does so for longer than that */
+		if (r == -EPIPE || r == -ECONNREFUSED) { /* it was killed, and may be again; one that ends at each start does so for longer than that */
 			deaths++;
 			sleep_ms(pause);
 			pause = pause * 2 < DEATH_PAUSE_MAX_MS ? pause * 2 : DEATH_PAUSE_MAX_MS;

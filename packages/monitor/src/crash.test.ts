@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { BUILDS, eventually, Installation, makeMonitor, NODE, Pod } from "./testing/pod.ts";
@@ -11,8 +12,8 @@ const FAKE = [NODE, join(import.meta.dirname, "testing/fake-server.ts")];
 const timeout = 60_000;
 
 /** A pod whose task server is a process of its own. */
-async function openOutside(build: (typeof BUILDS)[number]): Promise<Installation> {
-  const at = new Installation(build, FAKE);
+async function openOutside(build: (typeof BUILDS)[number], command = FAKE): Promise<Installation> {
+  const at = new Installation(build, command);
   const result = await at.run(["-id", "x", "start"]);
   assert.deepEqual([result.code, result.stderr], [0, ""]);
   const pid = readFileSync("/proc/net/unix", "utf8").includes(at.socket) ? await daemonOf(at) : 0;
@@ -61,6 +62,15 @@ for (const build of BUILDS) {
       });
     }
   }
+
+  test(`${build}: six servers die as soon as they are there, the seventh answers the starter`, {
+    timeout,
+  }, async () => {
+    using deaths = { path: join(tmpdir(), `trm-deaths-${process.pid}`), [Symbol.dispose]: () => rmSync(deaths.path) };
+    const script = `echo >> ${deaths.path}; [ $(wc -l < ${deaths.path}) -gt 6 ] || exit 1; exec "$@"`;
+    await using _at = await openOutside(build, ["/bin/sh", "-c", script, "sh", ...FAKE]);
+    assert.equal(readFileSync(deaths.path, "utf8").length, 7);
+  });
 
   test(`${build}: one that was killed is replaced at once, and the open Wait is answered`, {
     timeout,
