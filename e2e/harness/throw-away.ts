@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from "node:child_process";
-import { globSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { globSync, mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -34,8 +34,14 @@ export function isThrowAway(testFile: string, checkout: string): boolean {
   return false;
 }
 
-/** Those of this root: they would sleep in a while, but not before it is gone. */
+/** Those of this root, which would sleep in a while, but not before it is gone; and what one that was killed did not know to be its own. */
 export function endTaskServers(): void {
+  for (const path of globSync("/sys/fs/cgroup{,/*}/default"))
+    try {
+      rmdirSync(path);
+    } catch {
+      // somebody else's containers are in it
+    }
   for (const path of globSync("/run/trimaran/*/server.pid"))
     try {
       process.kill(Number(readFileSync(path, "utf8").split(" ")[0]));
