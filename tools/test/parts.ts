@@ -57,7 +57,7 @@ const ADOPT: Part = {
     "node",
     "--test",
     "--test-timeout=250000",
-    "--test-concurrency=2",
+    "--test-concurrency=3",
     "e2e/adopt/*.test.ts",
   ],
   limitMs: 5 * MINUTE_MS,
