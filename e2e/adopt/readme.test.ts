@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { parse } from "smol-toml";
+import { RUNC_TABLE, runtimeTables } from "../../packages/cli/src/installation/containerd-config.ts";
 import { DockerRegistry } from "../../packages/manager/src/testing/docker-registry.ts";
 import { CONTAINERD2_PREFIX } from "../../tools/debian/containerd2.ts";
 import { type DocCommand, docBlocks, shellCommands } from "../harness/doc-blocks.ts";
@@ -95,7 +96,16 @@ else {
 
   test("containerd takes the configuration that is printed, of its own version", () => {
     const programs = ["/usr/bin/containerd", join(CONTAINERD2_PREFIX, "bin/containerd")];
-    assert.equal(tomls.length, 2);
+    const shims = ["runc", "gvisor", "kata"].map((name) => `containerd-shim-trimaran-${name}-v2`);
+    const installed = [
+      `version = 2\n${RUNC_TABLE}\n${runtimeTables(2, shims)}`,
+      `version = 3\n${runtimeTables(3, shims)}`,
+    ];
+    assert.deepEqual(
+      tomls.map(({ text }) => parse(text)),
+      installed.map((text) => parse(text)),
+      "what install writes",
+    );
     for (const [at, { text }] of tomls.entries()) {
       const folder = mkdtempSync(join(tmpdir(), "trimaran-toml-"));
       writeFileSync(join(folder, "config.toml"), text);
@@ -110,8 +120,7 @@ else {
           dumped.replaceAll("'", '"').includes(`runtime_type = "io.containerd.trimaran-${name}.v2"`),
           `${program} ${name}`,
         );
-      const block = JSON.stringify(parse(text));
-      for (const handler of handlers()) assert.ok(block.includes(`"${handler}":{"runtime_type"`), handler);
+      for (const handler of handlers()) assert.ok(text.includes(`runtimes.${handler}]`), handler);
     }
   });
 
@@ -121,7 +130,7 @@ else {
   };
 
   test("the manifests name these handlers, and the file has what is printed", () => {
-    assert.deepEqual(handlers(), ["trimaran", "trimaran-gvisor", "trimaran-kata"]);
+    assert.deepEqual(handlers(), ["trimaran-runc", "trimaran-gvisor", "trimaran-kata"]);
     const [yaml] = docBlocks(README).filter(({ language }) => language === "yaml");
     assert.equal(readFileSync(join(ROOT, "docs/runtimeclass.yaml"), "utf8"), `${yaml?.text}\n`);
   });
