@@ -9,7 +9,7 @@ import { type Finished, run } from "./harness/process.ts";
 
 /** Like /usr/local: with folders and a program of somebody else in it. */
 const prefix = mkdtempSync("/tmp/trimaran-prefix-");
-for (const name of ["bin", "lib"]) mkdirSync(join(prefix, name));
+for (const name of ["bin", "lib", "share/man"]) mkdirSync(join(prefix, name), { recursive: true });
 writeFileSync(join(prefix, "bin/other"), "not ours\n");
 after(() => rmSync(prefix, { recursive: true, force: true }));
 

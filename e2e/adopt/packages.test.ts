@@ -23,7 +23,7 @@ const LIBRARIES = [
 /** A program of the folder, as a user's file. */
 function script(name: string, text: string): string {
   writeFileSync(join(folder, name), text);
-  return execFileSync(process.execPath, [name], { cwd: folder, encoding: "utf8", timeout: 60_000 });
+  return execFileSync(process.execPath, [name], { cwd: folder, encoding: "utf8", timeout: 120_000 });
 }
 
 before(async () => {

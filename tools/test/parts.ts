@@ -48,6 +48,20 @@ const ATTACKS: readonly Part[] = [
   { name: "fuzz:parsers", command: ["node", "tools/fuzz/run.ts", "--seconds", "30"], limitMs: 3 * MINUTE_MS },
   { name: "attacks", command: ["npm", "run", "--silent", "attacks"], limitMs: 20 * MINUTE_MS },
 ];
+/** As a new user: packages, documents, the manual, metrics, the page in a browser. */
+const ADOPT: Part = {
+  name: "adopt",
+  command: [
+    "node",
+    "tools/subreap.ts",
+    "node",
+    "--test",
+    "--test-timeout=250000",
+    "--test-concurrency=3",
+    "e2e/adopt/*.test.ts",
+  ],
+  limitMs: 5 * MINUTE_MS,
+};
 /** Our daemon in containerd's place, with upstream's shim: what is left to test there is the daemon. */
 const DAEMON: Part = {
   name: "e2e-daemon",
@@ -82,6 +96,7 @@ export function listParts(root: string): Part[] {
     ...ATTACKS,
     ...fromScripts("e2e", 8 * MINUTE_MS),
     VM,
+    ADOPT,
     V2,
     SYSTEMD,
     CONTAINERD,

@@ -110,7 +110,7 @@ function serve(runtime: Runtime, process: ShimProcess): void {
     log: new Logger((line) => void writeSync(1, line), { debug: env.TRIMARAN_DEBUG === "1" }),
     metrics,
     onRestart: () => {
-      if (file.wasHandedOver) return;
+      if (file.followsSleep) return;
       metrics.serverRestarted();
       file.keepStarts();
     },

@@ -10,7 +10,7 @@ export type PlannedFile =
   | { readonly kind: "text"; readonly path: string; readonly text: string; readonly mode: number };
 
 export const LIBRARY = "lib/trimaran";
-const MANUAL = "share/man/man1";
+export const MANUAL = "share/man/man1";
 export const MANIFEST = `${LIBRARY}/manifest.json`;
 
 /**

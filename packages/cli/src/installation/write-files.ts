@@ -3,7 +3,7 @@ import { constants } from "node:fs";
 import { chmod, copyFile, mkdir, rename, rm, rmdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { errnoOf } from "@trimaran/manager";
-import type { PlannedFile } from "./plan.ts";
+import { MANUAL, type PlannedFile } from "./plan.ts";
 
 /** Write one file whole. A program that is running keeps its old file: the new one takes the name by a rename. */
 export async function writePlannedFile(prefix: string, file: PlannedFile): Promise<void> {
@@ -21,7 +21,7 @@ export async function writePlannedFile(prefix: string, file: PlannedFile): Promi
   }
 }
 
-/** Remove files, then the directories below lib/trimaran that are empty with that. What is not there is fine. */
+/** Remove files, then the directories of theirs that are empty with that. What is not there is fine. */
 export async function removeFiles(prefix: string, files: readonly string[]): Promise<void> {
   for (const file of files) await rm(join(prefix, file), { force: true });
   const directories = new Set(files.flatMap((file) => ancestors(dirname(file))));
@@ -32,8 +32,9 @@ export async function removeFiles(prefix: string, files: readonly string[]): Pro
   }
 }
 
-/** lib/trimaran/a/b to [lib/trimaran/a/b, lib/trimaran/a, lib/trimaran]; bin and lib are not ours. */
+/** lib/trimaran/a/b to [lib/trimaran/a/b, lib/trimaran/a, lib/trimaran]; bin, lib and share/man are not ours, and may be wanted empty. */
 function ancestors(directory: string): string[] {
+  if (directory === MANUAL) return [directory];
   if (!directory.startsWith("lib/trimaran")) return [];
   return [directory, ...ancestors(dirname(directory))];
 }

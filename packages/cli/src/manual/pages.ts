@@ -14,7 +14,7 @@ const MONTHS = ["January", "February", "March", "April", "May", "June", "July"].
 ]);
 
 const EXIT_STATUS = [
-  { head: "0", text: "what was asked for is done; the container's own status with run, exec and start" },
+  { head: "0", text: "what was asked for is done; the container's own status with run and exec" },
   { head: "125", text: "we have failed; stderr says why, and what to type next" },
   { head: "126", text: "the program in the container cannot be executed" },
   { head: "127", text: "there is no such program in the container" },

@@ -59,6 +59,7 @@ test("starts are counted, failures by reason, latencies by method; answers stay 
 test("one that ends by itself hands on all it has counted; one that is killed, its starts alone", () => {
   const open = () => {
     const metrics = new TaskMetrics();
+    metrics.registry.gauge("trimaran_monitors", "", () => [{ labels: {}, value: 7 }]);
     const file = new MetricsFile(directory, { runtime: "r" }, metrics);
     metrics.serverStarted();
     file.keepStarts();
@@ -68,17 +69,25 @@ test("one that ends by itself hands on all it has counted; one that is killed, i
   first.metrics.answered("create", 0.1);
   first.metrics.failed("create", "internal" as never);
   first.file.keepAll();
+  const asleep = parseMetricsReport(readFileSync(join(directory, METRICS_FILE), "utf8"));
+  assert.ok(
+    asleep.families.some(({ name }) => name === "trimaran_monitors"),
+    "its pods are still there",
+  );
   const second = open();
+  assert.deepEqual([first.file.followsSleep, second.file.followsSleep], [false, true]);
   assert.deepEqual(values(second.metrics), {
     "request_failures_total create internal": 1,
     "request_duration_seconds create": 1,
     task_server_starts_total: 2,
+    monitors: 7,
   });
   second.metrics.answered("create", 0.1); // and it is killed
   const third = open();
-  assert.deepEqual(values(third.metrics), { task_server_starts_total: 3 });
+  assert.equal(third.file.followsSleep, false, "it was killed");
+  assert.deepEqual(values(third.metrics), { task_server_starts_total: 3, monitors: 7 });
   writeFileSync(join(directory, METRICS_FILE), '{"labels":{},"families":[{"name":"');
-  assert.deepEqual(values(open().metrics), { task_server_starts_total: 1 });
+  assert.deepEqual(values(open().metrics), { task_server_starts_total: 1, monitors: 7 });
   assert.deepEqual(parseMetricsReport(readFileSync(join(directory, METRICS_FILE), "utf8")).labels, { runtime: "r" });
 });
 

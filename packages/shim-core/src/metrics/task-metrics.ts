@@ -42,7 +42,7 @@ export class TaskMetrics {
     this.#serverStarts = registry.counter(SERVER_STARTS, "Starts of the task server since the machine's boot.");
     this.#serverRestarts = registry.counter(
       SERVER_RESTARTS,
-      "Those of them that took over pods of an earlier task server: it had died, or hung.",
+      "Those of them that took over pods of one that had not gone to sleep: it had died, or hung.",
     );
   }
 
@@ -61,9 +61,7 @@ export class TaskMetrics {
         pods.pods().reduce((sum, pod) => sum + [...pod.tasks.values()].reduce((n, task) => n + task.execs.size, 0), 0),
       ),
     );
-    registry.gauge("trimaran_task_server_memory_bytes", "Resident memory of the task server.", () =>
-      one(process.memoryUsage.rss()),
-    );
+    registry.gauge(SERVER_MEMORY, "Resident memory of the task server.", () => one(process.memoryUsage.rss()));
   }
 
   answered(method: string, seconds: number): void {
@@ -115,6 +113,7 @@ export class TaskMetrics {
   }
 }
 
+export const SERVER_MEMORY = "trimaran_task_server_memory_bytes";
 /** Counted in the state directory as well: a task server that was killed has forgotten the other counters. */
 export const SERVER_STARTS = "trimaran_task_server_starts_total";
 export const SERVER_RESTARTS = "trimaran_task_server_restarts_total";
