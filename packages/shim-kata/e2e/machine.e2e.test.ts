@@ -227,14 +227,17 @@ describe("kata, in machines", { timeout: 900_000 }, () => {
         await ip("-n", name, "link", "set", "eth0", "up", "mtu", "1400");
       }
       await ip("-n", a, "route", "add", "default", "via", "10.9.8.2");
-      const server = await yard.start(["sh", "-c", "mkfifo /f; nc -l -p 5000 <>/f | sha256sum"], {
-        networkNamespace: `/run/netns/${a}`,
-      });
+      const server = await yard.start(
+        ["sh", "-c", "mkfifo /f; head -c 32 /dev/urandom | sha256sum >&2; nc -l -p 5000 <>/f | sha256sum"],
+        {
+          networkNamespace: `/run/netns/${a}`,
+        },
+      );
       const client = await yard.start(
         [
           "sh",
           "-c",
-          "ping -c 1 -W 20 10.9.8.1 >&2; ip addr show eth0 >&2; sleep 1; head -c 1000000 /dev/zero | nc -w 30 10.9.8.1 5000",
+          "head -c 32 /dev/urandom | sha256sum >&2; ping -c 1 -W 20 10.9.8.1 >&2; ip addr show eth0 >&2; sleep 1; head -c 1000000 /dev/zero | nc -w 30 10.9.8.1 5000",
         ],
         { networkNamespace: `/run/netns/${b}` },
       );
@@ -250,6 +253,8 @@ describe("kata, in machines", { timeout: 900_000 }, () => {
       const zeros = createHash("sha256").update(Buffer.alloc(1_000_000)).digest("hex");
       assert.equal((await serverClient.stdout).toString(), `${zeros}  -\n`);
       assert.doesNotMatch(await runOk(["ip", "-n", a, "link"]), /trimaran0/, "the tap is gone");
+      const [drawn = ""] = /^[0-9a-f]{64}/m.exec(said) ?? [];
+      assert.ok(drawn !== "" && !(await serverClient.stderr).includes(drawn), "clones draw different random numbers");
     } finally {
       for (const name of [a, b]) await run(["ip", "netns", "del", name]);
     }

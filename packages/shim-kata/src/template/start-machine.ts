@@ -10,8 +10,11 @@ import type { TemplateSubject } from "./key.ts";
 import { loadState } from "./state-transfer.ts";
 import { removeTemplate, type Template } from "./store.ts";
 
-/** How long a clone may take until its agent answers: 0.1 s on an emulator with nothing else to do. */
-const CLONE_LIMIT_MS = 15_000;
+/**
+ * How long a clone may take until its agent answers: 0.1 s on an emulator with nothing else to do. Many that start at once are slow, and a cold boot each, because of that,
+ * would be slower still.
+ */
+const CLONE_LIMIT_MS = 60_000;
 
 /** What starts a pod's machine. `T` is what the agent's readiness brings: its connection. */
 export interface StartOptions<T> extends TemplateSubject {
