@@ -16,7 +16,7 @@ import type { Guest, GuestContainer } from "../pod/guest.ts";
 import { readLastWords } from "../qemu/console.ts";
 import { vmPaths } from "../qemu/plan.ts";
 import { Qmp } from "../qemu/qmp.ts";
-import type { GuestDisk, WantedDisk } from "../storage/disks.ts";
+import { type GuestDisk, isGuestDisk, type WantedDisk } from "../storage/disks.ts";
 import { GUEST_SHARE, shareLayout } from "../storage/layout.ts";
 import type { SharePlan } from "../storage/programs.ts";
 import { findShare, hasShare, type Share } from "../storage/share.ts";
@@ -148,7 +148,8 @@ export class MachineGuest implements Guest {
       const found = await agent.call((services, options) => services.agent.findDisk({ lun }, options), {
         what: "FindDisk",
       });
-      disks.push(toGuestDisk(disk, found, agent));
+      if (!isGuestDisk(found)) throw agent.lie(`disk ${lun} is ${JSON.stringify(found)}`);
+      disks.push({ ...disk, name: found.name, inGuest: found });
     }
     return disks;
   }
@@ -182,17 +183,6 @@ export class MachineGuest implements Guest {
     await cgroup?.remove();
     rmSync(places.directory, { recursive: true, force: true });
   }
-}
-
-/** The name becomes a path, in a container's configuration. */
-function toGuestDisk(
-  wanted: WantedDisk,
-  { name, major, minor }: Pick<GuestDisk, "name" | "major" | "minor">,
-  agent: AgentConnection,
-): GuestDisk {
-  if (!/^sd[a-z]{1,4}$/.test(name) || major > 0xfff || minor > 0xfffff)
-    throw agent.lie(`the disk ${JSON.stringify(name)} has the number ${major}:${minor}`);
-  return { ...wanted, name, inGuest: { major, minor } };
 }
 
 /** End a pod's share, if it has one. */
