@@ -17,6 +17,8 @@ import { run, runOk } from "./harness/process.ts";
 
 const RANDOM = "head -c 32 /dev/urandom | sha256sum";
 const BOOT_ID = "cat /proc/sys/kernel/random/boot_id";
+/** The same in all scenarios with limits: each size of a machine is a template that has to boot. */
+const LIMITS = ["--memory-limit", String(64 << 20), "--cpus", "1.5"];
 const CGROUP = ["--mount", "type=cgroup,src=cgroup,dst=/sys/fs/cgroup,options=ro"];
 
 /** The shim's configuration; `toml` is added to its [hypervisor.qemu]. */
@@ -136,7 +138,7 @@ matrix(
   "kata, on one engine",
   (scenario) => {
     scenario("limits are the guest's: memory, processors, processes; and the machine grows with them", async (box) => {
-      const flags = [...CGROUP, "--memory-limit", String(64 << 20), "--cpus", "1.5"];
+      const flags = [...CGROUP, ...LIMITS];
       const files = ["memory.max", "cpu.max"].map((name) => `/sys/fs/cgroup/${name}`);
       const script = `cat ${files.join(" ")}; nproc; grep MemTotal /proc/meminfo`;
       const { code, stdout, stderr } = await box.run(await kata(box, "", flags), "sh", "-c", script);
@@ -151,7 +153,7 @@ matrix(
     scenario("out of memory: the event, then 137", async (box) => {
       await using events = await watchEvents(box.engine);
       const id = box.engine.newId();
-      const options = await kata(box, "", ["--memory-limit", String(64 << 20)]);
+      const options = await kata(box, "", LIMITS);
       const eat = ["dd", "if=/dev/zero", "of=/dev/null", "bs=256M", "count=1"];
       assert.equal((await box.run({ ...options, id }, ...eat)).code, 137);
       await events.reached(id, "/tasks/delete");
