@@ -8,17 +8,15 @@ import { plugDisk } from "./disks.ts";
 /** A QEMU that knows disks by their names, and refuses what `refused` says. */
 function machine(refused = "") {
   const disks = new Set<string>();
-  const asked: string[] = [];
   const rules: unknown[] = [];
   const execute = async (command: string, parameters: Readonly<Record<string, unknown>> = {}): Promise<unknown> => {
     if (command === "qom-list") return [{ name: "type" }, { name: "disks" }, ...[...disks].map((name) => ({ name }))];
-    asked.push(command);
     if (command === refused || command === "blockdev-del") throw new QmpError(command, "GenericError", "no\nway");
     if (command === "device_add") disks.add(String(parameters.id));
     return {};
   };
   const cgroup = { update: ({ devices }: LinuxResources) => void rules.push(devices) };
-  return { qmp: { execute }, cgroup, disks, asked, rules };
+  return { qmp: { execute }, cgroup, disks, rules };
 }
 const disk = (minor: number, access: string, isReadOnly = false) => {
   const wanted = { list: "devices", index: 0, field: "linux.devices[0]", major: 7, minor, access } as const;

@@ -16,12 +16,12 @@ import type { Guest, GuestContainer } from "../pod/guest.ts";
 import { readLastWords } from "../qemu/console.ts";
 import { vmPaths } from "../qemu/plan.ts";
 import { Qmp } from "../qemu/qmp.ts";
-import { type GuestDisk, isGuestDisk, type WantedDisk } from "../storage/disks.ts";
+import { type GuestDisk, isGuestDisk, rootfsDevices, type WantedDisk } from "../storage/disks.ts";
 import { GUEST_SHARE, shareLayout } from "../storage/layout.ts";
 import type { SharePlan } from "../storage/programs.ts";
 import { findShare, hasShare, type Share } from "../storage/share.ts";
 import { planVolumes } from "../storage/volumes.ts";
-import { plugDisk } from "./disks.ts";
+import { deviceRules, plugDisk } from "./disks.ts";
 import { readOwner } from "./owner-mark.ts";
 import { machineIdOf, type PodPlaces } from "./places.ts";
 import { endQemu, findQemuProcess } from "./qemu-process.ts";
@@ -53,7 +53,7 @@ export class MachineGuest implements Guest {
   readonly agent: AgentConnection | undefined;
   readonly #parts: MachineParts;
   readonly #share: Share;
-  #plugging: Promise<unknown> = Promise.resolve();
+  #devices: Promise<unknown> = Promise.resolve();
   #how = "";
   /** Why its files went first: empty where they did not. */
   #withoutFiles = "";
@@ -127,14 +127,25 @@ export class MachineGuest implements Guest {
   }
 
   async share({ request, spec, disks }: GuestContainer): Promise<CreateRequest["rootfs"]> {
-    await this.#share.add({ request, spec, volumes: planVolumes(spec.mounts, disks) });
+    const add = () => this.#share.add({ request, spec, volumes: planVolumes(spec.mounts, disks) });
+    const devices = rootfsDevices(request.rootfs);
+    if (devices.length === 0) await add();
+    else
+      await this.#inTurn(async () => {
+        this.#cgroup()?.update({ devices: deviceRules(devices) }); // until the next one's: what is open stays open
+        await add();
+      });
     return [this.#share.rootfsMount(request.id)];
   }
 
-  /** One container after the other: each looks for a free number. */
   attachDisks(wanted: readonly WantedDisk[], agent: AgentConnection): Promise<readonly GuestDisk[]> {
-    const done = this.#plugging.then(() => this.#plug(wanted, agent));
-    this.#plugging = done.catch(() => undefined);
+    return this.#inTurn(() => this.#plug(wanted, agent));
+  }
+
+  /** One container after the other: each looks for a free number, and has the cgroup's device rules for itself. */
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#devices.then(work);
+    this.#devices = done.catch(() => undefined);
     return done;
   }
 

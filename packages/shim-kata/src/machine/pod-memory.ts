@@ -15,12 +15,10 @@ export interface PodMemory {
   readonly shimKb: number;
 }
 
-const VMM = /^qemu/;
-
 /** Measure a pod whose machine runs; what ends meanwhile counts for nothing. Throws where its bundle or cgroup can't be read. */
 export function podMemory({ podId, bundle }: Owner): PodMemory {
   const pids = new ContainerCgroups().find({ id: podId }, readConfig(bundle).spec).processes();
-  const vmm = pids.find((pid) => VMM.test(read(pid, "comm")));
+  const [vmm] = pids.sort((a, b) => virtualKb(b) - virtualKb(a)); // whatever it is called: a guest's memory is in it
   const machine = splitMachine(vmm === undefined ? "" : read(vmm, "smaps"));
   const others = pids.filter((pid) => pid !== vmm).map((pid) => pssOf(read(pid, "smaps_rollup")));
   const monitor = vmm === undefined ? undefined : /^PPid:\s+(\d+)/m.exec(read(vmm, "status"))?.[1];
@@ -36,6 +34,10 @@ export function splitMachine(smaps: string): Pick<PodMemory, "guestKb" | "vmmKb"
   const largest = mappings.reduce((most, each) => (each.sizeKb > most.sizeKb ? each : most), { sizeKb: 0, pssKb: 0 });
   const allKb = mappings.reduce((sum, { pssKb }) => sum + pssKb, 0);
   return { guestKb: largest.pssKb, vmmKb: allKb - largest.pssKb };
+}
+
+function virtualKb(pid: number): number {
+  return Number(/^VmSize:\s+(\d+) kB/m.exec(read(pid, "status"))?.[1] ?? 0);
 }
 
 function pssOf(text: string): number {

@@ -37,6 +37,8 @@ export interface StartOptions<T> extends TemplateSubject {
   readonly onFallback: (why: Error) => void;
   /** Milliseconds that a cold boot may take until the agent answers. Default: `COLD_LIMIT_MS`. */
   readonly coldLimitMs?: number;
+  /** The same for the machine that becomes the template, until that is ready to be saved. Default: `coldLimitMs`. */
+  readonly templateLimitMs?: number;
   readonly signal: AbortSignal;
 }
 
@@ -72,8 +74,9 @@ export async function startMachine<T>(options: StartOptions<T>): Promise<Started
 }
 
 async function startClone<T>(root: string, options: StartOptions<T>): Promise<StartedMachine<T>> {
-  const { startTemplate, readyTemplate } = options;
-  const template = await ensureTemplate({ ...options, root, start: startTemplate, ready: readyTemplate });
+  const { startTemplate, readyTemplate, coldLimitMs = COLD_LIMIT_MS, templateLimitMs = coldLimitMs } = options;
+  const build = { ...options, root, start: startTemplate, ready: readyTemplate, coldLimitMs: templateLimitMs };
+  const template = await ensureTemplate(build);
   try {
     return await run(options, { kind: "clone", path: template.memory }, CLONE_LIMIT_MS, (plan, alive) =>
       resumeClone(plan, template, alive),
