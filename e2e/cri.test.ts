@@ -131,8 +131,12 @@ for (const version of chosen<EngineVersion>("E2E_ENGINES", { "1.6": "1.6", "2.x"
         pod.ids.push(...other.ids);
       });
 
-      // a machine can't have it
-      if (!isKata)
+      if (isKata)
+        test("the host's network, which a machine can't have, is refused by field", async () => {
+          const running = Pod.run(cri, engine, { handler: "own", network: "node" });
+          await assert.rejects(running, /linux\.namespaces: no network namespace: the host's network can't be had/);
+        });
+      else
         withPod(
           "the host's network",
           async (pod) => {

@@ -51,6 +51,8 @@ export interface SandboxRequest {
   readonly bundle: string;
   /** Path of its network namespace; empty: none was made for it. */
   readonly networkNamespace: string;
+  /** CRI asked for the host's. */
+  readonly hostNetwork?: boolean;
   readonly annotations: Readonly<Record<string, string>>;
   /** Runtime options of `start`. */
   readonly options: CreateRequest["options"];

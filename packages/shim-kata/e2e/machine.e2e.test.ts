@@ -9,6 +9,7 @@ import { after, afterEach, before, beforeEach, describe, test } from "node:test"
 import { setTimeout as delay } from "node:timers/promises";
 import { runDelete, Shim } from "@trimaran/shim-check";
 import { cgroupsOf, filesOf, mountsOf, processesOf } from "../../../e2e/harness/belongings.ts";
+import { buildRootfs } from "../../../e2e/harness/images.ts";
 import { KataTemplates } from "../../../e2e/harness/kata-templates.ts";
 import { run, runOk } from "../../../e2e/harness/process.ts";
 import { type ShimKind, ShimYard, type StartedShim } from "../../../e2e/harness/shims.ts";
@@ -191,14 +192,17 @@ describe("kata, in machines", { timeout: 900_000 }, () => {
     const client = await openClient(yard);
     await startWith(started, client);
     assert.equal((await started.shim.task.wait({ id: started.id })).exitStatus, 0);
-    const other = await yard.start(["sh", "-c", "head -c 3 /mine"], {
+    await using image = await LoopDevice.open(yard, "image", 32 << 20);
+    await runOk(["mkfs.ext4", "-q", "-d", await buildRootfs(), image.path]);
+    const other = await yard.start(["sh", "-c", "head -c 3 /mine; grep -c ' / ' /proc/mounts; echo made > /made"], {
       annotations: { [TYPE]: "container", [SANDBOX]: sandboxId },
     });
     changeSpec(other, (spec) => giveDisk(spec, "/mine", data, "rm"));
     const another = await openClient(yard);
-    await startWith(other, another);
+    const rootfs = [{ type: "ext4", source: image.path, target: "", options: [] }]; // as a devmapper snapshot is
+    await startWith({ ...other, bundle: Object.assign(other.bundle, { mounts: rootfs }) }, another);
     assert.equal(await finish(other), 0);
-    assert.equal((await another.stdout).toString(), "\0\0\0");
+    assert.equal((await another.stdout).toString(), "\0\0\x001\n");
     const refused = await yard.start(["true"], { annotations: { [TYPE]: "container", [SANDBOX]: sandboxId } });
     changeSpec(refused, (spec) => giveDisk(spec, "/mine", fixed, "rwm"));
     await assert.rejects(refused.create(), /linux\.devices\[0\] "\/mine" "\/dev\/loop\d+": .* has it read-only/);
@@ -231,14 +235,17 @@ describe("kata, in machines", { timeout: 900_000 }, () => {
         await ip("-n", name, "link", "set", "eth0", "up", "mtu", "1400");
       }
       await ip("-n", a, "route", "add", "default", "via", "10.9.8.2");
-      const server = await yard.start(["sh", "-c", "mkfifo /f; nc -l -p 5000 <>/f | sha256sum"], {
-        networkNamespace: `/run/netns/${a}`,
-      });
+      const server = await yard.start(
+        ["sh", "-c", "mkfifo /f; head -c 32 /dev/urandom | sha256sum >&2; nc -l -p 5000 <>/f | sha256sum"],
+        {
+          networkNamespace: `/run/netns/${a}`,
+        },
+      );
       const client = await yard.start(
         [
           "sh",
           "-c",
-          "ping -c 1 -W 20 10.9.8.1 >&2; ip addr show eth0 >&2; sleep 1; head -c 1000000 /dev/zero | nc -w 30 10.9.8.1 5000",
+          "head -c 32 /dev/urandom | sha256sum >&2; ping -c 1 -W 20 10.9.8.1 >&2; ip addr show eth0 >&2; sleep 1; head -c 1000000 /dev/zero | nc -w 30 10.9.8.1 5000",
         ],
         { networkNamespace: `/run/netns/${b}` },
       );
@@ -254,6 +261,8 @@ describe("kata, in machines", { timeout: 900_000 }, () => {
       const zeros = createHash("sha256").update(Buffer.alloc(1_000_000)).digest("hex");
       assert.equal((await serverClient.stdout).toString(), `${zeros}  -\n`);
       assert.doesNotMatch(await runOk(["ip", "-n", a, "link"]), /trimaran0/, "the tap is gone");
+      const [drawn = ""] = /^[0-9a-f]{64}/m.exec(said) ?? [];
+      assert.ok(drawn !== "" && !(await serverClient.stderr).includes(drawn), "clones draw different random numbers");
     } finally {
       for (const name of [a, b]) await run(["ip", "netns", "del", name]);
     }

@@ -12,7 +12,7 @@ import {
 import { type BundleConfig, readConfig } from "./container/bundle-config.ts";
 import { KataContainer, wantedStreams } from "./container/container.ts";
 import { findHolder, openHolder } from "./container/holder.ts";
-import { refuseHostNetwork } from "./network/refuse-host-network.ts";
+import { hostNetworkRefused, refuseHostNetwork } from "./network/refuse-host-network.ts";
 import type { GuestProvider } from "./pod/guest.ts";
 import { type Membership, membershipOf } from "./pod/membership.ts";
 import { type Sandbox, Sandboxes } from "./pod/sandbox.ts";
@@ -47,6 +47,7 @@ export class KataRuntime implements Runtime {
   /** Machines that are there before their first container. */
   readonly sandboxes: NonNullable<Runtime["sandboxes"]> = {
     start: async (request, host) => {
+      if (request.hostNetwork) throw hostNetworkRefused("linux.security_context.namespace_options.network");
       this.#sandboxes.share(request.id, host);
       try {
         const sandbox = await this.#sandboxes.open(sandboxGuest(request), host);

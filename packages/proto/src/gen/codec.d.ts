@@ -2164,6 +2164,28 @@ const Options: MessageCodec<Options>;
 }
 }
 
+export namespace runtime {
+namespace v1 {
+interface PodSandboxConfig {
+linux: runtime.v1.LinuxPodSandboxConfig | undefined;
+}
+const PodSandboxConfig: MessageCodec<PodSandboxConfig>;
+interface LinuxPodSandboxConfig {
+securityContext: runtime.v1.LinuxSandboxSecurityContext | undefined;
+}
+const LinuxPodSandboxConfig: MessageCodec<LinuxPodSandboxConfig>;
+interface LinuxSandboxSecurityContext {
+namespaceOptions: runtime.v1.NamespaceOption | undefined;
+}
+const LinuxSandboxSecurityContext: MessageCodec<LinuxSandboxSecurityContext>;
+interface NamespaceOption {
+/** Of NamespaceMode: 0 is the pod's own, 2 the host's. */
+network: number;
+}
+const NamespaceOption: MessageCodec<NamespaceOption>;
+}
+}
+
 export namespace google {
 namespace protobuf {
 /** A message whose type is named beside it. containerd puts the bare message name into type_url, without a host part. */

@@ -5439,6 +5439,66 @@ function read_io_containerd_cgroups_v2_RdmaStat(r, m) {
   return m;
 }
 
+const empty_runtime_v1_LinuxPodSandboxConfig = () => ({ securityContext: undefined });
+function write_runtime_v1_LinuxPodSandboxConfig(w, m) {
+  if (m.securityContext != null) w.message(18, write_runtime_v1_LinuxSandboxSecurityContext, m.securityContext);
+}
+function read_runtime_v1_LinuxPodSandboxConfig(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 18: m.securityContext = r.message(read_runtime_v1_LinuxSandboxSecurityContext, m.securityContext ?? empty_runtime_v1_LinuxSandboxSecurityContext()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_runtime_v1_LinuxSandboxSecurityContext = () => ({ namespaceOptions: undefined });
+function write_runtime_v1_LinuxSandboxSecurityContext(w, m) {
+  if (m.namespaceOptions != null) w.message(10, write_runtime_v1_NamespaceOption, m.namespaceOptions);
+}
+function read_runtime_v1_LinuxSandboxSecurityContext(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.namespaceOptions = r.message(read_runtime_v1_NamespaceOption, m.namespaceOptions ?? empty_runtime_v1_NamespaceOption()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_runtime_v1_NamespaceOption = () => ({ network: 0 });
+function write_runtime_v1_NamespaceOption(w, m) {
+  if (m.network) w.int32(8, m.network);
+}
+function read_runtime_v1_NamespaceOption(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 8: m.network = r.int32(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_runtime_v1_PodSandboxConfig = () => ({ linux: undefined });
+function write_runtime_v1_PodSandboxConfig(w, m) {
+  if (m.linux != null) w.message(66, write_runtime_v1_LinuxPodSandboxConfig, m.linux);
+}
+function read_runtime_v1_PodSandboxConfig(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 66: m.linux = r.message(read_runtime_v1_LinuxPodSandboxConfig, m.linux ?? empty_runtime_v1_LinuxPodSandboxConfig()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
 const empty_runtimeoptions_v1_Options = () => ({ typeUrl: "", configPath: "", configBody: NO_BYTES });
 function write_runtimeoptions_v1_Options(w, m) {
   if (m.configBody?.length) w.bytes(26, m.configBody);
@@ -6340,6 +6400,10 @@ const codec_io_containerd_cgroups_v2_PSIStats = new MessageCodec("io.containerd.
 const codec_io_containerd_cgroups_v2_PidsStat = new MessageCodec("io.containerd.cgroups.v2.PidsStat", write_io_containerd_cgroups_v2_PidsStat, read_io_containerd_cgroups_v2_PidsStat, empty_io_containerd_cgroups_v2_PidsStat);
 const codec_io_containerd_cgroups_v2_RdmaEntry = new MessageCodec("io.containerd.cgroups.v2.RdmaEntry", write_io_containerd_cgroups_v2_RdmaEntry, read_io_containerd_cgroups_v2_RdmaEntry, empty_io_containerd_cgroups_v2_RdmaEntry);
 const codec_io_containerd_cgroups_v2_RdmaStat = new MessageCodec("io.containerd.cgroups.v2.RdmaStat", write_io_containerd_cgroups_v2_RdmaStat, read_io_containerd_cgroups_v2_RdmaStat, empty_io_containerd_cgroups_v2_RdmaStat);
+const codec_runtime_v1_LinuxPodSandboxConfig = new MessageCodec("runtime.v1.LinuxPodSandboxConfig", write_runtime_v1_LinuxPodSandboxConfig, read_runtime_v1_LinuxPodSandboxConfig, empty_runtime_v1_LinuxPodSandboxConfig);
+const codec_runtime_v1_LinuxSandboxSecurityContext = new MessageCodec("runtime.v1.LinuxSandboxSecurityContext", write_runtime_v1_LinuxSandboxSecurityContext, read_runtime_v1_LinuxSandboxSecurityContext, empty_runtime_v1_LinuxSandboxSecurityContext);
+const codec_runtime_v1_NamespaceOption = new MessageCodec("runtime.v1.NamespaceOption", write_runtime_v1_NamespaceOption, read_runtime_v1_NamespaceOption, empty_runtime_v1_NamespaceOption);
+const codec_runtime_v1_PodSandboxConfig = new MessageCodec("runtime.v1.PodSandboxConfig", write_runtime_v1_PodSandboxConfig, read_runtime_v1_PodSandboxConfig, empty_runtime_v1_PodSandboxConfig);
 const codec_runtimeoptions_v1_Options = new MessageCodec("runtimeoptions.v1.Options", write_runtimeoptions_v1_Options, read_runtimeoptions_v1_Options, empty_runtimeoptions_v1_Options);
 const codec_trimaran_agent_v1_AddExecRequest = new MessageCodec("trimaran.agent.v1.AddExecRequest", write_trimaran_agent_v1_AddExecRequest, read_trimaran_agent_v1_AddExecRequest, empty_trimaran_agent_v1_AddExecRequest);
 const codec_trimaran_agent_v1_Address = new MessageCodec("trimaran.agent.v1.Address", write_trimaran_agent_v1_Address, read_trimaran_agent_v1_Address, empty_trimaran_agent_v1_Address);
@@ -6997,6 +7061,15 @@ SandboxRuntime: codec_containerd_types_SandboxRuntime,
 export const runtimeoptions = {
 v1: {
 Options: codec_runtimeoptions_v1_Options,
+},
+};
+
+export const runtime = {
+v1: {
+PodSandboxConfig: codec_runtime_v1_PodSandboxConfig,
+LinuxPodSandboxConfig: codec_runtime_v1_LinuxPodSandboxConfig,
+LinuxSandboxSecurityContext: codec_runtime_v1_LinuxSandboxSecurityContext,
+NamespaceOption: codec_runtime_v1_NamespaceOption,
 },
 };
 

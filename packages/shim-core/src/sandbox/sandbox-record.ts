@@ -6,6 +6,8 @@ export interface SandboxRecord {
   readonly id: string;
   readonly createdBy: string;
   readonly networkNamespace: string;
+  /** Absent in what earlier versions wrote. */
+  readonly hostNetwork?: boolean;
   readonly annotations: Readonly<Record<string, string>>;
   readonly state:
     | { readonly state: "created" }

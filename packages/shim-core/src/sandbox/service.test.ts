@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { GO_ZERO_TIME, toTimestamp } from "@trimaran/proto";
+import { ANY, runtime as cri, GO_ZERO_TIME, packAny, toTimestamp } from "@trimaran/proto";
 import { Code, StatusError } from "ttrpc-ts";
 import { TestPod } from "../testing/test-pod.ts";
 
@@ -74,6 +74,23 @@ test("the task server is killed at every message of a sandbox's life: right answ
           assert.deepEqual(pod.logged, []);
         },
       );
+});
+
+test("a runtime is told whether CRI asks for the host's network", async () => {
+  for (const network of [0, 2]) {
+    const pod = new TestPod(BUNDLE);
+    const asked: unknown[] = [];
+    const start = async ({ hostNetwork }: { readonly hostNetwork?: boolean }) => {
+      asked.push(hostNetwork);
+      return { pid: 1, ended: new Promise(() => undefined) };
+    };
+    const never = () => assert.fail("unreachable");
+    pod.runtime.sandboxes = { start, recover: never, remove: async () => undefined };
+    const config = cri.v1.PodSandboxConfig.encode({ linux: { securityContext: { namespaceOptions: { network } } } });
+    await pod.sandbox.createSandbox({ ...SANDBOX, options: packAny(ANY.podSandboxConfig, config), bundlePath: BUNDLE });
+    await pod.sandbox.startSandbox(SANDBOX);
+    assert.deepEqual(asked, [network === 2]);
+  }
 });
 
 test("unknown ones are NotFound, a second one AlreadyExists, a rootfs and metrics are refused", async () => {

@@ -1,4 +1,12 @@
-import { GO_ZERO_TIME, type sandboxV1, toTimestamp } from "@trimaran/proto";
+import {
+  ANY,
+  type containerd,
+  runtime as cri,
+  GO_ZERO_TIME,
+  isAnyOf,
+  type sandboxV1,
+  toTimestamp,
+} from "@trimaran/proto";
 import { type CallContext, Code, type Implementation, StatusError } from "ttrpc-ts";
 import { parseIdentifier } from "../identifier.ts";
 import type { Connection } from "../task/service.ts";
@@ -6,6 +14,9 @@ import type { PodSandbox } from "./pod-sandbox.ts";
 import { stopTasks } from "./stop-tasks.ts";
 
 type Context = CallContext<Connection>;
+
+/** CRI's NamespaceMode. */
+const NAMESPACE_OF_NODE = 2;
 
 /** Go's names of what Node calls otherwise. */
 const ARCHITECTURES: Readonly<Partial<Record<NodeJS.Architecture, string>>> = { x64: "amd64", ia32: "386" };
@@ -15,12 +26,13 @@ const ARCHITECTURES: Readonly<Partial<Record<NodeJS.Architecture, string>>> = { 
  * has made for it, its exit status 0. Stop ends the containers that still run, Shutdown takes them away. Source: contract, section 2.12.
  */
 export const sandboxService: Implementation<typeof sandboxV1, Connection> = {
-  createSandbox({ sandboxId, rootfs, netnsPath, annotations }, context) {
+  createSandbox({ sandboxId, rootfs, netnsPath, annotations, options }, context) {
     const { pod } = context.data;
     const id = parseIdentifier("sandbox_id", sandboxId);
     if (rootfs.length > 0)
       throw new StatusError(Code.InvalidArgument, "rootfs: a sandbox of this runtime has no process to see it");
-    pod.createSandbox({ id, networkNamespace: netnsPath, annotations }, requestId(context));
+    const hostNetwork = asksForHostNetwork(options);
+    pod.createSandbox({ id, networkNamespace: netnsPath, hostNetwork, annotations }, requestId(context));
     return {};
   },
 
@@ -84,6 +96,13 @@ function find(id: string, { data: { pod } }: Context): PodSandbox {
 }
 
 /** Names a request for as long as its monitor lives. */
+/** An empty path of a network namespace may mean the host's, or none; CRI tells which. Throws WireError on bad bytes. */
+function asksForHostNetwork(options: containerd.runtime.sandbox.v1.CreateSandboxRequest["options"]): boolean {
+  if (!isAnyOf(options, ANY.podSandboxConfig)) return false;
+  const { linux } = cri.v1.PodSandboxConfig.decode(options?.value ?? new Uint8Array());
+  return linux?.securityContext?.namespaceOptions?.network === NAMESPACE_OF_NODE;
+}
+
 function requestId({ data, streamId }: Context): string {
   return `${data.conn}:${streamId}`;
 }

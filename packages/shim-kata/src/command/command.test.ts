@@ -43,6 +43,7 @@ test("help begins with an example; what is unknown is named", async () => {
   await assert.rejects(run("debug", "/none"), { code: Code.NotFound });
   await assert.rejects(run("debug", "web"), { code: Code.NotFound, message: /pod "web": no machine/ });
   assert.equal(await run("pods"), "");
+  assert.match(await run("memory"), /^NAMESPACE {2}POD {2}GUEST {2}VMM {2}FILES {2}SHIM {2}ALL\n$/);
   await assert.rejects(run("image", "show", "--yaml"), { code: Code.InvalidArgument, message: /--yaml: no such flag/ });
 });
 

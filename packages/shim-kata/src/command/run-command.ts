@@ -5,6 +5,7 @@ import type { GuestSources } from "../image/contents.ts";
 import { currentManifest, ensureImage } from "../image/ensure.ts";
 import { BUILD_HINT } from "../image/failure.ts";
 import { findPod, listPods } from "../machine/owner-mark.ts";
+import { podMemory } from "../machine/pod-memory.ts";
 import { withMachineLock } from "../machine-lock.ts";
 import { vmPaths } from "../qemu/plan.ts";
 import { defaultTemplates, removeTemplates, templateLock } from "../template/store.ts";
@@ -31,6 +32,7 @@ trimaran kata image build --newer    also look for a newer kernel
 trimaran kata image show [--json]    what is in the image, and why
 trimaran kata template prune         remove all templates: the next pod's machine boots, and becomes one
 trimaran kata pods                   the machines that run: namespace, pod
+trimaran kata memory                 what each pod costs the host, in KiB of PSS: guest, VMM, files, shim
 trimaran kata debug POD              a shell in a pod's machine, by its id, or how that begins; Control-] leaves
 trimaran kata config                 the keys of /etc/trimaran/kata.toml, with defaults
 `;
@@ -74,6 +76,12 @@ const VERBS: readonly Verb[] = [
       write(JSON.stringify(await doctor(sources, { cacheDirectory, searchPath, signal }))),
   },
   { words: "pods", flags: [], operands: 0, run: (context) => showPods(context) },
+  {
+    words: "memory",
+    flags: ["--json"],
+    operands: 0,
+    run: (context, flags) => showMemory(context, flags.has("--json")),
+  },
   { words: "template prune", flags: [], operands: 0, run: (context) => pruneTemplates(context) },
   { words: "config", flags: [], operands: 0, run: ({ write }) => write(describeConfig()) },
 ];
@@ -116,6 +124,16 @@ function showPods({ stateDirectory, write }: CommandContext): void {
   for (const { namespace, podId } of listPods(stateDirectory)) write(`${namespace}  ${podId}\n`);
 }
 
+function showMemory({ stateDirectory, write }: CommandContext, json: boolean): void {
+  const pods = listPods(stateDirectory).map((pod) => ({ namespace: pod.namespace, pod: pod.podId, ...podMemory(pod) }));
+  const rows = pods.map(({ namespace, pod, guestKb, vmmKb, filesKb, shimKb }) => {
+    const parts = [guestKb, vmmKb, filesKb, shimKb];
+    return [namespace, pod, ...[...parts, parts.reduce((sum, kb) => sum + kb, 0)].map((kb) => kb.toLocaleString("en"))];
+  });
+  const table = [["NAMESPACE", "POD", "GUEST", "VMM", "FILES", "SHIM", "ALL"], ...rows];
+  write(json ? pods.map((each) => `${JSON.stringify(each)}\n`).join("") : toTable(table, 2));
+}
+
 /** Those of the default places, and of the place that the default configuration names. */
 async function pruneTemplates({ stateDirectory, write, signal }: CommandContext): Promise<void> {
   const { template } = parseConfig([]);
@@ -136,6 +154,14 @@ function describeConfig(): string {
     lines.push(`# ${help}`, `${path.slice(at + 1)} = ${JSON.stringify(value)}`);
   }
   return `${lines.join("\n")}\n`;
+}
+
+/** Columns as wide as they must be; those from `numbersFrom` on are to the right. */
+function toTable(rows: readonly (readonly string[])[], numbersFrom: number): string {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  const toCell = (text: string, column: number) =>
+    column < numbersFrom ? text.padEnd(widths[column] ?? 0) : text.padStart(widths[column] ?? 0);
+  return rows.map((row) => `${row.map(toCell).join("  ")}\n`).join("");
 }
 
 function invalid(message: string): StatusError {

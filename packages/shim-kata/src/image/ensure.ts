@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, renameSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { withMachineLock } from "../machine-lock.ts";
 import { buildImage, IMAGE_FILES, inputIdentities } from "./build.ts";
@@ -11,6 +11,9 @@ import { type ImageManifest, isFresh, listManifests, MANIFEST_FILE, readManifest
 
 /** Where images are kept. */
 export const DEFAULT_IMAGE_CACHE = "/var/cache/trimaran/kata";
+
+/** A start is over by then. */
+const IN_USE_MS = 5 * 60_000;
 
 /** A guest image that can be booted: paths on the host. */
 export interface GuestImage {
@@ -44,10 +47,10 @@ export async function ensureImage(sources: GuestSources, options: ImageOptions):
   const cache = options.cacheDirectory ?? DEFAULT_IMAGE_CACHE;
   const images = join(cache, "images");
   const ready = options.download === "newer" ? undefined : findFresh(images, sources);
-  if (ready) return toImage(images, ready);
+  if (ready) return use(images, ready);
   return await withMachineLock(`image ${cache}`, options.signal, async () => {
     const meanwhile = options.download === "newer" ? undefined : findFresh(images, sources);
-    if (meanwhile) return toImage(images, meanwhile);
+    if (meanwhile) return use(images, meanwhile);
     return toImage(images, await makeImage(cache, images, sources, options));
   });
 }
@@ -106,11 +109,20 @@ function renew(target: string, same: ImageManifest, inputs: ImageInputs): ImageM
   return manifest;
 }
 
-/** The image before stays: another task server may be starting a machine from it. */
+/** The image before stays, and so does one that another task server may just be starting a machine from: there may be several installations. */
 function prune(images: string, key: string): void {
-  const kept = listManifests(images).filter((each) => each.key !== key)[0]?.key;
+  const others = listManifests(images).filter((each) => each.key !== key);
+  const usedAt = (name: string) => statSync(join(images, name), { throwIfNoEntry: false })?.mtimeMs ?? 0;
+  const kept = others.filter((each, i) => i === 0 || usedAt(each.key) > Date.now() - IN_USE_MS).map((each) => each.key);
   for (const name of readdirSync(images))
-    if (name !== key && name !== kept) rmSync(join(images, name), { recursive: true, force: true });
+    if (name !== key && !kept.includes(name)) rmSync(join(images, name), { recursive: true, force: true });
+}
+
+/** Its folder's time tells when an image was used last. */
+function use(images: string, manifest: ImageManifest): GuestImage {
+  const now = new Date();
+  utimesSync(join(images, manifest.key), now, now);
+  return toImage(images, manifest);
 }
 
 function findFresh(images: string, { node, busybox, directory }: GuestSources): ImageManifest | undefined {

@@ -7,6 +7,7 @@ import {
   readFileSync,
   rmSync,
   truncateSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -21,7 +22,7 @@ import { isFresh } from "./manifest.ts";
 const directory = mkdtempSync(join(tmpdir(), "kata-image-"));
 after(() => rmSync(directory, { recursive: true }));
 const sources = await standInSources(join(directory, "sources"));
-const signal = AbortSignal.timeout(200_000);
+const signal = AbortSignal.timeout(380_000);
 const ensure = (cache: string) =>
   ensureImage(sources, {
     cacheDirectory: join(directory, cache),
@@ -50,7 +51,7 @@ test("everything in it is listed with a reason", async () => {
     assert.ok(paths.includes(path), path);
 });
 
-test("another agent is another image; the one before stays, the one before that does not", async () => {
+test("another agent is another image; the one before stays, and one in use; the one before that does not", async () => {
   const agent = join(sources.directory, "agent.js");
   const original = readFileSync(agent);
   const first = await ensure("c");
@@ -59,10 +60,24 @@ test("another agent is another image; the one before stays, the one before that 
   assert.notEqual(second.key, first.key);
   writeFileSync(agent, original);
   assert.equal((await ensure("c")).key, first.key, "the same bytes again are the same image");
-  writeFileSync(join(sources.directory, "more.txt"), "x");
-  const third = await ensure("c");
-  rmSync(join(sources.directory, "more.txt"));
-  assert.deepEqual(readdirSync(join(directory, "c/images")).sort(), [first.key, third.key].sort());
+  const images = join(directory, "c/images");
+  const another = async (name: string) => {
+    writeFileSync(join(sources.directory, name), "x");
+    const { key } = await ensure("c");
+    rmSync(join(sources.directory, name));
+    return key;
+  };
+  const third = await another("more.txt");
+  assert.deepEqual(
+    readdirSync(images).sort(),
+    [first.key, second.key, third].sort(),
+    "somebody may be starting from it",
+  );
+  utimesSync(join(images, second.key), 0, 0);
+  utimesSync(join(images, first.key), 1, 1);
+  await ensure("c"); // the first one is in use
+  const fourth = await another("most.txt");
+  assert.deepEqual(readdirSync(images).sort(), [first.key, third, fourth].sort());
 });
 
 test("an installation does not take the image of another one with the same Node", async () => {

@@ -12,6 +12,7 @@ const NAME = /^disk-(\d+)-(\d+)-(\d+)-(r|rw)$/;
 /** /dev/kvm's. Source: Linux's Documentation/admin-guide/devices.txt. */
 const KVM: DeviceNumber = { major: 10, minor: 232 };
 
+type Control = Pick<Qmp, "execute">;
 type DeviceRules = NonNullable<LinuxResources["devices"]>;
 
 interface PluggedDisk extends DeviceNumber {
@@ -33,8 +34,12 @@ export function deviceRules(disks: readonly Pick<PluggedDisk, "major" | "minor" 
  * a pod have one disk of a device, as its guest's kernel has one cache for it. `cgroup`: of the machine. Throws InvalidSpec where the host has no such device, or the
  * pod has it read-only; Unavailable with QEMU's reason.
  */
-export async function plugDisk(qmp: Qmp, cgroup: Pick<Cgroup, "update">, wanted: WantedDisk): Promise<number> {
-  const host = findHostDisk(wanted);
+export async function plugDisk(
+  qmp: Control,
+  cgroup: Pick<Cgroup, "update">,
+  wanted: WantedDisk,
+  host: HostDisk = findHostDisk(wanted),
+): Promise<number> {
   const access = host.isReadOnly || !wanted.access.includes("w") ? "r" : "rw";
   const present = await listDisks(qmp);
   const same = present.find(({ major, minor }) => major === host.major && minor === host.minor);
@@ -53,7 +58,7 @@ export async function plugDisk(qmp: Qmp, cgroup: Pick<Cgroup, "update">, wanted:
 }
 
 async function plug(
-  qmp: Qmp,
+  qmp: Control,
   { path, major, minor, sectorBytes }: HostDisk,
   access: string,
   lun: number,
@@ -67,7 +72,7 @@ async function plug(
   await qmp.execute("device_add", { driver: "scsi-hd", id: name, drive: name, ...place, ...size });
 }
 
-async function listDisks(qmp: Qmp): Promise<readonly PluggedDisk[]> {
+async function listDisks(qmp: Control): Promise<readonly PluggedDisk[]> {
   const devices = await qmp.execute("qom-list", { path: "/machine/peripheral" });
   if (!Array.isArray(devices)) throw new StatusError(Code.Unavailable, "qmp qom-list: the answer is no list");
   return devices.flatMap((device: { readonly name?: unknown } | null) => {

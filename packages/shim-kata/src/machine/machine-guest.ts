@@ -16,12 +16,12 @@ import type { Guest, GuestContainer } from "../pod/guest.ts";
 import { readLastWords } from "../qemu/console.ts";
 import { vmPaths } from "../qemu/plan.ts";
 import { Qmp } from "../qemu/qmp.ts";
-import type { GuestDisk, WantedDisk } from "../storage/disks.ts";
+import { type GuestDisk, isGuestDisk, rootfsDevices, type WantedDisk } from "../storage/disks.ts";
 import { GUEST_SHARE, shareLayout } from "../storage/layout.ts";
 import type { SharePlan } from "../storage/programs.ts";
 import { findShare, hasShare, type Share } from "../storage/share.ts";
 import { planVolumes } from "../storage/volumes.ts";
-import { plugDisk } from "./disks.ts";
+import { deviceRules, plugDisk } from "./disks.ts";
 import { readOwner } from "./owner-mark.ts";
 import { machineIdOf, type PodPlaces } from "./places.ts";
 import { endQemu, findQemuProcess } from "./qemu-process.ts";
@@ -54,7 +54,7 @@ export class MachineGuest implements Guest {
   readonly agent: AgentConnection | undefined;
   readonly #parts: MachineParts;
   readonly #share: Share;
-  #plugging: Promise<unknown> = Promise.resolve();
+  #devices: Promise<unknown> = Promise.resolve();
   #how = "";
   /** Why its files went first: empty where they did not. */
   #withoutFiles = "";
@@ -130,14 +130,25 @@ export class MachineGuest implements Guest {
   }
 
   async share({ request, spec, disks }: GuestContainer): Promise<CreateRequest["rootfs"]> {
-    await this.#share.add({ request, spec, volumes: planVolumes(spec.mounts, disks) });
+    const add = () => this.#share.add({ request, spec, volumes: planVolumes(spec.mounts, disks) });
+    const devices = rootfsDevices(request.rootfs);
+    if (devices.length === 0) await add();
+    else
+      await this.#inTurn(async () => {
+        this.#cgroup()?.update({ devices: deviceRules(devices) }); // until the next one's: what is open stays open
+        await add();
+      });
     return [this.#share.rootfsMount(request.id)];
   }
 
-  /** One container after the other: each looks for a free number. */
   attachDisks(wanted: readonly WantedDisk[], agent: AgentConnection): Promise<readonly GuestDisk[]> {
-    const done = this.#plugging.then(() => this.#plug(wanted, agent));
-    this.#plugging = done.catch(() => undefined);
+    return this.#inTurn(() => this.#plug(wanted, agent));
+  }
+
+  /** One container after the other: each looks for a free number, and has the cgroup's device rules for itself. */
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#devices.then(work);
+    this.#devices = done.catch(() => undefined);
     return done;
   }
 
@@ -151,7 +162,8 @@ export class MachineGuest implements Guest {
       const found = await agent.call((services, options) => services.agent.findDisk({ lun }, options), {
         what: "FindDisk",
       });
-      disks.push(toGuestDisk(disk, found, agent));
+      if (!isGuestDisk(found)) throw agent.lie(`disk ${lun} is ${JSON.stringify(found)}`);
+      disks.push({ ...disk, name: found.name, inGuest: found });
     }
     return disks;
   }
@@ -185,17 +197,6 @@ export class MachineGuest implements Guest {
     await cgroup?.remove();
     rmSync(places.directory, { recursive: true, force: true });
   }
-}
-
-/** The name becomes a path, in a container's configuration. */
-function toGuestDisk(
-  wanted: WantedDisk,
-  { name, major, minor }: Pick<GuestDisk, "name" | "major" | "minor">,
-  agent: AgentConnection,
-): GuestDisk {
-  if (!/^sd[a-z]{1,4}$/.test(name) || major > 0xfff || minor > 0xfffff)
-    throw agent.lie(`the disk ${JSON.stringify(name)} has the number ${major}:${minor}`);
-  return { ...wanted, name, inGuest: { major, minor } };
 }
 
 /** End a pod's share, if it has one. */

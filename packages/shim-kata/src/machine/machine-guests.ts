@@ -39,6 +39,9 @@ import { warmUp } from "./warm-up.ts";
 /** A pod's machine is there in this time, or not at all. */
 const START_LIMIT_MS = 200_000;
 
+/** A template takes that longer than a cold boot: on a busy host half as long as the boot, and one that was nearly ready would be made again by the next pod. */
+const WARM_UP_LIMIT_MS = 60_000;
+
 /** What machines are made with. */
 export interface MachineOptions {
   /** PREFIX/lib/trimaran: the guest's programs are in its `guest`. */
@@ -162,6 +165,7 @@ export class MachineGuests implements GuestProvider {
       ready: answers,
       readyTemplate: (paths) => this.#warm(paths, host),
       coldLimitMs: config.dialTimeoutMs,
+      templateLimitMs: config.dialTimeoutMs + WARM_UP_LIMIT_MS,
       onFallback: (error) => host.log.warning("no clone of a template could be had; the guest boots", { error }),
       signal,
     });

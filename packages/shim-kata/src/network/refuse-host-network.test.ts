@@ -26,7 +26,7 @@ test("the host's network is refused by field, however it is asked for; and so is
   for (const path of ["/proc/self/ns/net", `/proc/${process.pid}/ns/net`])
     assert.throws(
       () => refuseHostNetwork(spec({ type: "network", path })),
-      refused(/^linux\.namespaces\[1\]\.path "\/proc\/.*": network namespace: is the host's/),
+      refused(/^linux\.namespaces\[1\]\.path "\/proc\/.*": the host's network can't be had/),
     );
   assert.throws(
     () => refuseHostNetwork(spec({ type: "network", path: "/run/netns/none" })),

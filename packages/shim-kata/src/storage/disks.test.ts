@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { InvalidSpec, parseSpec } from "@trimaran/linux";
-import { findHostDisk, type GuestDisk, planDisks } from "./disks.ts";
+import { findHostDisk, type GuestDisk, isGuestDisk, planDisks } from "./disks.ts";
 import { toGuestSpec } from "./guest-spec.ts";
 import { list, object } from "./json.ts";
 
@@ -63,6 +63,15 @@ test("in the guest they have its numbers and names, and nothing but them may be 
     { destination: "/raw", type: "bind", source: "/dev/sdb", options: ["rbind", "ro"] },
     { destination: "/data", type: "ext4", source: "/dev/sdc", options: ["noatime"] },
   ]);
+});
+
+test("what no kernel would call a disk is no answer", () => {
+  assert.ok(isGuestDisk({ name: "sdaa", major: 65, minor: 0 }));
+  for (const name of ["", "sda1", "../vda", "vda", "sda\n", "sdabcde"])
+    assert.ok(!isGuestDisk({ name, major: 8, minor: 0 }), name);
+  assert.ok(
+    !isGuestDisk({ name: "sda", major: 4096, minor: 0 }) && !isGuestDisk({ name: "sda", major: 8, minor: 1 << 20 }),
+  );
 });
 
 test("a number that the host has not, or whose node is another one, is refused by field", () => {

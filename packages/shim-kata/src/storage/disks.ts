@@ -62,6 +62,16 @@ export function planDisks({ mounts, linux }: Pick<Spec, "mounts" | "linux">): re
   return [...devices, ...mounts.flatMap(mountedDisk)];
 }
 
+/** Whether a guest's answer can be one: the name becomes a path, in a container's configuration. */
+export function isGuestDisk({ name, major, minor }: DeviceNumber & { readonly name: string }): boolean {
+  return /^sd[a-z]{1,4}$/.test(name) && major <= 0xfff && minor <= 0xfffff;
+}
+
+/** The block devices that a rootfs is on (as containerd's devmapper has it): the host mounts it, and the guest gets its files. */
+export function rootfsDevices(rootfs: Spec["mounts"]): readonly WantedDisk[] {
+  return rootfs.flatMap(mountedDisk);
+}
+
 /** Where a block device is on this host. Throws InvalidSpec where it has none of that number. */
 export function findHostDisk({ major, minor, field }: WantedDisk, root = "/"): HostDisk {
   const folder = `${root}sys/dev/block/${major}:${minor}`;

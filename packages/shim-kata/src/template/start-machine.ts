@@ -11,8 +11,11 @@ import type { TemplateSubject } from "./key.ts";
 import { loadState } from "./state-transfer.ts";
 import { removeTemplate, type Template } from "./store.ts";
 
-/** How long a clone may take until its agent answers: 0.1 s on an emulator with nothing else to do. */
-const CLONE_LIMIT_MS = 15_000;
+/**
+ * How long a clone may take until its agent answers: 0.1 s on an emulator with nothing else to do. Many that start at once are slow, and a cold boot each, because of that,
+ * would be slower still.
+ */
+const CLONE_LIMIT_MS = 60_000;
 
 /** What starts a pod's machine. `T` is what the agent's readiness brings: its connection. */
 export interface StartOptions<T> extends TemplateSubject {
@@ -35,6 +38,8 @@ export interface StartOptions<T> extends TemplateSubject {
   readonly onFallback: (why: Error) => void;
   /** Milliseconds that a cold boot may take until the agent answers. Default: `COLD_LIMIT_MS`. */
   readonly coldLimitMs?: number;
+  /** The same for the machine that becomes the template, until that is ready to be saved. Default: `coldLimitMs`. */
+  readonly templateLimitMs?: number;
   readonly signal: AbortSignal;
 }
 
@@ -70,9 +75,9 @@ export async function startMachine<T>(options: StartOptions<T>): Promise<Started
 }
 
 async function startClone<T>(root: string, options: StartOptions<T>): Promise<StartedMachine<T>> {
-  const { startTemplate, readyTemplate } = options;
-  const subject = { ...options, root, start: startTemplate, ready: readyTemplate };
-  const template = await inSpan("template", () => ensureTemplate(subject));
+  const { startTemplate, readyTemplate, coldLimitMs = COLD_LIMIT_MS, templateLimitMs = coldLimitMs } = options;
+  const build = { ...options, root, start: startTemplate, ready: readyTemplate, coldLimitMs: templateLimitMs };
+  const template = await inSpan("template", () => ensureTemplate(build));
   try {
     return await run(options, { kind: "clone", path: template.memory }, CLONE_LIMIT_MS, (plan, alive) =>
       resumeClone(plan, template, alive),
