@@ -132,6 +132,54 @@ describe("kata, in machines", { timeout: 900_000 }, () => {
     assert.equal(await finish(started), 23);
   });
 
+  test("execs without input, which the guest's monitor runs: output through a restart, a signal, a failure, a name again, a container with cgroups inside", async () => {
+    const inside =
+      "mkdir /sys/fs/cgroup/in && echo 1 > /sys/fs/cgroup/in/cgroup.procs && echo +pids > /sys/fs/cgroup/cgroup.subtree_control";
+    const started = await yard.start([
+      "sh",
+      "-c",
+      `trap '${inside}; touch /handed-on' USR1; while :; do sleep 0.1; done`,
+    ]);
+    addMount(started, { type: "cgroup", source: "cgroup", destination: "/sys/fs/cgroup", options: ["rw"] });
+    await started.create();
+    const { id } = started;
+    const { task } = started.shim;
+    await task.start({ id });
+    const exec = async (execId: string, script: string) => {
+      const client = await openClient(yard);
+      await execWith(started, execId, ["sh", "-c", script], { ...client, paths: { ...client.paths, stdin: "" } });
+      return client;
+    };
+    const end = async (execId: string) => {
+      const { exitStatus } = await task.wait({ id, execId });
+      await task.delete({ id, execId });
+      return exitStatus;
+    };
+    const one = await exec("one", "head -c 300000 /dev/zero | tr '\\0' x; echo said >&2; exit 5");
+    await killTaskServers(yard);
+    assert.equal(await end("one"), 5);
+    assert.equal((await one.stdout).toString(), "x".repeat(300_000));
+    assert.equal((await one.stderr).toString(), "said\n");
+    const again = await exec("one", "sleep 1000 & echo again; exit 6");
+    assert.equal(await end("one"), 6, "a child that keeps the output delays nothing");
+    assert.equal((await again.stdout).toString(), "again\n");
+    await assert.rejects(execWith(started, "none", ["/nope"], undefined), /\/nope.*does not exist|no such file/i);
+    await execWith(started, "long", ["sleep", "1000"], undefined);
+    await task.kill({ id, execId: "long", signal: 15 });
+    assert.equal(await end("long"), 143);
+    await assert.rejects(task.kill({ id, execId: "long", signal: 15 }), { code: Code.NotFound });
+    await task.kill({ id, signal: 10 });
+    const late = await exec("late", "until test -e /handed-on; do sleep 0.1; done; cat /proc/self/cgroup");
+    assert.equal(await end("late"), 0);
+    const leaf = await exec("leaf", "cat /proc/self/cgroup; cat /proc/1/cgroup");
+    assert.equal(await end("leaf"), 0);
+    const [own, init] = (await leaf.stdout).toString().trim().split("\n");
+    assert.equal(own, init, "it goes where init is");
+    assert.match((await late.stdout).toString(), /^0::/);
+    await task.kill({ id, signal: 9 });
+    assert.equal(await finish(started), 137);
+  });
+
   test("a pod of two, with a volume of the host; the machine is killed, and every task of it ends with the reason", async () => {
     const sandboxId = `${yard.tag}-${yard.ids.length}`;
     const pause = await yard.start(["sleep", "1000"], { annotations: { [TYPE]: "sandbox", [SANDBOX]: sandboxId } });

@@ -81,8 +81,8 @@ export class KataRuntime implements Runtime {
       const rootfs = await sandbox.guest.share({ request, spec: config.spec });
       await prepared;
       const prepareMs = lap();
-      await this.#createInside(request, config, this.#firstOf(membership, host), sandbox, rootfs);
-      const container = this.#container(request, config, host, sandbox, holder, ownsGuest);
+      const initPid = await this.#createInside(request, config, this.#firstOf(membership, host), sandbox, rootfs);
+      const container = this.#container(request, config, host, sandbox, holder, ownsGuest, initPid);
       await container.attach(fresh);
       const steps = { machine_ms: machineMs, prepare_ms: prepareMs, create_ms: lap() };
       host.log.info("container ready", { id: request.id, ...steps });
@@ -126,9 +126,11 @@ export class KataRuntime implements Runtime {
     sandbox: Sandbox,
     holder: MonitoredProcess,
     ownsGuest: boolean,
+    initPid?: number,
   ): KataContainer {
     const removeGuest = () => this.#sandboxes.remove(request.id, host);
-    return new KataContainer({ request, config, host, sandbox, holder, ownsGuest, removeGuest });
+    const parts = { request, config, host, sandbox, holder, ownsGuest, removeGuest };
+    return new KataContainer({ ...parts, ...(initPid !== undefined && { initPid }) });
   }
 
   async #createInside(
@@ -137,7 +139,7 @@ export class KataRuntime implements Runtime {
     first: string | undefined,
     { agent }: Sandbox,
     rootfs: readonly RootfsMount[],
-  ): Promise<void> {
+  ): Promise<number> {
     const { id } = request;
     const podPid = first === undefined ? undefined : await podPidOf(agent, first);
     const guestSpec = toGuestSpec(config.json, {
@@ -148,9 +150,9 @@ export class KataRuntime implements Runtime {
     const spec = Buffer.from(JSON.stringify(guestSpec));
     const files = rootfs.map((mount) => ({ ...mount, options: [...mount.options] }));
     const wanted = { id, spec, rootfs: files, ...wantedStreams(request.stdio) };
-    await agent.call((services, options) => services.agent.createContainer(wanted, options), {
-      limitMs: BOOT_LIMIT_MS,
-    });
+    const create = { limitMs: BOOT_LIMIT_MS };
+    const { pid } = await agent.call((services, options) => services.agent.createContainer(wanted, options), create);
+    return pid;
   }
 
   async #unmake(

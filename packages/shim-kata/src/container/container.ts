@@ -47,6 +47,8 @@ export interface ContainerParts {
   readonly holder: MonitoredProcess;
   /** The machine goes with it. */
   readonly ownsGuest: boolean;
+  /** Pid of its init in the guest; not known after a restart of the task server. */
+  readonly initPid?: number;
   /** End the machine. */
   readonly removeGuest: () => Promise<void>;
 }
@@ -93,7 +95,8 @@ export class KataContainer implements Container {
     if (fresh) await this.#forgetExecs();
     const holder = fresh ? await openHolder(host, key, stdio, this.#parts.request) : findHolder(host, key);
     try {
-      const remote = (await this.#runDirectly(request, process, fresh)) ?? (await this.#runByAgent(request, process, fresh));
+      const remote =
+        (await this.#runDirectly(request, process, fresh)) ?? (await this.#runByAgent(request, process, fresh));
       const exec = this.#process(execId, stdio, holder, remote);
       this.#execs.set(execId, exec);
       await exec.attach(fresh);
@@ -146,10 +149,10 @@ export class KataContainer implements Container {
   }
 
   async #readInside(): Promise<Inside> {
-    const { config } = this.#parts;
+    const { config, initPid } = this.#parts;
     const places = { id: this.#id, volumes: planVolumes(config.spec.mounts) };
-    const { pid } = await this.#inspect();
-    return { spec: parseSpec(JSON.stringify(toGuestSpec(config.json, places))), initPid: pid };
+    const spec = parseSpec(JSON.stringify(toGuestSpec(config.json, places)));
+    return { spec, initPid: initPid ?? (await this.#inspect()).pid };
   }
 
   #inspect() {

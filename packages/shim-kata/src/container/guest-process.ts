@@ -1,11 +1,4 @@
-import type {
-  ContainerProcess,
-  ExitRecord,
-  Host,
-  MonitoredProcess,
-  RequestKey,
-  StdioUris,
-} from "@trimaran/shim-core";
+import type { ContainerProcess, ExitRecord, Host, MonitoredProcess, RequestKey, StdioUris } from "@trimaran/shim-core";
 import type { AgentConnection } from "../agent/connection.ts";
 import { closeHeld, countWritten, type HeldStream, pathOf } from "./holder.ts";
 import { InputPump } from "./input-pump.ts";

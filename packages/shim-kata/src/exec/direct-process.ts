@@ -60,7 +60,9 @@ export class DirectProcess implements RemoteProcess {
 
   async ended(): Promise<RemoteExit> {
     const { entry, oomKills } = this.#parts;
-    const { exit, failure } = await entry.reported((report) => report.exit !== undefined || report.failure !== undefined);
+    const { exit, failure } = await entry.reported(
+      (report) => report.exit !== undefined || report.failure !== undefined,
+    );
     if (!exit) throw new StatusError(Code.Unknown, `the exec's program failed with errno ${failure?.errno}`);
     const signal = exit.waitStatus & 0x7f;
     const [stdout, stderr] = await Promise.all([this.#reached(1), this.#reached(2)]);

@@ -194,7 +194,8 @@ class Entry implements GuestEntry {
     if (!told) return false;
     if (piece.data.length === 0) told.hasEnded = true;
     else if (told.piece) return told.piece.offset === piece.offset;
-    else if (piece.offset + piece.data.length <= told.offset) this.taken(slot, piece); // that it was taken has not arrived
+    else if (piece.offset + piece.data.length <= told.offset)
+      this.taken(slot, piece); // that it was taken has not arrived
     else told.piece = { offset: piece.offset, data: Buffer.from(piece.data) };
     told.wake.resolve();
     return true;

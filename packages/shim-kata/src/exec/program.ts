@@ -1,9 +1,9 @@
 import {
   compileExec,
   type HostFeatures,
-  parseExecProcess,
   type Program,
   type ProgramBuilder,
+  parseExecProcess,
   type Spec,
   type StdioPlan,
 } from "@trimaran/linux";
@@ -76,7 +76,10 @@ function planPipes({ stdout, stderr }: StdioUris): StdioPlan {
 }
 
 function output(builder: ProgramBuilder, uri: string, child: number, source: number): void {
-  if (uri === "") return openNull(builder, O_WRONLY, child);
+  if (uri === "") {
+    openNull(builder, O_WRONLY, child);
+    return;
+  }
   const fds = builder.data.space(8);
   builder.sys("pipe2", [fds, O_CLOEXEC]);
   for (const [offset, slot] of [

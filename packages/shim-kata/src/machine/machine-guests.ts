@@ -215,7 +215,10 @@ export class MachineGuests implements GuestProvider {
  * With its own `auto` virtiofsd has the guest drop a file's content at each open: an exec would read the whole of its program again, over the port. Its `always`, with what it
  * knows of names and times for a second as in `auto`, keeps the content for as long as a file's time and size stay the same.
  */
-function daemonCache({ cache, extraArgs }: KataConfig["virtiofsd"]): Pick<SharePlan["binaries"], "cache" | "extraArgs"> {
+function daemonCache({
+  cache,
+  extraArgs,
+}: KataConfig["virtiofsd"]): Pick<SharePlan["binaries"], "cache" | "extraArgs"> {
   return cache === "auto" ? { cache: "always", extraArgs: ["-o", "timeout=1", ...extraArgs] } : { cache, extraArgs };
 }
 
