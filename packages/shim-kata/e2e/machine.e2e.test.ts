@@ -6,6 +6,7 @@ import { release } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, beforeEach, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
+import { Code } from "ttrpc-ts";
 import { cgroupsOf, filesOf, mountsOf, processesOf } from "../../../e2e/harness/belongings.ts";
 import { KataTemplates } from "../../../e2e/harness/kata-templates.ts";
 import { run, runOk } from "../../../e2e/harness/process.ts";
@@ -147,7 +148,7 @@ describe("kata, in machines", { timeout: 900_000 }, () => {
     await task.start({ id });
     const exec = async (execId: string, script: string) => {
       const client = await openClient(yard);
-      await execWith(started, execId, ["sh", "-c", script], { ...client, paths: { ...client.paths, stdin: "" } });
+      await execWith(started, execId, ["sh", "-c", script], client);
       return client;
     };
     const end = async (execId: string) => {
@@ -282,7 +283,11 @@ describe("kata, in machines", { timeout: 900_000 }, () => {
 });
 
 function addBind(started: StartedShim, source: string, destination: string): void {
-  changeSpec(started, (spec) => void spec.mounts.push({ type: "bind", source, destination, options: ["rbind", "rw"] }));
+  addMount(started, { type: "bind", source, destination, options: ["rbind", "rw"] });
+}
+
+function addMount(started: StartedShim, mount: object): void {
+  changeSpec(started, (spec) => void spec.mounts.push(mount));
 }
 
 interface TestSpec {
