@@ -1,0 +1,13 @@
+import { readdirSync, readFileSync } from "node:fs";
+
+/**
+ * Processor time of a process so far, milliseconds, with those of its threads that live. Says what a thing costs where wall time says how busy the machine is. Source:
+ * Linux, scheduler/sched-stats.rst, /proc/PID/schedstat.
+ */
+export function cpuMs(pid: number): number {
+  const threads = readdirSync(`/proc/${pid}/task`);
+  const ns = threads.map((thread) =>
+    Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, "utf8").split(" ")[0]),
+  );
+  return ns.reduce((sum, each) => sum + each, 0) / 1e6;
+}
