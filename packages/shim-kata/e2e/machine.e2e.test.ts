@@ -133,15 +133,8 @@ describe("kata, in machines", { timeout: 900_000 }, () => {
     assert.equal(await finish(started), 23);
   });
 
-  test("execs without input, which the guest's monitor runs: output through a restart, a signal, a failure, a name again, a container with cgroups inside", async () => {
-    const inside =
-      "mkdir /sys/fs/cgroup/in && echo 1 > /sys/fs/cgroup/in/cgroup.procs && echo +pids > /sys/fs/cgroup/cgroup.subtree_control";
-    const started = await yard.start([
-      "sh",
-      "-c",
-      `trap '${inside}; touch /handed-on' USR1; while :; do sleep 0.1; done`,
-    ]);
-    addMount(started, { type: "cgroup", source: "cgroup", destination: "/sys/fs/cgroup", options: ["rw"] });
+  test("execs without input, which the guest's monitor runs: output through a restart, a signal, a failure, a name again", async () => {
+    const started = await yard.start(["sh", "-c", "while :; do sleep 0.1; done"]);
     await started.create();
     const { id } = started;
     const { task } = started.shim;
@@ -169,14 +162,6 @@ describe("kata, in machines", { timeout: 900_000 }, () => {
     await task.kill({ id, execId: "long", signal: 15 });
     assert.equal(await end("long"), 143);
     await assert.rejects(task.kill({ id, execId: "long", signal: 15 }), { code: Code.NotFound });
-    await task.kill({ id, signal: 10 });
-    const late = await exec("late", "until test -e /handed-on; do sleep 0.1; done; cat /proc/self/cgroup");
-    assert.equal(await end("late"), 0);
-    const leaf = await exec("leaf", "cat /proc/self/cgroup; cat /proc/1/cgroup");
-    assert.equal(await end("leaf"), 0);
-    const [own, init] = (await leaf.stdout).toString().trim().split("\n");
-    assert.equal(own, init, "it goes where init is");
-    assert.match((await late.stdout).toString(), /^0::/);
     await task.kill({ id, signal: 9 });
     assert.equal(await finish(started), 137);
   });
@@ -283,11 +268,7 @@ describe("kata, in machines", { timeout: 900_000 }, () => {
 });
 
 function addBind(started: StartedShim, source: string, destination: string): void {
-  addMount(started, { type: "bind", source, destination, options: ["rbind", "rw"] });
-}
-
-function addMount(started: StartedShim, mount: object): void {
-  changeSpec(started, (spec) => void spec.mounts.push(mount));
+  changeSpec(started, (spec) => void spec.mounts.push({ type: "bind", source, destination, options: ["rbind", "rw"] }));
 }
 
 interface TestSpec {

@@ -14,7 +14,7 @@ import {
 } from "@trimaran/shim-core";
 import { Code, StatusError } from "ttrpc-ts";
 import { DirectProcess } from "../exec/direct-process.ts";
-import { compileGuestExec, isDirect, toldSlots } from "../exec/program.ts";
+import { compileGuestExec, isDirect, isForAgent, toldSlots } from "../exec/program.ts";
 import { within } from "../exec/within.ts";
 import type { Sandbox } from "../pod/sandbox.ts";
 import { toGuestProcess, toGuestResources, toGuestSpec } from "../storage/guest-spec.ts";
@@ -32,8 +32,6 @@ const KILL_LIMIT_MS = 15_000;
 const REMOVE_LIMIT_MS = 5000;
 /** An exec's program is at its execve in this time, or the guest is stuck: an emulated one, on a busy host, needs seconds. */
 const EXEC_LIMIT_MS = 60_000;
-/** The cgroup has handed its controllers on, to cgroups inside it: the agent looks where init is. */
-const EBUSY = 16;
 const TASK_RUNNING = 2;
 const TASK_PAUSED = 4;
 
@@ -133,7 +131,7 @@ export class KataContainer implements Container {
       this.#parts.sandbox.agent.watch();
       throw error;
     });
-    if (failure?.errno === EBUSY && !execed) return undefined;
+    if (failure && isForAgent(failure)) return undefined;
     if (failure) throw new StatusError(Code.Unknown, describeFailure(program, failure.step, failure.errno));
     if (!execed) throw new StatusError(Code.Unknown, "the exec has ended before its program began");
     return new DirectProcess({ entry, told, oomKills: async () => (await this.#inspect()).oomKills });
