@@ -6,8 +6,13 @@ import { readdirSync, readFileSync } from "node:fs";
  */
 export function cpuMs(pid: number): number {
   const threads = readdirSync(`/proc/${pid}/task`);
-  const ns = threads.map((thread) =>
-    Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, "utf8").split(" ")[0]),
-  );
-  return ns.reduce((sum, each) => sum + each, 0) / 1e6;
+  return threads.reduce((sum, thread) => sum + threadNs(pid, thread), 0) / 1e6;
+}
+
+function threadNs(pid: number, thread: string): number {
+  try {
+    return Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, "utf8").split(" ")[0]);
+  } catch {
+    return 0; // it has just ended
+  }
 }
