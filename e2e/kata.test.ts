@@ -198,7 +198,7 @@ matrix(
       const { guestKb, vmmKb, filesKb, shimKb, pod } = JSON.parse(memory ?? "");
       assert.equal(pod, container.id);
       const parts = [guestKb, vmmKb, filesKb, shimKb];
-      assert.ok(parts.every((kb) => kb > 50) && guestKb > shimKb && vmmKb > shimKb, memory);
+      assert.ok(parts.every((kb) => kb > 50) && guestKb > shimKb && vmmKb > shimKb, memory ?? "nothing");
       const none = await run([trimaran, "kata", "debug", "nobody"], { env });
       assert.match(none.stderr, /pod "nobody": no machine of that name runs/);
     });

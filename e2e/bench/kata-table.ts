@@ -28,6 +28,14 @@ const STEPS: readonly Row[] = [
   ["**bootstrap to delete**", "total"],
 ];
 
+/** Who works for an exec besides the pod's monitor. */
+const EXEC_PARTS: readonly Row[] = [
+  ["the machine: QEMU, with all that runs in the guest", "machine"],
+  ["the task server", "server"],
+  ["the share's bridge", "bridge"],
+  ["virtiofsd", "daemon"],
+];
+
 /** The tables of the package's README. */
 export function renderKata({ machine, atOnce, samples, memory }: KataFigures): string {
   const of = (key: string): readonly number[] => samples.get(key) ?? [];
@@ -52,6 +60,10 @@ ${[
 |---|---|---|---|
 ${STEPS.map(([name, key]) => `| ${[name, ...["clone", "cold", "runc"].map((side) => cell(of(`${side} ${key}`)))].join(" | ")} |`).join("\n")}
 | exec of \`true\` | ${cell(of("clone exec"))} | | ${cell(of("runc exec"))} |
+
+| where an exec goes, ms of processor time | |
+|---|---|
+${EXEC_PARTS.map(([name, key]) => `| ${name} | ${cell(of(`clone cpu ${key}`))} |`).join("\n")}
 
 A further pod: ${programs(memory)}.`;
 }

@@ -4,11 +4,13 @@
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { ANY, packAny, runtimeoptions } from "@trimaran/proto";
+import { processesOf } from "../harness/belongings.ts";
 import { runContainer } from "../harness/container.ts";
 import { BUILD_BIN, startContainerd } from "../harness/containerd.ts";
 import { buildRootfs } from "../harness/images.ts";
 import { KATA } from "../harness/matrix.ts";
 import { type ShimKind, ShimYard, trimaranShim } from "../harness/shims.ts";
+import { cpuMs } from "./cpu-time.ts";
 import { type PodCost, podCost } from "./kata-memory.ts";
 import { type KataFigures, renderKata } from "./kata-table.ts";
 import { type Laps, oneContainer, oneExec } from "./latency.ts";
@@ -19,6 +21,14 @@ import { serverLines } from "./server-log.ts";
 
 /** An exec is short and varies: more of them a round. */
 const EXECS_A_ROUND = 5;
+/** The first ones translate what they run. */
+const WARM_EXECS = 10;
+const EXEC_PARTS = [
+  ["machine", /^\S*qemu-system/],
+  ["server", / --serve/],
+  ["bridge", /fsbridge host/],
+  ["daemon", /^\S*virtiofsd/],
+] as const;
 const RUN_LIMIT_MS = 300_000;
 const { values } = parseArgs({
   options: {
@@ -95,13 +105,26 @@ async function startsAndExecs(): Promise<void> {
     ["clone", await startPod(clone)],
     ["runc", await startPod(runc)],
   ] as const;
-  for (let round = 0; round <= rounds * EXECS_A_ROUND; round++) {
+  const parts = await partsOf(clone);
+  for (let round = -WARM_EXECS; round < rounds * EXECS_A_ROUND; round++) {
     for (const [name, pod] of pods) {
+      const before = parts.map(([, pid]) => cpuMs(pid));
       const laps = await oneExec(pod, `e${round}`);
-      if (round > 0) record(name, laps);
+      const cpu = parts.map(([part, pid], i) => [`cpu ${part}`, cpuMs(pid) - (before[i] ?? 0)] as const);
+      if (round >= 0) record(name, name === "clone" ? { ...laps, ...Object.fromEntries(cpu) } : laps);
     }
   }
   process.stderr.write(`starts and execs: ${rounds} rounds\n`);
+}
+
+/** The processes of a yard with one machine that an exec costs something. */
+async function partsOf(yard: ShimYard): Promise<readonly (readonly [name: string, pid: number])[]> {
+  const processes = await processesOf(yard);
+  return EXEC_PARTS.map(([name, command]) => {
+    const found = processes.filter(({ command: line }) => command.test(line));
+    if (found.length !== 1 || !found[0]) throw new Error(`${found.length} processes are ${command}`);
+    return [name, found[0].pid] as const;
+  });
 }
 
 /** What the task server has measured itself: the parts of Create. */

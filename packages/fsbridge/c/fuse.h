@@ -16,7 +16,15 @@ struct fuse_out_header {
 };
 _Static_assert(sizeof(struct fuse_in_header) == 40 && sizeof(struct fuse_out_header) == 16, "FUSE's headers");
 
+struct fuse_lifetime { /* of a name and of attributes; how fuse_entry_out goes on after nodeid and generation */
+	uint64_t entry_valid, attr_valid;
+	uint32_t entry_valid_nsec, attr_valid_nsec;
+};
+enum { FUSE_ENTRY_LIFETIME_AT = 16, FUSE_ENTRY_BYTES = 128 };
+enum { FUSE_INIT_FLAGS_AT = 12, FUSE_CACHE_SYMLINKS = 1 << 23 }; /* of both its messages */
+
 enum {
+	FUSE_LOOKUP = 1,
 	FUSE_FORGET = 2,
 	FUSE_READ = 15,
 	FUSE_GETXATTR = 22,

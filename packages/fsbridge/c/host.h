@@ -22,6 +22,7 @@ struct host {
 	/* out: answered slots in order, and how much of the first one is sent */
 	uint16_t out_first, out_last;
 	size_t out_sent;
+	struct fuse_lifetime names; /* how long the daemon last said that a name is good; see host_cache.c */
 	struct verdict *verdict;
 };
 
@@ -37,6 +38,8 @@ int host_collect(struct host *h);
 int host_send(struct host *h);
 /* The bridge's own answer: an error without a body. */
 void host_answer(struct host *h, struct slot *s, int32_t error);
+/* Let the guest's kernel keep what the daemon does not think of. The answer is a checked one. */
+void host_cache(struct host *h, struct slot *s);
 /* Speak vhost-user until the daemon has both queues. 0, or -1. */
 int vhost_negotiate(int daemon, const struct host *h, struct verdict *v);
 

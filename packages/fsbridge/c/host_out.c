@@ -39,6 +39,7 @@ static int take_answer(struct host *h, struct slot *s, uint32_t len)
 	if (out.unique != s->unique || out.error > 0 || out.error < -511)
 		return refuse(h->verdict, BAD_DAEMON, "file daemon: an answer is not one to its request", 0);
 	s->answer = out;
+	host_cache(h, s);
 	line_up(h, s);
 	return 0;
 }

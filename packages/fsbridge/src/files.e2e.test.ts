@@ -62,6 +62,14 @@ check(
 );
 
 check(
+  "an absent name is believed for a second, as one that is there; a link's text is that of the day",
+  `echo > "$S/known"; cat known; ls late 2>/dev/null || :
+   echo there > "$S/late"; ls late 2>/dev/null || echo absent; sleep 1.2; cat late
+   ls own 2>/dev/null || :; echo mine > own; cat own; ln -s one link; readlink link; rm link; ln -s two link; readlink link`,
+  "absent\nthere\nmine\none\ntwo",
+);
+
+check(
   "rename: over another, not over another, exchanged, directories",
   `echo 1 > r1; echo 2 > r2; mv -T r1 r2; cat r2; echo 3 > r3; "$PROBE" rename 1 r2 r3; "$PROBE" rename 2 r2 r3; cat r2 "$S/r3"
    mkdir -p d1/d2; mv d1 d3; ls d3`,

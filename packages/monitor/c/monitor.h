@@ -76,8 +76,7 @@ struct told { /* a slot whose bytes go to the server: see told.c */
 	uint8_t slot;
 	bool ended;
 	uint64_t offset; /* all before it was taken */
-	uint32_t len;
-	uint8_t *bytes;  /* told, and not taken yet */
+	struct buf kept; /* told, and not taken yet */
 };
 struct pending_sync { /* a child waits for its verdict */
 	bool active, has_fd;

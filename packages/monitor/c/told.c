@@ -8,32 +8,25 @@
 #include <string.h>
 #include <unistd.h>
 
-static void tell(struct monitor *m, const struct entry *e, const struct told *t, uint64_t offset, const uint8_t *bytes, size_t len)
+static uint64_t reached(const struct told *t)
+{
+	return t->offset + buf_len(&t->kept);
+}
+
+/* What is kept; or nothing, which is the end. That needs no answer: it can be told as often as one likes. */
+static void tell(struct monitor *m, const struct entry *e, const struct told *t, bool end)
 {
 	struct buf *out = &m->link.out;
-	size_t mark = message_begin(out, MSG_OUTPUT, 0);
+	size_t mark;
 
+	if (!link_up(m))
+		return;
+	mark = message_begin(out, MSG_OUTPUT, 0);
 	buf_str(out, e->key, strlen(e->key));
 	buf_u8(out, t->slot);
-	buf_u64(out, offset);
-	buf_blob(out, bytes, len);
+	buf_u64(out, end ? reached(t) : t->offset);
+	buf_blob(out, end ? NULL : t->kept.bytes + t->kept.start, end ? 0 : buf_len(&t->kept));
 	message_end(out, mark);
-}
-
-/* The end needs no answer: it can be told as often as one likes. */
-static void tell_end(struct monitor *m, const struct entry *e, const struct told *t)
-{
-	tell(m, e, t, t->offset + t->len, NULL, 0);
-}
-
-static bool keep(struct told *t, const uint8_t *bytes, size_t len)
-{
-	t->bytes = malloc(len);
-	if (!t->bytes)
-		return false;
-	memcpy(t->bytes, bytes, len);
-	t->len = (uint32_t)len;
-	return true;
 }
 
 static struct told *told_at(struct entry *e, unsigned slot)
@@ -48,7 +41,7 @@ bool told_wants(const struct entry *e, unsigned slot)
 {
 	const struct told *t = told_at((struct entry *)e, slot);
 
-	return t && !t->ended && !t->bytes;
+	return t && !t->ended && !buf_len(&t->kept);
 }
 
 void told_start(struct monitor *m, struct entry *e)
@@ -75,8 +68,7 @@ static void end(struct monitor *m, struct entry *e, struct told *t)
 {
 	t->ended = true;
 	slot_put(m, e, t->slot, -1);
-	if (link_up(m))
-		tell_end(m, e, t);
+	tell(m, e, t, true);
 }
 
 /* One read, and a look for the end, so that a short output and its end are told in one go. */
@@ -88,12 +80,15 @@ void told_ready(struct monitor *m, struct entry *e, unsigned slot)
 	if (!t || (n < 0 && (errno == EAGAIN || errno == EINTR)))
 		return;
 	m->scratch_used = m->scratch_used || n > 4096;
-	if (n <= 0 || !keep(t, m->scratch, (size_t)n)) { /* EIO of a terminal is its end, too; without memory: better an end than a gap */
+	if (n > 0)
+		buf_add(&t->kept, m->scratch, (size_t)n);
+	if (t->kept.broken) /* no memory: better an end than a gap */
+		buf_free(&t->kept);
+	if (!buf_len(&t->kept)) { /* EIO of a terminal is its end, too */
 		end(m, e, t);
 		return;
 	}
-	if (link_up(m))
-		tell(m, e, t, t->offset, t->bytes, t->len);
+	tell(m, e, t, false);
 	if (at_end(e->slot[slot].source.fd))
 		end(m, e, t);
 	else
@@ -103,12 +98,10 @@ void told_ready(struct monitor *m, struct entry *e, unsigned slot)
 void told_tell(struct monitor *m, struct entry *e)
 {
 	for (unsigned i = 0; i < e->n_told; i++) {
-		const struct told *t = &e->told[i];
-
-		if (t->bytes)
-			tell(m, e, t, t->offset, t->bytes, t->len);
-		if (t->ended)
-			tell_end(m, e, t);
+		if (buf_len(&e->told[i].kept))
+			tell(m, e, &e->told[i], false);
+		if (e->told[i].ended)
+			tell(m, e, &e->told[i], true);
 	}
 }
 
@@ -124,12 +117,10 @@ int told_taken(struct monitor *m, struct message_in *message)
 		return -EPROTO;
 	e = entry_find(m, key);
 	t = e ? told_at(e, slot) : NULL;
-	if (!t || !t->bytes || offset != t->offset + t->len)
+	if (!t || !buf_len(&t->kept) || offset != reached(t))
 		return 0;
 	t->offset = offset;
-	t->len = 0;
-	free(t->bytes);
-	t->bytes = NULL;
+	buf_free(&t->kept);
 	slot_arm(m, e, slot);
 	return 0;
 }
@@ -138,13 +129,13 @@ int64_t told_moved(const struct entry *e, unsigned slot)
 {
 	const struct told *t = told_at((struct entry *)e, slot);
 
-	return t ? (int64_t)(t->offset + t->len) : -EBADF;
+	return t ? (int64_t)reached(t) : -EBADF;
 }
 
 void told_free(struct entry *e)
 {
 	for (unsigned i = 0; i < e->n_told; i++)
-		free(e->told[i].bytes);
+		buf_free(&e->told[i].kept);
 	free(e->told);
 	e->told = NULL;
 	e->n_told = 0;

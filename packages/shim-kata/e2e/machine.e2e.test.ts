@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { after, afterEach, before, beforeEach, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { runDelete, Shim } from "@trimaran/shim-check";
+import { Code } from "ttrpc-ts";
 import { cgroupsOf, filesOf, mountsOf, processesOf } from "../../../e2e/harness/belongings.ts";
 import { buildRootfs } from "../../../e2e/harness/images.ts";
 import { KataTemplates } from "../../../e2e/harness/kata-templates.ts";
@@ -135,6 +136,39 @@ describe("kata, in machines", { timeout: 900_000 }, () => {
     assert.ok(topics.includes("/tasks/oom"), topics.join(" "));
     await task.kill({ id, signal: 15 });
     assert.equal(await finish(started), 23);
+  });
+
+  test("execs without input, which the guest's monitor runs: output through a restart, a signal, a failure, a name again", async () => {
+    const started = await yard.start(["sh", "-c", "while :; do sleep 0.1; done"]);
+    await started.create();
+    const { id } = started;
+    const { task } = started.shim;
+    await task.start({ id });
+    const exec = async (execId: string, script: string) => {
+      const client = await openClient(yard);
+      await execWith(started, execId, ["sh", "-c", script], client);
+      return client;
+    };
+    const end = async (execId: string) => {
+      const { exitStatus } = await task.wait({ id, execId });
+      await task.delete({ id, execId });
+      return exitStatus;
+    };
+    const one = await exec("one", "head -c 300000 /dev/zero | tr '\\0' x; echo said >&2; exit 5");
+    await killTaskServers(yard);
+    assert.equal(await end("one"), 5);
+    assert.equal((await one.stdout).toString(), "x".repeat(300_000));
+    assert.equal((await one.stderr).toString(), "said\n");
+    const again = await exec("one", "sleep 1000 & echo again; exit 6");
+    assert.equal(await end("one"), 6, "a child that keeps the output delays nothing");
+    assert.equal((await again.stdout).toString(), "again\n");
+    await assert.rejects(execWith(started, "none", ["/nope"], undefined), /\/nope.*does not exist|no such file/i);
+    await execWith(started, "long", ["sleep", "1000"], undefined);
+    await task.kill({ id, execId: "long", signal: 15 });
+    assert.equal(await end("long"), 143);
+    await assert.rejects(task.kill({ id, execId: "long", signal: 15 }), { code: Code.NotFound });
+    await task.kill({ id, signal: 9 });
+    assert.equal(await finish(started), 137);
   });
 
   test("a pod of two, with a volume of the host; the machine is killed, and every task of it ends with the reason", async () => {

@@ -94,8 +94,8 @@ export class KataRuntime implements Runtime {
       const prepareMs = lap();
       const first = this.#firstOf(membership, host);
       const inside = { request, config, first, agent: sandbox.agent, rootfs, disks };
-      await inSpan("create in the guest", () => this.#createInside(inside));
-      const container = this.#container(request, config, host, sandbox, holder, ownsGuest);
+      const initPid = await inSpan("create in the guest", () => this.#createInside(inside));
+      const container = this.#container(request, config, host, sandbox, holder, ownsGuest, initPid);
       await container.attach(fresh);
       const steps = { machine_ms: machineMs, prepare_ms: prepareMs, create_ms: lap() };
       host.log.info("container ready", { id: request.id, ...steps });
@@ -139,9 +139,11 @@ export class KataRuntime implements Runtime {
     sandbox: Sandbox,
     holder: MonitoredProcess,
     ownsGuest: boolean,
+    initPid?: number,
   ): KataContainer {
     const removeGuest = () => this.#sandboxes.remove(request.id, host);
-    return new KataContainer({ request, config, host, sandbox, holder, ownsGuest, removeGuest });
+    const parts = { request, config, host, sandbox, holder, ownsGuest, removeGuest };
+    return new KataContainer({ ...parts, ...(initPid !== undefined && { initPid }) });
   }
 
   async #createInside(inside: {
@@ -151,7 +153,7 @@ export class KataRuntime implements Runtime {
     readonly agent: Sandbox["agent"];
     readonly rootfs: readonly RootfsMount[];
     readonly disks: readonly GuestDisk[];
-  }): Promise<void> {
+  }): Promise<number> {
     const { request, config, first, agent, rootfs, disks } = inside;
     const { id } = request;
     const podPid = first === undefined ? undefined : await podPidOf(agent, first);
@@ -163,9 +165,9 @@ export class KataRuntime implements Runtime {
     const spec = Buffer.from(JSON.stringify(guestSpec));
     const files = rootfs.map((mount) => ({ ...mount, options: [...mount.options] }));
     const wanted = { id, spec, rootfs: files, ...wantedStreams(request.stdio) };
-    await agent.call((services, options) => services.agent.createContainer(wanted, options), {
-      ...{ limitMs: BOOT_LIMIT_MS, what: "CreateContainer" },
-    });
+    const create = { limitMs: BOOT_LIMIT_MS, what: "CreateContainer" };
+    const { pid } = await agent.call((services, options) => services.agent.createContainer(wanted, options), create);
+    return pid;
   }
 
   async #unmake(

@@ -58,7 +58,11 @@ export const KEYS = {
     default: "/usr/lib/qemu/virtiofsd",
     help: "Debian's, of qemu-system-common",
   },
-  "hypervisor.qemu.virtio_fs_cache": { type: "text", default: "auto", help: "virtiofsd's cache: none, auto or always" },
+  "hypervisor.qemu.virtio_fs_cache": {
+    type: "text",
+    default: "auto",
+    help: "virtiofsd's cache: none, auto (names a second, content until its time or size changes) or always",
+  },
   "hypervisor.qemu.virtio_fs_extra_args": { type: "texts", default: [], help: "more arguments for virtiofsd" },
   "hypervisor.qemu.enable_debug": { type: "flag", default: false, help: "the guest's kernel says all on its console" },
   "hypervisor.qemu.enable_annotations": {

@@ -15,7 +15,7 @@ import {
 } from "@trimaran/shim-core";
 import { Code, StatusError } from "ttrpc-ts";
 import { DirectProcess } from "../exec/direct-process.ts";
-import { compileGuestExec, isDirect, toldSlots } from "../exec/program.ts";
+import { compileGuestExec, isDirect, isForAgent, toldSlots } from "../exec/program.ts";
 import { within } from "../exec/within.ts";
 import type { Sandbox } from "../pod/sandbox.ts";
 import { toGuestProcess, toGuestResources, toGuestSpec } from "../storage/guest-spec.ts";
@@ -33,8 +33,6 @@ const KILL_LIMIT_MS = 15_000;
 const REMOVE_LIMIT_MS = 5000;
 /** An exec's program is at its execve in this time, or the guest is stuck: an emulated one, on a busy host, needs seconds. */
 const EXEC_LIMIT_MS = 60_000;
-/** The cgroup has handed its controllers on, to cgroups inside it: the agent looks where init is. */
-const EBUSY = 16;
 /** Between two OOM kills that are told: a guest can tell of one after the other, and each is an event for all who listen. */
 const OOM_PAUSE_MS = 100;
 const TASK_RUNNING = 2;
@@ -50,6 +48,8 @@ export interface ContainerParts {
   readonly holder: MonitoredProcess;
   /** The machine goes with it. */
   readonly ownsGuest: boolean;
+  /** Pid of its init in the guest; not known after a restart of the task server. */
+  readonly initPid?: number;
   /** End the machine. */
   readonly removeGuest: () => Promise<void>;
 }
@@ -139,7 +139,7 @@ export class KataContainer implements Container {
       this.#parts.sandbox.agent.watch();
       throw error;
     });
-    if (failure?.errno === EBUSY && !execed) return undefined;
+    if (failure && isForAgent(failure)) return undefined;
     if (failure) throw new StatusError(Code.Unknown, describeFailure(program, failure.step, failure.errno));
     if (!execed) throw new StatusError(Code.Unknown, "the exec has ended before its program began");
     return new DirectProcess({ entry, told, oomKills: async () => (await this.#inspect()).oomKills });
@@ -155,10 +155,10 @@ export class KataContainer implements Container {
   }
 
   async #readInside(): Promise<Inside> {
-    const { config } = this.#parts;
+    const { config, initPid } = this.#parts;
     const places = { id: this.#id, volumes: planVolumes(config.spec.mounts), disks: [] }; // an exec makes no mounts
-    const { pid } = await this.#inspect();
-    return { spec: parseSpec(JSON.stringify(toGuestSpec(config.json, places))), initPid: pid };
+    const spec = parseSpec(JSON.stringify(toGuestSpec(config.json, places)));
+    return { spec, initPid: initPid ?? (await this.#inspect()).pid };
   }
 
   #inspect() {

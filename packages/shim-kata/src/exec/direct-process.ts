@@ -74,6 +74,7 @@ export class DirectProcess implements RemoteProcess {
     };
   }
 
+  /** A task server that was killed while it sent one sends it again: the guest's monitor does not know requests by name. */
   async signal(signal: number, _once: RequestKey | undefined): Promise<void> {
     const builder = newProgram("signal");
     builder.sys("pidfd_send_signal", [{ kind: "slot", index: SLOT.pidfd }, signal, 0, 0]);

@@ -193,9 +193,9 @@ class Entry implements GuestEntry {
     const told = this.#told.get(slot);
     if (!told) return false;
     if (piece.data.length === 0) told.hasEnded = true;
-    else if (told.piece) return told.piece.offset === piece.offset;
     else if (piece.offset + piece.data.length <= told.offset)
-      this.taken(slot, piece); // that it was taken has not arrived
+      this.#tellTaken(slot, told); // it has not heard
+    else if (told.piece) return told.piece.offset === piece.offset;
     else told.piece = { offset: piece.offset, data: Buffer.from(piece.data) };
     told.wake.resolve();
     return true;
@@ -240,7 +240,11 @@ class Entry implements GuestEntry {
     if (!told) return;
     told.piece = undefined;
     told.offset = offset + data.length;
-    this.#link?.taken(this.key, slot, BigInt(told.offset));
+    this.#tellTaken(slot, told);
+  }
+
+  #tellTaken(slot: number, { offset }: Told): void {
+    this.#link?.taken(this.key, slot, BigInt(offset));
   }
 
   async run(program: Uint8Array): Promise<RunResult> {

@@ -24,6 +24,7 @@ const GUEST: HostFeatures = {
   inUserNamespace: false,
   namespaceInodes: { network: 0, ipc: 0, uts: 0, user: 0 },
 };
+const EBUSY = 16;
 const CGROUPS = "/sys/fs/cgroup";
 
 /** An exec of a container in the guest. */
@@ -46,6 +47,14 @@ export function toldSlots({ stdout, stderr }: StdioUris): number[] {
 /** Whether the guest's monitor can run it by itself: input and terminals are the agent's. */
 export function isDirect({ stdin, terminal }: StdioUris): boolean {
   return stdin === "" && !terminal;
+}
+
+/**
+ * Whether it failed because the container has handed its cgroup's controllers on, to cgroups inside it: then the kernel takes no process into that itself, and the agent looks where
+ * init is. Source: Linux, cgroup-v2.rst, "No Internal Process Constraint".
+ */
+export function isForAgent({ errno }: { readonly errno: number }): boolean {
+  return errno === EBUSY;
 }
 
 /** Compile an exec for the guest's monitor. Throws InvalidSpec. */

@@ -1,4 +1,4 @@
-import { parseSpec } from "@trimaran/linux";
+import { describeFailure, parseSpec } from "@trimaran/linux";
 import type { AgentConnection } from "../agent/connection.ts";
 import type { GuestMonitor } from "../exec/guest-monitor.ts";
 import { compileGuestExec, toldSlots } from "../exec/program.ts";
@@ -50,7 +50,8 @@ async function execDirectly(execs: GuestMonitor, initPid: number): Promise<void>
   const spec = parseSpec(Buffer.from(SPEC).toString());
   const program = compileGuestExec({ id: ID, spec, initPid, process: processOf(["true"]), stdio });
   const entry = execs.launch(EXEC, program.bytes, toldSlots(stdio));
-  await entry.reported(({ exit, failure }) => exit !== undefined || failure !== undefined);
+  const { failure } = await entry.reported(({ exit, failure }) => exit !== undefined || failure !== undefined);
+  if (failure) throw new Error(`warm-up: ${describeFailure(program, failure.step, failure.errno)}`);
   execs.forget(EXEC);
 }
 

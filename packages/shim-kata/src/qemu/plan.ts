@@ -89,8 +89,8 @@ const CONSOLE_LIMIT_BYTES = 4 * 1024 * 1024;
 const SOCKET_LIMIT_BYTES = 107;
 /**
  * What QEMU keeps of translated code, all of it private to a machine: when that is full it begins anew. Without a bound a pod that has run ten execs has 96 MiB
- * of it. This is memory for time, and 32 is the knee: with 24, 28, 32, 40 an exec takes 349, 237, 163, 175 ms and a start 1620, 1323, 1195, 1098 (in turn, load 4); with 16
- * an exec takes three times what it does with 24. A further pod has 60 MB in all, and with 24 it needs 59.
+ * of it. This is memory for time, and 32 is the knee: with 24, 28, 32, 40 a start takes 1620, 1323, 1195, 1098 ms (in turn, load 4), and an exec through the agent
+ * 349, 237, 163, 175; with 16 three times what it does with 24. One by the guest's monitor needs few. A further pod has 60 MB in all, and with 24 it needs 59.
  */
 const TRANSLATIONS_MIB = 24;
 /** QEMU is denied what it has no use for: old calls, new privileges, children, priorities of others. */
