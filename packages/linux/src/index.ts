@@ -24,7 +24,7 @@ export { compileInit } from "./launch/init.ts";
 export { raiseLoopbackOf } from "./launch/namespaces.ts";
 export { moveDevices } from "./launch/net-devices.ts";
 export { SLOT as PROGRAM_SLOT, SYNC_CODE } from "./launch/opcodes.ts";
-export { enterOwnRoot, type OwnRoot } from "./launch/own-root.ts";
+export { enterOwnRoot, type OwnRoot, type ShownDevice, showDevice } from "./launch/own-root.ts";
 export type { CgroupView, ExecPlan, Gate, InitPlan, SeccompPlan, StdioPlan } from "./launch/plan.ts";
 export { type Data, type Label, type Operand, type Program, ProgramBuilder, type Register } from "./launch/program.ts";
 export { hostPath, makeMountPoints, mountPrivately, type RootfsPlan } from "./launch/rootfs.ts";

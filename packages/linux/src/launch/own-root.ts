@@ -1,6 +1,6 @@
 import { ATTR } from "../mount/mount.ts";
-import { AT, CLONE, MOUNT, MS } from "./constants.ts";
-import type { ProgramBuilder, Register } from "./program.ts";
+import { AT, CLONE, MOUNT, MS, O } from "./constants.ts";
+import type { Operand, ProgramBuilder, Register } from "./program.ts";
 import { pivotToPlaced } from "./rootfs.ts";
 import { attach, cloneTree, createFileSystem, resolveLike, setAttributes } from "./tree.ts";
 
@@ -45,6 +45,28 @@ export function enterOwnRoot(b: ProgramBuilder, view: OwnRoot): void {
   pivotToPlaced(b, { root, extra: [] });
   setAttributes(b, root, { set: ATTR.rdonly, clear: 0 });
   close(b, root);
+}
+
+/** A device of the host's for a root that `enterOwnRoot` has made. */
+export interface ShownDevice {
+  /** A pidfd of whoever lives in that root, or its mount namespace. */
+  readonly namespace: Operand;
+  readonly path: string;
+  /** Where it is to be: in a writable directory of the root. */
+  readonly target: string;
+}
+
+/** For a child of its own, which ends there: nothing of the host is left to it but the device. */
+export function showDevice(b: ProgramBuilder, { namespace, path, target }: ShownDevice): void {
+  b.field = `root ${JSON.stringify(path)}`;
+  const tree = cloneTree(b, path, false);
+  const change = { set: ATTR.nosuid | ATTR.noexec, clear: ATTR.nodev, propagation: MS.PRIVATE };
+  setAttributes(b, tree, change);
+  b.sys("setns", [namespace, CLONE.NEWNS]);
+  const flags = O.RDONLY | O.CREAT | O.CLOEXEC | O.NONBLOCK;
+  const place = b.call("openat", [AT.FDCWD, b.data.string(target), flags, 0o600]);
+  attach(b, tree, place);
+  for (const fd of [tree, place]) close(b, fd);
 }
 
 function show(b: ProgramBuilder, root: Register, path: string, attributes: number): void {

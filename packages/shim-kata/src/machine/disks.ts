@@ -13,6 +13,8 @@ const NAME = /^disk-(\d+)-(\d+)-(\d+)-(r|rw)$/;
 const KVM: DeviceNumber = { major: 10, minor: 232 };
 
 type Control = Pick<Qmp, "execute">;
+/** Makes a device of the host's be there for QEMU, which sees few files; `name` is new. The result is where it finds it. */
+type Show = (path: string, name: string) => Promise<string>;
 type DeviceRules = NonNullable<LinuxResources["devices"]>;
 
 interface PluggedDisk extends DeviceNumber {
@@ -31,12 +33,13 @@ export function deviceRules(disks: readonly Pick<PluggedDisk, "major" | "minor" 
 
 /**
  * Put a block device of the host's into a running machine, or find it there; the result is its number on the guest's SCSI bus. It stays as long as the machine: containers of
- * a pod have one disk of a device, as its guest's kernel has one cache for it. `cgroup`: of the machine. Throws InvalidSpec where the host has no such device, or the
+ * a pod have one disk of a device, as its guest's kernel has one cache for it. `cgroup`: of the machine; `show`: gives it the node. Throws InvalidSpec where the host has no such device, or the
  * pod has it read-only; Unavailable with QEMU's reason.
  */
 export async function plugDisk(
   qmp: Control,
   cgroup: Pick<Cgroup, "update">,
+  show: Show,
   wanted: WantedDisk,
   host: HostDisk = findHostDisk(wanted),
 ): Promise<number> {
@@ -49,7 +52,7 @@ export async function plugDisk(
   if (lun === undefined) throw new InvalidSpec(wanted.field, `the pod has ${LUNS} disks already`, host.path);
   cgroup.update({ devices: deviceRules([...present, { ...host, access }]) });
   try {
-    await plug(qmp, host, access, lun);
+    await plug(qmp, show, host, access, lun);
     return lun;
   } catch (error) {
     if (!(error instanceof QmpError)) throw error;
@@ -59,13 +62,14 @@ export async function plugDisk(
 
 async function plug(
   qmp: Control,
+  show: Show,
   { path, major, minor, sectorBytes }: HostDisk,
   access: string,
   lun: number,
 ): Promise<void> {
   const name = `disk-${lun}-${major}-${minor}-${access}`;
   await qmp.execute("blockdev-del", { "node-name": name }).catch(ignoreRefusal); // of an attempt that was cut short
-  const backend = { driver: "host_device", filename: path, "read-only": access === "r" };
+  const backend = { driver: "host_device", filename: await show(path, name), "read-only": access === "r" };
   await qmp.execute("blockdev-add", { ...backend, "node-name": name });
   const place = { bus: `${DISK_BUS}.0`, "scsi-id": 0, lun };
   const size = { logical_block_size: sectorBytes, physical_block_size: sectorBytes };

@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { rmSync } from "node:fs";
+import { join } from "node:path";
 import { type Cgroup, readHostFeatures } from "@trimaran/linux";
 import {
   type ContainerCgroups,
@@ -17,8 +18,9 @@ import { readLastWords } from "../qemu/console.ts";
 import { vmPaths } from "../qemu/plan.ts";
 import { Qmp } from "../qemu/qmp.ts";
 import { type GuestDisk, isGuestDisk, rootfsDevices, type WantedDisk } from "../storage/disks.ts";
+import { runHelper } from "../storage/helper.ts";
 import { GUEST_SHARE, shareLayout } from "../storage/layout.ts";
-import type { SharePlan } from "../storage/programs.ts";
+import { deviceProgram, type SharePlan } from "../storage/programs.ts";
 import { findShare, hasShare, type Share } from "../storage/share.ts";
 import { planVolumes } from "../storage/volumes.ts";
 import { deviceRules, plugDisk } from "./disks.ts";
@@ -158,7 +160,7 @@ export class MachineGuest implements Guest {
     if (cgroup === undefined) throw new Error("unreachable: a machine that runs has an owner");
     const disks: GuestDisk[] = [];
     for (const disk of wanted) {
-      const lun = await plugDisk(qmp, cgroup, disk);
+      const lun = await plugDisk(qmp, cgroup, (path, name) => this.#show(path, name), disk);
       const found = await agent.call((services, options) => services.agent.findDisk({ lun }, options), {
         what: "FindDisk",
       });
@@ -166,6 +168,19 @@ export class MachineGuest implements Guest {
       disks.push({ ...disk, name: found.name, inGuest: found });
     }
     return disks;
+  }
+
+  /** QEMU has a root of its own, in which its machine's directory is the place for this. */
+  async #show(path: string, name: string): Promise<string> {
+    const { host, places, plan } = this.#parts;
+    const [key, target] = [`${places.key}/${name}`, join(places.machine, name)];
+    const program = deviceProgram(plan.cgroup, this.vmm.pid, { path, target });
+    try {
+      await runHelper(host, key, program, { limitMs: CONTROL_LIMIT_MS, late: `${path}: not shown to QEMU` });
+    } finally {
+      host.forget(key);
+    }
+    return target;
   }
 
   async unshare({ request, spec }: GuestContainer, agent?: AgentConnection): Promise<void> {

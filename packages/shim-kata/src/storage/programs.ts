@@ -1,4 +1,12 @@
-import { makeShare, mountInShare, type Program, type SharedMounts, unmountInShare } from "@trimaran/linux";
+import {
+  makeShare,
+  mountInShare,
+  type Program,
+  type SharedMounts,
+  type ShownDevice,
+  showDevice,
+  unmountInShare,
+} from "@trimaran/linux";
 import { dropCapabilities, newProgram } from "@trimaran/shim-core";
 import { openWords } from "./last-words.ts";
 import type { ShareLayout } from "./layout.ts";
@@ -77,6 +85,19 @@ export function unmountProgram({ layout, cgroup }: SharePlan, holder: number, id
   steps.openNamespace(b, holder);
   steps.becomeHelper(b, cgroup, [namespace]);
   unmountInShare(b, layout.place, NAMESPACE, id, volumes);
+  return b.build();
+}
+
+/** Show QEMU, the process `holder`, a device of the host's, and end. */
+export function deviceProgram(
+  cgroup: steps.HelperCgroup,
+  holder: number,
+  device: Omit<ShownDevice, "namespace">,
+): Program {
+  const b = newProgram("disk");
+  steps.openNamespace(b, holder);
+  steps.becomeHelper(b, cgroup, [namespace]);
+  showDevice(b, { ...device, namespace: NAMESPACE });
   return b.build();
 }
 

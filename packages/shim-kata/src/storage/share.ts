@@ -1,7 +1,8 @@
 import { mkdirSync, rmSync } from "node:fs";
-import { describeFailure, type HostFeatures, type Program, type Spec } from "@trimaran/linux";
+import type { HostFeatures, Program, Spec } from "@trimaran/linux";
 import type { CreateRequest, Exit, Host, MonitoredProcess, UndoStep } from "@trimaran/shim-core";
 import { Code, StatusError } from "ttrpc-ts";
+import { launchHelper, runHelper, within } from "./helper.ts";
 import { lastWords } from "./last-words.ts";
 import { guestPath } from "./layout.ts";
 import { bridgeProgram, daemonProgram, mountProgram, type SharePlan, unmountProgram } from "./programs.ts";
@@ -130,16 +131,8 @@ export class Share {
   }
 
   async #run(key: string, program: Program): Promise<void> {
-    const process = launch(this.#host, key, program);
     const { mountLimitMs = MOUNT_LIMIT_MS } = this.#plan;
-    await within(mountLimitMs, process.exited());
-    if (!process.hasExited) {
-      await this.#host.signal(process, SIGKILL).catch(() => undefined); // it has just ended
-      throw new StatusError(Code.Unavailable, `mounts: not done in ${mountLimitMs} ms: a source does not answer`);
-    }
-    const { exit } = await process.exited();
-    if (exit.kind === "exited" && exit.code === 0) return;
-    await process.execed(); // rejects with the step that failed
+    await runHelper(this.#host, key, program, { limitMs: mountLimitMs, late: "mounts: a source does not answer" });
   }
 }
 
@@ -148,10 +141,10 @@ export async function openShare(host: Host, plan: SharePlan, features: HostFeatu
   const keys = keysOf(plan);
   const { place } = plan.layout;
   for (const path of [place.work, place.shared]) mkdirSync(path, { recursive: true, mode: 0o700 });
-  const bridge = launch(host, keys.bridge, bridgeProgram(plan));
+  const bridge = launchHelper(host, keys.bridge, bridgeProgram(plan));
   let daemon: MonitoredProcess | undefined;
   try {
-    daemon = launch(host, keys.daemon, daemonProgram(plan, await bridge.reachedGate()));
+    daemon = launchHelper(host, keys.daemon, daemonProgram(plan, await bridge.reachedGate()));
     await daemon.execed();
     await bridge.start();
     return new Share(host, plan, features, bridge, daemon);
@@ -174,20 +167,6 @@ export function shareUndo({ place, guestSocket, daemonSocket }: SharePlan["layou
     ...[guestSocket, daemonSocket].map((path) => ({ verb: "unlink", path }) as const),
     ...[place.work, place.shared].map((path) => ({ verb: "rmdir", path }) as const),
   ];
-}
-
-function launch(host: Host, key: string, program: Program): MonitoredProcess {
-  return host.launch(key, {
-    program: program.bytes,
-    describe: (step, errno) => new StatusError(Code.Unknown, describeFailure(program, step, errno)),
-  });
-}
-
-async function within(limitMs: number, event: Promise<unknown>): Promise<void> {
-  const { promise: late, resolve } = Promise.withResolvers<void>();
-  const limit = setTimeout(resolve, limitMs);
-  await Promise.race([event, late]);
-  clearTimeout(limit);
 }
 
 function unknownStep(step: number, errno: number): StatusError {
