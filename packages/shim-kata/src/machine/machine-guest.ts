@@ -57,6 +57,7 @@ export class MachineGuest implements Guest {
   readonly #parts: MachineParts;
   readonly #share: Share;
   #devices: Promise<unknown> = Promise.resolve();
+  #isEnding = false;
   #how = "";
   /** Why its files went first: empty where they did not. */
   #withoutFiles = "";
@@ -85,7 +86,7 @@ export class MachineGuest implements Guest {
   /** A guest whose files are gone can do nothing but fail, each program in its own way: it ends, with the reason. */
   async #endWithFiles(): Promise<void> {
     await Promise.race([this.#share.ended(), this.vmm.exited()]);
-    if (this.vmm.hasExited || !this.#parts.host.has(this.#parts.places.key)) return;
+    if (this.#isEnding || this.vmm.hasExited || !this.#parts.host.has(this.#parts.places.key)) return;
     this.#withoutFiles = (await this.#share.reason()) || "the file share has ended";
     this.#parts.host.log.error("a pod's file share has ended", { id: this.#parts.podId, error: this.#withoutFiles });
     await this.kill();
@@ -193,6 +194,7 @@ export class MachineGuest implements Guest {
   }
 
   async kill(): Promise<void> {
+    this.#isEnding = true; // its files may be gone before QEMU is
     await this.#parts.host.signal(this.vmm, SIGKILL).catch(() => undefined); // it has ended
     await this.vmm.exited();
   }
