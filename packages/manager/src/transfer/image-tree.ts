@@ -59,7 +59,12 @@ export async function readTree(
   read: DocumentReader,
   choose: ManifestChoice = (manifests) => manifests,
 ): Promise<ImageTree> {
-  const walk = { indexes: [] as IndexNode[], images: [] as ImageNode[], seen: new Set<string>(), absent: new Map<string, unknown>() };
+  const walk = {
+    indexes: [] as IndexNode[],
+    images: [] as ImageNode[],
+    seen: new Set<string>(),
+    absent: new Map<string, unknown>(),
+  };
   await visit(root, 0, undefined);
   return { root, indexes: walk.indexes, images: walk.images };
 
