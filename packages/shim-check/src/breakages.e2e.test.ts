@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { build } from "esbuild";
@@ -51,13 +51,17 @@ describe("a shim that breaks one thing is told so", { concurrency: 3 }, () => {
       format: "esm",
     });
   });
-  after(() => rm(dir, { recursive: true, force: true }));
+  after(async () => {
+    const sockets = await readFile(join(dir, "sockets"), "utf8").catch(() => "");
+    for (const path of sockets.split("\n").filter(Boolean)) await rm(path, { force: true });
+    await rm(dir, { recursive: true, force: true });
+  });
 
   const chosen = Object.entries(BREAKAGES).filter((_, at) => isWhole || at % EACH === 0);
   for (const [name, { caughtBy }] of chosen) {
     test(name, { timeout: 120_000 }, async () => {
       const binary = join(dir, `shim-${name.replace(/\W+/g, "-")}`);
-      const environment = `REAL_SHIM='${REAL}' BROKEN="${name}" TRIMARAN_STATE=${dir}/t`;
+      const environment = `REAL_SHIM='${REAL}' BROKEN="${name}" TRIMARAN_STATE=${dir}/t SOCKETS=${dir}/sockets`;
       await writeFile(binary, `#!/bin/sh\n${environment} exec '${process.execPath}' ${dir}/broken-shim.mjs "$@"\n`, {
         mode: 0o755,
       });

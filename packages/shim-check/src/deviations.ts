@@ -18,7 +18,7 @@ export const DEVIATIONS: readonly Deviation[] = [
   {
     shim: RUNC,
     versions: ["1.6."],
-    checks: ["delete.never-started", "delete.before-create"],
+    checks: ["delete.never-started", "delete.before-create", "faults.kill-during-create"],
     reason: "delete needs BUNDLE/runtime, which Create writes; containerd logs the failure and goes on",
   },
   {

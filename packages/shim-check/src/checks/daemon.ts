@@ -1,5 +1,5 @@
 import { readFile, readlink } from "node:fs/promises";
-import { isAlive, signal } from "../host/process-state.ts";
+import { processAt, signal } from "../host/process-state.ts";
 import { expectEqual, expectThat } from "../lab/finding.ts";
 import { until } from "../lab/patience.ts";
 import type { Check } from "./check.ts";
@@ -92,7 +92,7 @@ export const DAEMON: readonly Check[] = [
       signal(daemon, "SIGTERM");
       const task = await lab.reconnect(container).catch(() => undefined);
       await container.moment();
-      const hasEnded = !(await isAlive(daemon));
+      const hasEnded = (await processAt(daemon)) === undefined;
       if (!hasEnded) {
         expectEqual(
           "a shim that lives on answers State with status",

@@ -7,7 +7,7 @@ import { Bundle } from "../bundle/bundle.ts";
 import type { BundleOptions } from "../bundle/oci-spec.ts";
 import { cgroupsOf } from "../host/belongings.ts";
 import { listenerOf } from "../host/listener.ts";
-import { isAlive, signal } from "../host/process-state.ts";
+import { isThere, type ProcessIdentity, processAt, signal } from "../host/process-state.ts";
 import { makeFifo } from "../host/program.ts";
 import { type Deleted, openLog, runDelete, Shim } from "../shim/client.ts";
 import { RawConnection } from "../shim/raw-connection.ts";
@@ -53,7 +53,7 @@ export class Lab {
   readonly journal: string[] = [];
   readonly #ids: string[] = [];
   readonly #containers: Container[] = [];
-  readonly #daemons = new Set<number>();
+  readonly #daemons: ProcessIdentity[] = [];
   readonly #disposables = new DisposableStack();
   readonly #bundles = new AsyncDisposableStack();
 
@@ -112,7 +112,8 @@ export class Lab {
     );
     this.journal[at] += ` = ${shim.reply.form}, version ${shim.reply.version}, ${shim.reply.address}`;
     const pid = await listenerOf(shim.reply.address);
-    if (pid !== undefined) this.#daemons.add(pid);
+    const daemon = pid === undefined ? undefined : await processAt(pid);
+    if (daemon !== undefined) this.#daemons.push(daemon);
     const service = await this.#serviceOf(shim);
     const task = observed(shim.client.service(service), this.journal, this.limitMs);
     const container = new Container({ bundle, shim, service, task, limitMs: this.limitMs, journal: this.journal });
@@ -263,7 +264,7 @@ export class Lab {
 
   /** A process must go. */
   async gone(what: string, pid: number): Promise<void> {
-    const ask = async () => ((await isAlive(pid)) ? undefined : true);
+    const ask = async () => ((await processAt(pid)) === undefined ? true : undefined);
     await until(`${what} (pid ${pid}) gone`, ask, SETTLE_MS, () => "it lives");
   }
 
@@ -275,7 +276,7 @@ export class Lab {
     this.#disposables.dispose();
     for (const container of this.#containers) await container.finish();
     const left = await this.#settled(mustBeGone ? SETTLE_MS : 0);
-    for (const pid of this.#daemons) signal(pid);
+    for (const daemon of this.#daemons) if (await isThere(daemon)) signal(daemon.pid);
     if (left.length === 0) await this.#bundles.disposeAsync();
     return left;
   }
@@ -283,10 +284,9 @@ export class Lab {
   async #settled(limitMs: number): Promise<string[]> {
     const end = performance.now() + limitMs;
     for (;;) {
-      const daemons = await Promise.all([...this.#daemons].map(async (pid) => ((await isAlive(pid)) ? [pid] : [])));
-      const named = await Promise.all(
-        daemons.flat().map(async (pid) => `the shim's process ${pid}: ${await command(pid)}`),
-      );
+      const there = await Promise.all(this.#daemons.map(async (each) => ((await isThere(each)) ? [each.pid] : [])));
+      const words = there.flat().map(async (pid) => `the shim's process ${pid}: ${await command(pid)}`);
+      const named = await Promise.all(words);
       const left = [...named, ...(await this.lane.belongingsOf(this.#ids))];
       if (left.length === 0 || performance.now() > end) return left;
       await new Promise((resolve) => setTimeout(resolve, 30));

@@ -84,9 +84,13 @@ export function resultJson({ check, verdict, durationMs, journal }: Result): obj
   };
 }
 
+function counted(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? "" : "s"}`;
+}
+
 /** What is under test. */
 export function headText(binary: string, { name, version }: Identity, style: string, checks: number): string {
-  return `${name} ${version} (${binary}), as containerd ${style} drives it: ${checks} checks\n\n`;
+  return `${name} ${version} (${binary}), as containerd ${style} drives it: ${counted(checks, "check")}\n\n`;
 }
 
 /** The count of each verdict. */
@@ -106,7 +110,7 @@ export function summaryText(results: readonly Result[], durationMs: number): str
   const seconds = (durationMs / 1000).toFixed(1);
   const ids = results.filter(({ verdict }) => verdict.kind === "failed").map(({ check }) => check.id);
   const again = ids.length === 0 ? "" : `\nagain, step by step: --verbose --only ${ids.join(",")}\n`;
-  return `\n${passed} passed, ${failed} failed, ${known} known deviations, ${missing} not offered, in ${seconds} s\n${again}`;
+  return `\n${passed} passed, ${failed} failed, ${counted(known, "known deviation")}, ${missing} not offered, in ${seconds} s\n${again}`;
 }
 
 /** `--list`. */

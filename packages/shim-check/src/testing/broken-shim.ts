@@ -1,10 +1,12 @@
 /**
  * A shim that stands in front of a real one and breaks the contract in a way of its own: for the test that each check can fail.
  *
- *     BROKEN=NAME REAL_SHIM=PATH node broken-shim.js -namespace … start
+ *     BROKEN=NAME REAL_SHIM=PATH SOCKETS=FILE node broken-shim.js -namespace … start
+ *
+ * Paths of all sockets that it has a part in go into FILE: the checker cannot know them, to take them away.
  */
 import { spawn, spawnSync } from "node:child_process";
-import { existsSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { connectUnix } from "ttrpc-ts";
 import { socketPath } from "../host/belongings.ts";
@@ -82,6 +84,7 @@ async function start(): Promise<number> {
       return broken.swallowsFailure === true ? 0 : (real.status ?? 1);
     }
     const reply = parseReply(real.stdout);
+    appendFileSync(process.env.SOCKETS ?? "/dev/null", `${socket}\n${reply.address.replace(/^unix:\/\//, "")}\n`);
     if (!(await listens(socket))) {
       rmSync(socket, { force: true });
       await startDaemon(socket, reply.address, events);
