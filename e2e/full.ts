@@ -18,6 +18,7 @@ import { assertNoLeaks, snapshot } from "./harness/leaks.ts";
 const RUNTIMES = ["control", "runc", "gvisor", "kata"] as const;
 const ENGINES = ["1.6", "2.x", "trimaran"] as const;
 const CLIENTS = ["ctr-1.6", "ctr-2.x", "trimaran"] as const;
+const COLUMNS = ENGINES.flatMap((engine) => CLIENTS.map((client) => [engine, client] as const));
 const RESULTS = join(import.meta.dirname, "../build/grid.json");
 
 /** `ok`, or what is wrong, or why the cell can't be. */
@@ -44,7 +45,7 @@ if (!values["print-only"]) {
   for (const runtime of chosen(RUNTIMES, values.runtime))
     for (const engine of chosen(ENGINES, values.engine)) await runColumns(engine, runtime);
 }
-const text = RUNTIMES.map(table).join("\n");
+const text = RUNTIMES.filter(wasRun).map(table).join("\n");
 console.log(text);
 if (values.readme) await writeBetweenMarks(join(import.meta.dirname, "README.md"), text);
 process.exitCode = [...results.values()].some(({ mark }) => mark === "FAIL") ? 1 : 0;
@@ -105,39 +106,34 @@ async function runCell(engine: Engine, runtime: RuntimeName, client: Client, nam
   }
 }
 
-/** Rows: scenarios; columns: engine and client. Below it the reasons of all that is not ok. */
+/** Rows: scenarios; columns: engine and client. Below it the reasons of all that is not ok. A cell that was never run is empty. */
 function table(runtime: RuntimeName): string {
-  const columns = ENGINES.flatMap((engine) => CLIENTS.map((client) => [engine, client] as const));
-  const lines = Object.keys(SCENARIOS).map((name) => {
-    const cells = columns.map(([engine, client]) => results.get(key(runtime, engine, client, name))?.mark ?? "");
-    return `| ${[name, ...cells].join(" | ")} |`;
-  });
-  const head = columns.map(
+  const head = COLUMNS.map(
     ([engine, client]) => `${engine === "trimaran" ? "our daemon" : `containerd ${engine}`}, ${client}`,
   );
-  const reasons = new Map<string, string[]>();
-  for (const [engine, client] of columns)
+  const rows = Object.keys(SCENARIOS).map((name) => {
+    const cells = COLUMNS.map(([engine, client]) => results.get(key(runtime, engine, client, name))?.mark ?? "");
+    return `| ${[name, ...cells].join(" | ")} |`;
+  });
+  const title = [`**${runtimeType(runtime)}**`, "", `| | ${head.join(" | ")} |`, `|${"---|".repeat(head.length + 1)}`];
+  return [...title, ...rows, "", ...reasons(runtime), ""].join("\n");
+}
+
+/** One line for each reason, with the columns that it is for. */
+function reasons(runtime: RuntimeName): string[] {
+  const where = new Map<string, string[]>();
+  for (const [engine, client] of COLUMNS) {
     for (const name of Object.keys(SCENARIOS)) {
       const { why, mark } = results.get(key(runtime, engine, client, name)) ?? {};
-      if (why !== undefined)
-        reasons.set(`${name}: ${mark} ${why}`, [
-          ...(reasons.get(`${name}: ${mark} ${why}`) ?? []),
-          `${engine}/${client}`,
-        ]);
+      const reason = `${name}: ${mark} ${why}`;
+      if (why !== undefined) where.set(reason, [...(where.get(reason) ?? []), `${engine}/${client}`]);
     }
-  const notes = [...reasons].map(
-    ([reason, where]) => `- ${reason} (${where.length === columns.length ? "everywhere" : where.join(", ")})`,
-  );
-  return [
-    `**${runtimeType(runtime)}**`,
-    "",
-    `| | ${head.join(" | ")} |`,
-    `|${"---|".repeat(head.length + 1)}`,
-    ...lines,
-    "",
-    ...notes,
-    "",
-  ].join("\n");
+  }
+  return [...where].map(([reason, columns]) => `- ${reason} (${columns.join(", ")})`);
+}
+
+function wasRun(runtime: RuntimeName): boolean {
+  return [...results.keys()].some((cell) => cell.startsWith(`${runtime}/`));
 }
 
 function key(runtime: RuntimeName, engine: EngineName, client: string, scenario: string): string {

@@ -99,13 +99,22 @@ function startTimeOf(pid: number): string | undefined {
 /** Ask it to go, and see to it that it does. Whether it had to be killed. */
 async function leave({ pid, startTime }: RunningServer): Promise<boolean> {
   const isThere = () => startTimeOf(pid) === startTime;
-  process.kill(pid, "SIGTERM");
+  signal(pid, "SIGTERM");
   for (const until = performance.now() + LEAVE_LIMIT_MS; isThere(); await delay(10)) {
     if (performance.now() < until) continue;
-    process.kill(pid, "SIGKILL");
+    signal(pid, "SIGKILL");
     return true;
   }
   return false;
+}
+
+/** One that has just gone by itself is as good as one that went because of us. */
+function signal(pid: number, name: NodeJS.Signals): void {
+  try {
+    process.kill(pid, name);
+  } catch (error) {
+    if (!(error instanceof Error && "code" in error && error.code === "ESRCH")) throw error;
+  }
 }
 
 /** A call that only a task server can answer: it is started if there is none. */
