@@ -2,8 +2,10 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { readdir } from "node:fs/promises";
+import { get } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { after, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { finished, Trimaran } from "../../packages/cli/src/testing/trimaran.ts";
@@ -32,6 +34,12 @@ function isAlive(pid: number): boolean {
   }
 }
 
+function getOverSocket(socketPath: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    get({ socketPath, path: "/metrics" }, (response) => void text(response).then(resolve, reject)).on("error", reject);
+  });
+}
+
 function sum(samples: readonly ParsedSample[], name: string, labels: Readonly<Record<string, string>> = {}): number {
   return samples
     .filter((sample) => sample.name === `trimaran_${name}`)
@@ -41,7 +49,8 @@ function sum(samples: readonly ParsedSample[], name: string, labels: Readonly<Re
 
 test("starts, failures, latencies, tasks and the restart of a task server, as Prometheus reads them", async () => {
   using trimaran = new Trimaran();
-  await using _daemon = await trimaran.startDaemon();
+  const socket = join(trimaran.directory, "metrics.http");
+  await using _daemon = await trimaran.startDaemon("--metrics", socket);
   const look = async () => {
     const { code, stdout, stderr } = await finished(trimaran.startMetrics());
     assert.equal(code, 0, stderr);
@@ -63,6 +72,13 @@ test("starts, failures, latencies, tasks and the restart of a task server, as Pr
   assert.equal(sum(before, "daemon_tasks"), 1);
   assert.ok(
     sum(before, "daemon_request_duration_seconds_count", { service: "containerd.services.tasks.v1.Tasks" }) > 0,
+  );
+
+  const names = (samples: readonly ParsedSample[]) => new Set(samples.map(({ name }) => name));
+  assert.deepEqual(
+    names(parseExposition(await getOverSocket(socket))),
+    names(before),
+    "the daemon has the same endpoint",
   );
 
   const [pid] = await serverPids();

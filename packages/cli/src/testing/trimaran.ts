@@ -105,8 +105,8 @@ export class Trimaran implements Disposable {
   }
 
   /** A daemon on the same directories, until disposed; its log so far. */
-  async startDaemon(): Promise<AsyncDisposable & { readonly log: () => string }> {
-    const child = this.start("daemon");
+  async startDaemon(...flags: string[]): Promise<AsyncDisposable & { readonly log: () => string }> {
+    const child = this.start("daemon", ...flags);
     const chunks: Buffer[] = [];
     const log = () => Buffer.concat(chunks).toString("utf8");
     const ended = new Promise<void>((resolve) => child.once("close", () => resolve()));
