@@ -5,6 +5,7 @@ import { ensureAppArmorParser } from "../../tools/debian.ts";
 import { PATIENCE } from "../harness/patience.ts";
 import { runOk } from "../harness/process.ts";
 import { ShimYard, shimKinds } from "../harness/shims.ts";
+import { warmUp } from "../systemd/warm-up.ts";
 import { Container } from "./container.ts";
 
 const PROFILES = `
@@ -36,6 +37,7 @@ for (const kind of kinds) {
   describe(`AppArmor: ${kind.name}`, { timeout: 100_000 * PATIENCE }, () => {
     let yard: ShimYard;
     before(async () => {
+      if (!kind.isControl) await warmUp();
       yard = await ShimYard.open(kind);
     });
     after(() => yard[Symbol.asyncDispose]());
@@ -45,14 +47,11 @@ for (const kind of kinds) {
       const container = await Container.start(yard, `${LOOK}; sleep 1000`, { process });
       assert.equal(readFileSync(`/proc/${container.pid}/attr/apparmor/current`, "utf8"), "trimaran-test (enforce)\n");
       const same = await container.exec(LOOK, process);
-      assert.match(
-        same.output,
-        /^trimaran-test \(enforce\)\n.*\/tmp\/secret: Permission denied\n.*Permission denied\n$/s,
-      );
+      assert.match(same.output, /^trimaran-test \(enforce\)\n.*\/tmp\/secret: Permission denied\n.*No such file/s);
       assert.equal(await container.output(), same.output);
       const other = await container.exec(LOOK, profile("trimaran-other"));
       assert.deepEqual(other, { code: 0, output: "trimaran-other (enforce)\nword\n" });
-      assert.match((await container.exec(LOOK)).output, /^unconfined\nword\n$/);
+      assert.match((await container.exec(LOOK)).output, /^trimaran-test \(enforce\)\n/); // none of its own: init's
       await container.remove();
     });
 

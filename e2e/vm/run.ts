@@ -21,15 +21,16 @@ import { runInGuest } from "./machine.ts";
 const ROOT = join(import.meta.dirname, "../..");
 const LIMIT_MS = Number(process.env.E2E_VM_LIMIT_MS ?? 20 * 60_000);
 const LINUX = "packages/linux/src";
-const OCI = "packages/shim-runc/src/oci";
-const SHORT = ["e2e/v2/*.test.ts", `${LINUX}/cgroup/{cgroup,cgroup-v2}.e2e.test.ts`, `${OCI}/events.e2e.test.ts`];
+const SHORT = ["e2e/v2/cgroup-v2.test.ts", `${LINUX}/cgroup/{cgroup,cgroup-v2}.e2e.test.ts`];
 const SYSTEMD = ["e2e/systemd/{scope,ctr}.test.ts"];
 const HYBRID = ["e2e/systemd/hybrid/*.test.ts"];
 const SELINUX = ["e2e/selinux/*.test.ts"];
 const SYSTEMD_LONG = ["e2e/systemd/*.test.ts"];
 const LONG = [
   ...SHORT,
+  "e2e/v2/apparmor.test.ts",
   `${LINUX}/{cgroup/device-program,launch/*}.e2e.test.ts`,
+  "packages/shim-runc/src/oci/events.e2e.test.ts",
   "e2e/{bad-input,events,exec,filesystem,lifecycle,process,resources,restart,run,task-server,terminal}.test.ts",
 ];
 

@@ -21,7 +21,13 @@ export function compileExec(plan: ExecPlan): Program {
   const { spec, stdio, cgroup, host } = plan;
   const { linux } = spec;
   const capabilities = plan.process.capabilities ?? spec.process?.capabilities;
-  const process = { ...plan.process, capabilities };
+  const process = {
+    ...plan.process,
+    capabilities,
+    // Nothing said is no way out of init's confinement, as with runc.
+    apparmorProfile: plan.process.apparmorProfile ?? spec.process?.apparmorProfile,
+    selinuxLabel: plan.process.selinuxLabel ?? spec.process?.selinuxLabel,
+  };
   const hasUser = linux.namespaces.has("user");
   const b = new ProgramBuilder(host.architecture, { timed: plan.timed === true });
   b.field = "prelude";

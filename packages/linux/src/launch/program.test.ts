@@ -6,7 +6,7 @@ import { InvalidSpec } from "../spec/invalid-spec.ts";
 import * as json from "../spec/json.ts";
 import { parseResources } from "../spec/resources.ts";
 import { parseSeccomp, parseSeccompListener } from "../spec/seccomp.ts";
-import { parseSpec } from "../spec/spec.ts";
+import { parseExecProcess, parseSpec } from "../spec/spec.ts";
 import { everything } from "../spec/testing/everything.ts";
 import { compileExec } from "./exec.ts";
 import { describeFailure } from "./failure.ts";
@@ -145,6 +145,21 @@ test("exec: nothing of the host is held when the namespaces are entered", () => 
     "CLONE(",
     "EXEC(",
   );
+});
+
+test("exec: labels of its own; without, init's", () => {
+  const config = defaultSpec(["sh"]);
+  Object.assign(config.process, { apparmorProfile: "of-init", selinuxLabel: "label-of-init" });
+  const spec = parseSpec(JSON.stringify(config));
+  const text = (own: object) => {
+    const process = parseExecProcess(JSON.stringify({ args: ["sh"], cwd: "/", ...own }));
+    const cgroup = { attachFiles: [] };
+    return explain(compileExec({ id: "a", process, spec, init: { pid: 9 }, stdio: STDIO, cgroup, host: HOST }));
+  };
+  order(text({}), 'process.apparmorProfile "of-init"', 'process.selinuxLabel "label-of-init"');
+  const own = text({ apparmorProfile: "own", selinuxLabel: "label-own" });
+  order(own, 'process.apparmorProfile "own"', 'process.selinuxLabel "label-own"');
+  assert.doesNotMatch(own, /of-init/);
 });
 
 test("more binds than registers", () => {
