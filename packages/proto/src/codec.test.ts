@@ -10,6 +10,7 @@ import {
   grpc,
   io,
   MessageCodec,
+  runtime,
   runtimeoptions,
   toBigInt,
   trimaran,
@@ -19,7 +20,10 @@ import {
 
 // protobufjs's reflection, on the same .proto files, is the oracle: it shares no code with ours but the parser.
 const root = loadProtos(join(import.meta.dirname, "../../../proto"));
-const trees: Readonly<Record<string, unknown>> = { containerd, google, grpc, io, runtimeoptions, trimaran, ttrpc };
+const trees: Readonly<Record<string, unknown>> = {
+  ...{ containerd, google, grpc, io },
+  ...{ runtime, runtimeoptions, trimaran, ttrpc },
+};
 
 type Value = string | number | bigint | boolean | object | undefined;
 

@@ -9,8 +9,13 @@ const SOURCES = { node: "/none/node", directory: "/none", busybox: "/none/busybo
 
 async function look(searchPath: string) {
   const signal = AbortSignal.timeout(20_000);
-  const checks = await doctor(SOURCES, { searchPath, signal, cacheDirectory: "/none" });
-  return new Map(checks.map((check) => [check.name, check]));
+  const cacheDirectory = mkdtempSync(join(tmpdir(), "trimaran-"));
+  try {
+    const checks = await doctor(SOURCES, { searchPath, signal, cacheDirectory });
+    return new Map(checks.map((check) => [check.name, check]));
+  } finally {
+    rmSync(cacheDirectory, { recursive: true });
+  }
 }
 
 test("without QEMU: a problem, and how to get one", async () => {
