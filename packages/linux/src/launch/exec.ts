@@ -24,7 +24,7 @@ export function compileExec(plan: ExecPlan): Program {
   const process = {
     ...plan.process,
     capabilities,
-    // Nothing said is no way out of init's confinement, as with runc.
+    // Nothing said is no way out of init's confinement.
     apparmorProfile: plan.process.apparmorProfile ?? spec.process?.apparmorProfile,
     selinuxLabel: plan.process.selinuxLabel ?? spec.process?.selinuxLabel,
   };

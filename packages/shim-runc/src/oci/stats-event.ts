@@ -4,6 +4,8 @@ type V1 = Extract<CgroupStats, { version: 1 }>["metrics"];
 type V2 = Extract<CgroupStats, { version: 2 }>["metrics"];
 
 const NS_PER_USEC = 1000n;
+/** v2 counts the kernel's memory with the rest. */
+const NOT_COUNTED = { limit: 0n, failcnt: 0n };
 const NO_LIMIT = 0xffff_ffff_ffff_ffffn;
 
 /**
@@ -59,6 +61,8 @@ function fromV2({ cpu, memory, pids, io, hugetlb, memoryEvents }: V2, raw: Reado
         usage: memory.usage + memory.swapUsage,
         failcnt: 0n,
       },
+      kernel: NOT_COUNTED,
+      kernelTCP: NOT_COUNTED,
       raw: Object.fromEntries(raw),
     },
     pids: { current: pids.current, limit: pids.limit === NO_LIMIT ? 0n : pids.limit },
