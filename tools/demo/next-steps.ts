@@ -13,7 +13,7 @@ export function printNextSteps(print: Printer, checkout: string): void {
   print.line(`  ${trimaran} install`);
   print.line();
   print.line("  version = 2");
-  print.line('  [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.trimaran]');
+  print.line('  [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.trimaran-runc]');
   print.line('    runtime_type = "io.containerd.trimaran-runc.v2"');
   print.line();
   print.line("  ctr run --rm --runtime io.containerd.trimaran-runc.v2 -t docker.io/library/busybox:latest demo sh");
