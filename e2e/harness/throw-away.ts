@@ -18,7 +18,8 @@ export function isThrowAway(testFile: string, checkout: string): boolean {
     prepare(process.env[MARK], checkout);
     return true;
   }
-  const { NODE_TEST_CONTEXT: _, ...environment } = process.env; // it would make the inner run report to our runner
+  // The one would make the inner run report to our runner; the other is where task servers of another root can be found.
+  const { NODE_TEST_CONTEXT: _, TRIMARAN_STATE: __, ...environment } = process.env;
   const place = mkdtempSync(join(tmpdir(), "trimaran-throw-away-"));
   const words = ["--net", "--mount", "--propagation", "private", process.execPath, "--test", testFile];
   try {

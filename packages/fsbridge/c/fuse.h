@@ -3,6 +3,8 @@
 #define FUSE_H
 #include <stdint.h>
 
+enum { FUSE_ROOT_ID = 1 };
+
 struct fuse_in_header {
 	uint32_t len, opcode; /* len: the whole request's */
 	uint64_t unique, nodeid;

@@ -17,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { START_MS = 30000, DELETE_MS = 3000, WELCOME_MS = 5000, LOOK_MS = 300, LOCKED_MS = 2, KILL_MS = 1000, TRIES = 3, DEATHS = 10, DEATH_PAUSE_MAX_MS = 1000, AGAIN = -1, STDIN_MAX = 4 << 20, PATH_LEN = 4096 };
+enum { START_MS = 30000, DELETE_MS = 3000, WELCOME_MS = 5000, LOOK_MS = 300, LOCKED_MS = 2, KILL_MS = 1000, TRIES = 3, DEATHS = 10, DELETE_DEATHS = 5, DEATH_PAUSE_MAX_MS = 1000, AGAIN = -1, STDIN_MAX = 4 << 20, PATH_LEN = 4096 };
 
 extern char **environ;
 
@@ -296,11 +296,11 @@ static void sleep_ms(int ms)
 }
 
 /* Reach the server and get its answer: started if there is none, replaced if it is mute, asked again if it goes away. */
-static int get_answer(const struct place *place, const struct buf *start, struct answer *answer, int64_t deadline)
+static int get_answer(const struct place *place, const struct buf *start, struct answer *answer, int most_deaths, int64_t deadline)
 {
 	int r = -ETIMEDOUT, pause = LOCKED_MS;
 
-	for (int tries = 0, deaths = 0; tries < TRIES && deaths < DEATHS && clock_ms() < deadline;) {
+	for (int tries = 0, deaths = 0; tries < TRIES && deaths < most_deaths && clock_ms() < deadline;) {
 		int fd = reach_server(place, true);
 
 		if (fd == -EAGAIN) { /* somebody is starting it */
@@ -426,18 +426,19 @@ static int bootstrap(const struct place *place, const struct flags *flags, int a
 {
 	bool is_delete = strcmp(flags->action, "delete") == 0;
 	int64_t deadline = clock_ms() + (is_delete ? DELETE_MS : START_MS);
+	int most_deaths = is_delete ? DELETE_DEATHS : DEATHS; /* delete can do the essential by itself */
 	struct buf start = { 0 };
 	struct answer answer = { 0 };
 	int r;
 
 	compose_start(&start, argc, argv, deadline);
-	r = !make_place(place) ? -errno : buf_len(&start) > MSG_MAX || start.broken ? -E2BIG : get_answer(place, &start, &answer, deadline);
+	r = !make_place(place) ? -errno : buf_len(&start) > MSG_MAX || start.broken ? -E2BIG : get_answer(place, &start, &answer, most_deaths, deadline);
 	for (int tries = 1; r == 0 && answer.kind == 1; tries++) {
 		int code = serve(&answer, deadline, tries == TRIES);
 
 		if (code != AGAIN)
 			return code;
-		r = get_answer(place, &start, &answer, deadline);
+		r = get_answer(place, &start, &answer, most_deaths, deadline);
 	}
 	if (r < 0 && is_delete) {
 		dprintf(2, "trimaran: delete: no task server (%s), undoing without it\n", strerror(-r));

@@ -49,7 +49,7 @@ test("a machine boots, answers, shows what it was given, and ends when it is tol
   const ports = await machine.ask(
     "eval fs.readdirSync(PORTS).map((p) => fs.readFileSync(PORTS + '/' + p + '/name', 'utf8').trim()).sort()",
   );
-  assert.equal(ports, 'eval ["agent.0","debug.0","fs.0"]');
+  assert.equal(ports, 'eval ["agent.0","debug.0","exec.0","fs.0"]');
   assert.equal(await machine.ask("eval fs.existsSync('/dev/fuse') && fs.existsSync('/dev/hwrng')"), "eval true");
   assert.equal(await machine.ask("eval fs.readdirSync('/sys/class/net').sort()"), 'eval ["eth0","lo"]');
   assert.match(
