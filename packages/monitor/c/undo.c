@@ -20,8 +20,8 @@
 
 enum { FILE_MAX_LEN = 256 << 10, EXIT_CODE = 137, WAIT_STEP_MS = 10, CGROUP_TRIES = 50, RMDIR_TRIES = 100, UMOUNTS = 64, DEPTH_MAX = 32 };
 
-enum verb { VERB_PID, VERB_KILL_CGROUP, VERB_KILL_PID, VERB_UMOUNT, VERB_RMDIR, VERB_UNLINK, VERBS };
-static const char *const verbs[VERBS] = { "pid ", "kill-cgroup ", "kill-pid ", "umount ", "rmdir ", "unlink " };
+enum verb { VERB_PID, VERB_KILL_CGROUP, VERB_KILL_PID, VERB_UMOUNT, VERB_RMDIR, VERB_UNLINK, VERB_LEAVE, VERBS };
+static const char *const verbs[VERBS] = { "pid ", "kill-cgroup ", "kill-pid ", "umount ", "rmdir ", "unlink ", "leave " };
 
 struct line {
 	enum verb verb;
@@ -201,6 +201,7 @@ static int carry_out(const struct line *line)
 	case VERB_UMOUNT: return unmount(line->path);
 	case VERB_RMDIR: return remove_directory(line->path);
 	case VERB_UNLINK: return unlink(line->path) == 0 || errno == ENOENT ? 0 : errno;
+	case VERB_LEAVE: return rmdir(line->path) == 0 || errno == ENOENT || errno == ENOTEMPTY ? 0 : errno;
 	case VERB_PID:
 	case VERBS: break;
 	}

@@ -158,6 +158,17 @@ for (const build of BUILDS) {
     assert.ok(existsSync(file));
   });
 
+  test(`${build}: leave removes a directory that is empty, and says nothing of one that is not`, async () => {
+    await using at = openAlone(build);
+    const [empty, used] = [join(at.root, "empty"), join(at.root, "used")];
+    mkdirSync(empty);
+    mkdirSync(join(used, "theirs"), { recursive: true });
+    writeFileSync(join(at.bundle, "trimaran.undo"), `leave ${empty}\nleave ${used}\nleave ${join(at.root, "gone")}\n`);
+    const { stderr } = await at.run(DELETE);
+    assert.doesNotMatch(stderr, /leave/);
+    assert.deepEqual([existsSync(empty), existsSync(join(used, "theirs"))], [false, true]);
+  });
+
   test(`${build}: rmdir waits while it is busy, removes directories only, and gives up after a second`, async () => {
     await using at = openAlone(build);
     const folder = join(at.root, "tree");

@@ -2,7 +2,7 @@ import { appendFileSync, readFileSync, renameSync, unlinkSync, writeFileSync } f
 
 /** One thing to take away after everything else has failed. Source: packages/monitor/PROTOCOL.md, section 6. */
 export type UndoStep =
-  | { readonly verb: "kill-cgroup" | "umount" | "rmdir" | "unlink"; readonly path: string }
+  | { readonly verb: "kill-cgroup" | "umount" | "rmdir" | "unlink" | "leave"; readonly path: string }
   | { readonly verb: "kill-pid"; readonly pid: number; readonly startTime: bigint }
   | { readonly verb: "pid"; readonly pid: number };
 
@@ -40,6 +40,7 @@ function parseLine(line: string): UndoStep[] {
     case "umount":
     case "rmdir":
     case "unlink":
+    case "leave":
       return [{ verb, path: line.slice(verb.length + 1) }];
     case "kill-pid":
       return [{ verb, pid: Number(first), startTime: BigInt(second || 0) }];

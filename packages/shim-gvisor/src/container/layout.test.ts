@@ -45,6 +45,7 @@ test("delete without a task server kills by the cgroup, of v1 and of v2, then re
     const [directory] = plan.directories;
     assert.deepEqual(kill, { verb: "kill-cgroup", path: directory });
     assert.deepEqual(remove, { verb: "rmdir", path: directory });
+    assert.equal(rest.pop()?.verb, "leave"); // another shim of the namespace may have its containers there
     assert.ok(rest.every(({ verb }) => verb === "unlink"));
   }
 });

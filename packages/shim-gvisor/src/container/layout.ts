@@ -94,5 +94,6 @@ export function undoSteps(layout: Layout): UndoStep[] {
     ...(processes === undefined ? [] : [{ verb: "kill-cgroup", path: processes } as const]),
     ...cgroupPlan.directories.map((path) => ({ verb: "rmdir", path }) as const),
     ...stateFiles(layout).map((path) => ({ verb: "unlink", path }) as const),
+    { verb: "leave", path: layout.root },
   ];
 }
