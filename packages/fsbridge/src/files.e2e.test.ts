@@ -62,11 +62,12 @@ check(
 );
 
 check(
-  "an absent name is believed for a second, as one that is there; a link's text is that of the day",
-  `echo > "$S/known"; cat known; ls late 2>/dev/null || :
+  "an absent name is believed for a second, as one that is there, but not at the top; a link's text is that of the day",
+  `ls container 2>/dev/null || :; mkdir "$S/container"; ls -d container; mkdir names; cd names; S="$S/names"
+   echo > "$S/known"; cat known; ls late 2>/dev/null || :
    echo there > "$S/late"; ls late 2>/dev/null || echo absent; sleep 1.2; cat late
    ls own 2>/dev/null || :; echo mine > own; cat own; ln -s one link; readlink link; rm link; ln -s two link; readlink link`,
-  "absent\nthere\nmine\none\ntwo",
+  "container\n\nabsent\nthere\nmine\none\ntwo",
 );
 
 check(
