@@ -80,5 +80,5 @@ function adaptShm(spec: VolumeSpec, annotations: Record<string, string>, kind: "
 
 function changeType(mount: OciMount, type: string): void {
   mount.type = type;
-  if (type !== "bind" && mount.options) mount.options = mount.options.filter((each) => !/^r?bind$/.test(each));
+  if (type !== "bind") mount.options &&= mount.options.filter((each) => each !== "bind" && each !== "rbind");
 }
