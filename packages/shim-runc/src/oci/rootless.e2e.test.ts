@@ -1,5 +1,15 @@
 import assert from "node:assert/strict";
-import { accessSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import {
+  accessSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { rootlessSpec } from "./commands/spec.ts";
@@ -149,4 +159,25 @@ test("root of a user namespace that somebody else has made, as podman does: no u
   assert.equal(code, 0, error);
   assert.match(out, new RegExp(`^uid=0 gid=0.*\\n\\s+0\\s+${UID}\\s+1\\n`));
   assert.equal(existsSync(join(inside.root, "n")), false);
+});
+
+test("CVE-2023-25809: a cgroup that its user may write to is out of the container's reach, with and without a cgroup namespace", () => {
+  const group = `/sys/fs/cgroup/pids/trm-rootless-${process.pid}`;
+  mkdirSync(group);
+  try {
+    chownSync(group, UID, UID);
+    // What `/sys` brings of the host is below the mount of its own cgroup, which is read-only.
+    const attack = `mkdir ${group}/evil 2>/dev/null && echo written; touch /sys/fs/cgroup/x 2>/dev/null && echo written; true`;
+    for (const withNamespace of [true, false]) {
+      configure(attack, (spec) => {
+        const others = spec.linux.namespaces.filter(({ type }) => type !== "cgroup");
+        spec.linux.namespaces = withNamespace ? [...others, { type: "cgroup" }] : others;
+      });
+      const { code, out } = runtime.run("run", "once");
+      assert.deepEqual([code, out, readdirSync(group).includes("evil")], [0, "", false], `namespace: ${withNamespace}`);
+    }
+    execFileSync("setpriv", ["--reuid", String(UID), "--clear-groups", "mkdir", `${group}/evil`]); // the control: it may
+  } finally {
+    execFileSync("find", [group, "-depth", "-type", "d", "-exec", "rmdir", "{}", "+"]);
+  }
 });
