@@ -8,25 +8,29 @@ export interface Platform {
   readonly osVersion: string;
 }
 
-const ARCHITECTURES: Readonly<Record<string, readonly [architecture: string, variant: string]>> = {
-  x86_64: ["amd64", ""],
-  "x86-64": ["amd64", ""],
-  i386: ["386", ""],
-  aarch64: ["arm64", ""],
-  armhf: ["arm", "v7"],
-  armel: ["arm", "v6"],
-};
+// Maps, because a document may say `constructor` or `__proto__`.
+const ARCHITECTURES: ReadonlyMap<string, readonly [architecture: string, variant: string]> = new Map([
+  ["x86_64", ["amd64", ""]],
+  ["x86-64", ["amd64", ""]],
+  ["i386", ["386", ""]],
+  ["aarch64", ["arm64", ""]],
+  ["armhf", ["arm", "v7"]],
+  ["armel", ["arm", "v6"]],
+]);
 /** Variants that say nothing, because they are what the architecture means anyway. */
-const PLAIN_VARIANTS: Readonly<Record<string, readonly string[]>> = { amd64: ["v1"], arm64: ["v8", "8"] };
+const PLAIN_VARIANTS: ReadonlyMap<string, readonly string[]> = new Map([
+  ["amd64", ["v1"]],
+  ["arm64", ["v8", "8"]],
+]);
 const NODE_ARCHITECTURES: Readonly<Record<string, string>> = { x64: "amd64", ia32: "386", ppc64: "ppc64le" };
 
 /** The normal form: `x86_64` is amd64, arm without variant is v7, arm64's v8 and amd64's v1 go without saying. */
 export function normalizePlatform(platform: Platform): Platform {
   const os = platform.os.toLowerCase() === "macos" ? "darwin" : platform.os.toLowerCase();
   const given = platform.architecture.toLowerCase();
-  const [architecture, implied] = ARCHITECTURES[given] ?? [given, ""];
+  const [architecture, implied] = ARCHITECTURES.get(given) ?? [given, ""];
   const stated = platform.variant.toLowerCase() || implied;
-  const plain = PLAIN_VARIANTS[architecture]?.includes(stated) ?? false;
+  const plain = PLAIN_VARIANTS.get(architecture)?.includes(stated) ?? false;
   const variant = plain ? "" : architecture === "arm" ? armVariant(stated) : stated;
   return { os, architecture, variant, osVersion: platform.osVersion };
 }
