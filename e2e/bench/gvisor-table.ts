@@ -1,4 +1,4 @@
-import type { PodMemory } from "./memory.ts";
+import { type PodMemory, totalKb } from "./memory.ts";
 import { ratioOf, short, summarize } from "./statistics.ts";
 
 /** What was measured of one runsc. */
@@ -51,7 +51,7 @@ function memoryTable(memory: MemoryByShim): string {
     return [
       row("monitor, private", ({ shims }) => shims.privateKb),
       row("monitor, PSS", ({ shims }) => shims.pssKb),
-      row("with its share of the task server, PSS", ({ shims, servers }) => shims.pssKb + servers.pssKb),
+      row("with its share of the task server, PSS", (point) => totalKb(point)),
     ];
   });
   return [`| KiB | ${names.join(" | ")} |`, `|${"---|".repeat(names.length + 1)}`, ...rows].join("\n");

@@ -1,6 +1,6 @@
 import { readFile, rename, writeFile } from "node:fs/promises";
 import { CROWDS } from "./crowd.ts";
-import type { PodMemory } from "./memory.ts";
+import { type PodMemory, totalKb } from "./memory.ts";
 import type { Report, Series } from "./report.ts";
 import { ratioOf, short, summarize } from "./statistics.ts";
 import { renderTargets } from "./targets.ts";
@@ -11,8 +11,7 @@ const END = "<!-- bench:end -->";
 /** What a row of the memory table shows of a candidate's points, in KiB. */
 type MemoryRow = readonly [name: string, of: (points: readonly PodMemory[]) => number];
 
-const total = (key: "pssKb" | "privateKb") => (point: PodMemory | undefined) =>
-  point === undefined ? Number.NaN : point.shims[key] + point.servers[key];
+const total = (key: "pssKb" | "privateKb") => (point: PodMemory | undefined) => totalKb(point, key);
 const at = (pods: number) => (points: readonly PodMemory[]) => points.find((point) => point.pods === pods);
 
 /** What one pod more costs, from the second crowd to the last: the first pays what is paid once. */

@@ -17,6 +17,11 @@ export interface PodMemory {
   readonly servers: Memory;
 }
 
+/** What all of it costs, shims and task servers; NaN where nothing was measured. */
+export function totalKb(point: PodMemory | undefined, key: "pssKb" | "privateKb" = "pssKb"): number {
+  return point === undefined ? Number.NaN : point.shims[key] + point.servers[key];
+}
+
 /** Start a pod that sleeps. */
 export async function startPod(yard: ShimYard): Promise<StartedShim> {
   const pod = await yard.start(["sleep", "100000"]);

@@ -1,3 +1,4 @@
+import { totalKb } from "./memory.ts";
 import type { Report } from "./report.ts";
 import { short, summarize } from "./statistics.ts";
 
@@ -53,7 +54,7 @@ function latencyBars({ series }: Report, step: string): Bar[] {
 function memoryBars({ series, memory }: Report, pods: number): Bar[] {
   return series.flatMap(({ name }) => {
     const point = memory[name]?.find((each) => each.pods === pods);
-    return point === undefined ? [] : [{ name, value: (point.shims.pssKb + point.servers.pssKb) / 1024, unit: "MiB" }];
+    return point === undefined ? [] : [{ name, value: totalKb(point) / 1024, unit: "MiB" }];
   });
 }
 

@@ -12,7 +12,7 @@ import { buildImages, buildRootfs } from "../harness/images.ts";
 import { CONTROL, TRIMARAN } from "../harness/matrix.ts";
 import { ShimYard } from "../harness/shims.ts";
 import { Candidates } from "./candidates.ts";
-import { cpuOf } from "./cpu.ts";
+import { cpuOf } from "./cpu-time.ts";
 import { gather } from "./crowd.ts";
 import { openFloor } from "./floor.ts";
 import { addLaps, execsIn, inTurn } from "./in-turn.ts";

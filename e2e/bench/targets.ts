@@ -1,4 +1,4 @@
-import type { PodMemory } from "./memory.ts";
+import { totalKb } from "./memory.ts";
 import type { Report } from "./report.ts";
 import { ratioOf, short, summarize } from "./statistics.ts";
 
@@ -125,11 +125,9 @@ function sums(columns: readonly (readonly number[])[]): number[] {
 }
 
 function restOf({ atRest }: Report, name = ""): number {
-  const point = atRest[name];
-  return point === undefined ? Number.NaN : point.shims.pssKb + point.servers.pssKb;
+  return totalKb(atRest[name]);
 }
 
 function pssOf({ memory }: Report, name: string | undefined, pods: number): number {
-  const point: PodMemory | undefined = memory[name ?? ""]?.find((each) => each.pods === pods);
-  return point === undefined ? Number.NaN : point.shims.pssKb + point.servers.pssKb;
+  return totalKb(memory[name ?? ""]?.find((each) => each.pods === pods));
 }

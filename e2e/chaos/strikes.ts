@@ -15,27 +15,23 @@ export type Strike =
   | "kill monitor"
   | "kill sandbox";
 
+type Weights = Partial<Readonly<Record<Strike, number>>>;
+
+const SANDBOXED: Weights = {
+  "kill task server": 4,
+  "stop task server": 3,
+  "kill engine": 2,
+  "stop engine": 1,
+  "stop sandbox": 2,
+  "kill monitor": 1,
+  "kill sandbox": 2,
+};
+
 /** How often each is chosen, by runtime. A sandbox: runsc's process, or qemu with the agent in it. */
-const WEIGHTS: Readonly<Record<RuntimeName, Partial<Readonly<Record<Strike, number>>>>> = {
+const WEIGHTS: Readonly<Record<RuntimeName, Weights>> = {
   runc: { "kill task server": 5, "stop task server": 4, "kill engine": 2, "stop engine": 1, "kill monitor": 2 },
-  gvisor: {
-    "kill task server": 4,
-    "stop task server": 3,
-    "kill engine": 2,
-    "stop engine": 1,
-    "stop sandbox": 2,
-    "kill monitor": 1,
-    "kill sandbox": 2,
-  },
-  kata: {
-    "kill task server": 4,
-    "stop task server": 3,
-    "kill engine": 2,
-    "stop engine": 1,
-    "stop sandbox": 2,
-    "kill monitor": 1,
-    "kill sandbox": 2,
-  },
+  gvisor: SANDBOXED,
+  kata: SANDBOXED,
   control: { "kill engine": 2, "stop engine": 1, "kill monitor": 2 },
 };
 

@@ -14,6 +14,7 @@ export { type ShimInput, shimInput } from "./client/shim-input.ts";
 export { stopContainer } from "./client/stop-container.ts";
 export { Code, errnoOf, hasCode, ManagerError, messageOf, StatusError } from "./errors/manager-error.ts";
 export { writeFileAtomic } from "./host/atomic-file.ts";
+export { listens } from "./host/listens.ts";
 export { formatPortMapping, type PortMapping, parsePortMapping } from "./network/port-mapping.ts";
 export type { ExitRecord } from "./shims/delete-shim.ts";
 export { mergeEnv } from "./spec/build-spec.ts";

@@ -1,7 +1,6 @@
 import { existsSync } from "node:fs";
-import { connect } from "node:net";
 import { basename } from "node:path";
-import { Code, hasCode, type ManagerClient } from "@trimaran/manager";
+import { Code, hasCode, listens, type ManagerClient } from "@trimaran/manager";
 
 /** A shim's process, as the shims' own program lists it. */
 export interface Shim {
@@ -63,14 +62,4 @@ async function sandboxIds(client: ManagerClient): Promise<string[]> {
     if (hasCode(error, Code.Unimplemented)) return [];
     throw error;
   }
-}
-
-function listens(address: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(address, () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once("error", () => resolve(false));
-  });
 }

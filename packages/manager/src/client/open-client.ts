@@ -1,7 +1,7 @@
-import { connect } from "node:net";
 import { type Directories, layout } from "../bundles/directories.ts";
 import { parseIdentifier } from "../bundles/identifier.ts";
 import { Code, ManagerError } from "../errors/manager-error.ts";
+import { listens } from "../host/listens.ts";
 import { once } from "../host/once.ts";
 import { loadSyscalls } from "../host/syscalls.ts";
 import type { ContainerNetworks } from "../network/container-networks.ts";
@@ -70,16 +70,6 @@ async function findDaemon({ address, directories }: ClientOptions): Promise<stri
   if (address === undefined) return undefined;
   throw new ManagerError(Code.Unavailable, `--address ${address}: nobody listens there`, {
     hint: `trimaran daemon --address ${address}`,
-  });
-}
-
-function listens(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(path, () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once("error", () => resolve(false));
   });
 }
 

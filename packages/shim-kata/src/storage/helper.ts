@@ -20,7 +20,7 @@ export async function runHelper(
   { limitMs, late }: { readonly limitMs: number; readonly late: string },
 ): Promise<void> {
   const process = launchHelper(host, key, program);
-  await within(limitMs, process.exited());
+  await waitAtMost(limitMs, process.exited());
   if (!process.hasExited) {
     await host.signal(process, SIGKILL).catch(() => undefined); // it has just ended
     throw new StatusError(Code.Unavailable, `${late} in ${limitMs} ms`);
@@ -31,7 +31,7 @@ export async function runHelper(
 }
 
 /** Wait for an event, but not for ever. */
-export async function within(limitMs: number, event: Promise<unknown>): Promise<void> {
+export async function waitAtMost(limitMs: number, event: Promise<unknown>): Promise<void> {
   const { promise: late, resolve } = Promise.withResolvers<void>();
   const limit = setTimeout(resolve, limitMs);
   await Promise.race([event, late]);

@@ -2,7 +2,7 @@ import { mkdirSync, rmSync } from "node:fs";
 import type { HostFeatures, Program, Spec } from "@trimaran/linux";
 import type { CreateRequest, Exit, Host, MonitoredProcess, UndoStep } from "@trimaran/shim-core";
 import { Code, StatusError } from "ttrpc-ts";
-import { launchHelper, runHelper, within } from "./helper.ts";
+import { launchHelper, runHelper, waitAtMost } from "./helper.ts";
 import { lastWords } from "./last-words.ts";
 import { guestPath } from "./layout.ts";
 import { bridgeProgram, daemonProgram, mountProgram, type SharePlan, unmountProgram } from "./programs.ts";
@@ -104,7 +104,7 @@ export class Share {
   /** End the share, and with it every mount in it. Called after the guest's end; again after a crash. */
   async close(): Promise<void> {
     await this.#kill(this.#bridge);
-    if (this.#host.has(this.#daemon.key)) await within(END_LIMIT_MS, this.#daemon.exited());
+    if (this.#host.has(this.#daemon.key)) await waitAtMost(END_LIMIT_MS, this.#daemon.exited());
     await this.#kill(this.#daemon);
     for (const { key } of [this.#bridge, this.#daemon]) this.#host.forget(key);
     const { place, guestSocket, daemonSocket } = this.#plan.layout;
@@ -114,7 +114,7 @@ export class Share {
 
   /** The last words of both programs; empty where they had none. Until `close`. */
   async reason(): Promise<string> {
-    if (this.#daemon.hasExited) await within(WORDS_LIMIT_MS, this.#bridge.exited()); // it is about to say so
+    if (this.#daemon.hasExited) await waitAtMost(WORDS_LIMIT_MS, this.#bridge.exited()); // it is about to say so
     const words = await Promise.all([this.#bridge, this.#daemon].map((each) => lastWords(this.#host, each)));
     return words.filter((text) => text !== "").join("; ");
   }
