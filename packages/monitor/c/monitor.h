@@ -61,9 +61,13 @@ struct stream {
 	bool copies;      /* read and write: splice does not work here */
 	bool decided;     /* `copies` is known */
 	uint8_t want;     /* a slot's readiness: WANT_… */
+	uint8_t unclear;  /* times in a row that splice did nothing, and neither side was the reason */
+	bool wide;        /* it was fast, and has wide pipes since */
 	uint8_t *rest;    /* read, but not yet written */
 	uint32_t rest_at, rest_len;
 	uint64_t moved;   /* bytes taken out of the source */
+	uint64_t mark;    /* what it was at mark_ms: speed is measured from there on */
+	int64_t mark_ms;
 };
 enum { WANT_NOTHING, WANT_INPUT, WANT_OUTPUT, WANT_TURN };
 

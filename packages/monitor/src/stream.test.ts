@@ -21,6 +21,18 @@ function fifo(pod: Pod, name: string): string {
   return path;
 }
 
+/** Bytes that go into an empty pipe that nobody reads. */
+function fill(fd: number): number {
+  const page = Buffer.alloc(4096);
+  for (let bytes = 0; ; )
+    try {
+      bytes += writeSync(fd, page);
+    } catch (error) {
+      if (error instanceof Error && "code" in error && error.code === "EAGAIN") return bytes;
+      throw error;
+    }
+}
+
 /** stdout of `script` by a pipe (slot 0) to `target` (slot 2), opened with `flags`. */
 function piped(script: string, target: string, flags: number): Uint8Array {
   const p = new Program();
@@ -51,6 +63,25 @@ for (const build of BUILDS) {
     });
     await pod.process("b", (r) => exited(r) && r.drained);
     assert.equal(execFileSync("sh", ["-c", `sha256sum < ${file}`], { encoding: "utf8" }), want);
+  });
+
+  test(`${build}: the pipes of a stream that fills them get wider, those of one that doesn't stay`, async () => {
+    await using pod = await Pod.open(build);
+    const sizeAfter = async (name: string, script: string, bytes: number): Promise<number> => {
+      const path = fifo(pod, name);
+      const fd = openSync(path, O_RDWR_NONBLOCK);
+      const read = run("sh", ["-c", `head -c ${bytes} < ${path} > /dev/null`]);
+      pod.link.spawn(name, { program: piped(script, path, O_RDWR_NONBLOCK), streams: [{ from: 0, to: 2 }] });
+      await pod.process(name, (r) => exited(r) && r.drained);
+      await read;
+      const size = fill(fd);
+      closeSync(fd);
+      return size;
+    };
+    const blocks = `dd if=/dev/zero bs=64k count=1000 2>/dev/null`;
+    assert.equal(await sizeAfter("much", blocks, 1000 * 64 * 1024), 256 * 1024);
+    const lines = "for i in 1 2 3 4 5 6 7 8 9 10; do echo line; done";
+    assert.equal(await sizeAfter("little", lines, 50), 64 * 1024);
   });
 
   test(`${build}: MOVED counts what the streams of a slot have copied, also after their end`, async () => {
