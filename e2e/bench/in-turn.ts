@@ -14,15 +14,17 @@ export interface Beside {
   readonly alongside?: () => Promise<void>;
   /** A sum that grows, read before the first round and after the last: what one round has added is the sample, named as the whole. */
   readonly around?: (yard: ShimYard) => Promise<number>;
+  /** Rounds before the first that counts: default 1. */
+  readonly warmUp?: number;
 }
 
-/** One sample of each kind per round, so that whatever disturbs the machine disturbs all alike. One round more warms up. */
+/** One sample of each kind per round, so that whatever disturbs the machine disturbs all alike. Some rounds more warm up. */
 export async function inTurn(
   what: string,
   candidates: readonly Candidate[],
   count: number,
   open: (yard: ShimYard) => () => Promise<Laps>,
-  { alongside, around }: Beside = {},
+  { alongside, around, warmUp = 1 }: Beside = {},
 ): Promise<void> {
   await using stack = new AsyncDisposableStack();
   const steps = [];
@@ -30,7 +32,7 @@ export async function inTurn(
     const yard = stack.use(await ShimYard.open(kind));
     steps.push({ samples, step: open(yard), yard, before: 0 });
   }
-  for (let round = 0; round <= count; round++) {
+  for (let round = 1 - warmUp; round <= count; round++) {
     for (const { samples, step } of round % 2 === 0 ? steps : steps.toReversed()) {
       const laps = await step(); // nobody always comes first
       if (round > 0) addLaps(samples, laps);

@@ -42,7 +42,7 @@ export function renderReport(report: Report): string {
     const columns = [unit, ...names, ...rivals.map((name) => `ratio to ${name}`)];
     return `| ${columns.join(" | ")} |\n|${"---|".repeat(columns.length)}`;
   };
-  return `${facts.cpu}, ${facts.memory}, ${facts.system}; Node ${facts.node}; ${at.slice(0, 10)}; ${rounds} rounds, all in turn.
+  return `${facts.cpu}, ${facts.memory}, ${facts.system}; Node ${facts.node}; ${at.slice(0, 10)}; ${rounds} rounds, all in turn, after ${report.warmUp} of containers and of execs that warm up.
 upstream 1.6: ${facts.containerd}, ${facts.runc}, or ${facts.crun}. upstream 2.x: ${facts["containerd 2.x"]}, ${facts["runc 2.x"]}.
 
 ${renderTargets(report)}

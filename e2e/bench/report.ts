@@ -17,6 +17,8 @@ export interface Report {
   readonly at: string;
   readonly machine: Readonly<Record<string, string>>;
   readonly rounds: number;
+  /** Rounds of containers and execs before those. */
+  readonly warmUp: number;
   /** Ours first, if it is there. */
   readonly series: readonly Series[];
   readonly memory: Readonly<Record<string, readonly PodMemory[]>>;

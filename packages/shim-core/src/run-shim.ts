@@ -1,4 +1,5 @@
 import { mkdirSync, writeSync } from "node:fs";
+import { flushCompileCache } from "node:module";
 import { join } from "node:path";
 import { lazyNative, sealedCopy } from "@trimaran/linux";
 import { parseShimArguments } from "./bootstrap/arguments.ts";
@@ -117,9 +118,12 @@ function serve(runtime: Runtime, process: ShimProcess): void {
     idleMs: parseIdleMs(env.TRIMARAN_IDLE_MS),
     onIdle: end,
   });
+  setTimeout(flushCompileCache, KEEP_CODE_MS).unref();
   globalThis.process.once("SIGTERM", () => void server.leave().finally(end));
 }
 
+/** By then most of what a server runs is compiled: what is written then is what the next one needn't compile. Nothing is written where all was read. */
+const KEEP_CODE_MS = 3000;
 const IDLE_MS = 60_000;
 const LONGEST_IDLE_MS = 86_400_000;
 
