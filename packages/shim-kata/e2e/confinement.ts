@@ -39,7 +39,9 @@ function checkQemu(pid: number, machine: string, state: string): void {
     privilegesOf(pid);
   assert.deepEqual([capabilities, bounding, noNewPrivileges, seccomp, hasOwnPids], [0n, 0n, true, 2, true]);
   assert.deepEqual(namespaces.filter((kind) => kind !== "cgroup").sort(), ["ipc", "mnt", "net", "pid", "uts"]);
-  assert.deepEqual(environment, ["PATH"]);
+  assert.deepEqual(environment, ["PATH", "MALLOC_ARENA_MAX"]);
+  const hugePages = /^THP_enabled:\t(\d)$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
+  assert.equal(hugePages, commandOf(pid).includes("-accel tcg") ? "0" : "1");
   const root = `/proc/${pid}/root`;
   for (const path of ["/etc", "/proc", "/sys", "/root", "/home", "/run/containerd", "/var/lib", "/dev/mem", "/dev/sda"])
     assert.ok(!existsSync(root + path), path);

@@ -28,6 +28,9 @@ const CLONE_NEWPID = 0x20000000;
 const CLONE_NEWIPC = 0x08000000;
 const CLONE_NEWUTS = 0x04000000;
 const NSIG_BYTES = 8;
+const PR_SET_THP_DISABLE = 41; // linux/prctl.h
+/** Of QEMU's heap one arena: a second one is a megabyte more. */
+const ENVIRONMENT = ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "MALLOC_ARENA_MAX=1"];
 /** What QEMU says besides the console: beside the console's log. */
 const QEMU_LOG = "qemu.log";
 
@@ -52,7 +55,7 @@ export async function launchQemu(place: QemuPlace, plan: VmPlan): Promise<VmProc
   const program = processProgram({
     process: {
       args: argv,
-      env: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
+      env: ENVIRONMENT,
       cwd: directory,
       user: { uid: 0, gid: 0, umask: 0o077, additionalGids: [] },
       rlimits: [
@@ -67,6 +70,8 @@ export async function launchQemu(place: QemuPlace, plan: VmPlan): Promise<VmProc
     isPowerless: true,
     setup(builder) {
       ignoreFileLimit(builder);
+      // Huge pages round up what a machine's translations and heap need, by 2 MiB in all, and save no time that we could measure.
+      if (plan.isEmulated) builder.sys("prctl", [PR_SET_THP_DISABLE, 1, 0, 0, 0]);
       writeErrorsTo(builder, `${directory}/${QEMU_LOG}`);
       if (networkNamespace !== undefined) joinNetwork(builder, networkNamespace);
       enterOwnRoot(builder, qemuRoot(plan));

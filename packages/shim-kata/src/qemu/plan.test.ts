@@ -22,7 +22,7 @@ const argument = (argv: readonly string[], flag: string, beginning = "") =>
   argv.find((each, index) => argv[index - 1] === flag && each.startsWith(beginning)) ?? "";
 
 test("a machine of its own: image read-only, ports, no defaults, sandbox", () => {
-  const { argv, paths, isClone } = plan();
+  const { argv, paths, isClone, isEmulated } = plan();
   assert.equal(argument(argv, "-drive"), "if=none,id=image,format=raw,readonly=on,file=/i/a,,b.erofs");
   assert.equal(argument(argv, "-object"), "memory-backend-ram,id=ram,size=512M");
   assert.equal(argument(argv, "-chardev", "socket,id=fs"), "socket,id=fs,path=/run/vm/fs.sock,server=on,wait=off");
@@ -30,7 +30,7 @@ test("a machine of its own: image read-only, ports, no defaults, sandbox", () =>
   assert.match(argument(argv, "-append"), /rdinit=\/init quiet loglevel=4 tsc_early_khz=2600000 tsc=reliable x=1$/);
   assert.match(argument(argv, "-sandbox"), /^on,.*spawn=deny/);
   assert.ok(argv.includes("-nodefaults") && argv.includes("-no-user-config"));
-  assert.deepEqual([paths.qmp, isClone], ["/run/vm/qmp.sock", false]);
+  assert.deepEqual([paths.qmp, isClone, isEmulated], ["/run/vm/qmp.sock", false, shape.accelerator === "tcg"]);
 });
 
 test("a template writes its memory file, a clone keeps its changes and waits for the state", () => {

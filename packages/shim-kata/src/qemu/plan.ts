@@ -79,6 +79,8 @@ export interface VmPlan {
   readonly files: { readonly readOnly: readonly string[]; readonly writable: readonly string[] };
   /** Whether the machine waits for a template's state: see `resumeClone`. */
   readonly isClone: boolean;
+  /** Whether QEMU translates: then its own memory is a great part of a pod's. */
+  readonly isEmulated: boolean;
 }
 
 /** The id of the controller that disks of the pod are plugged into, while the guest runs: a template has the controller, and no disk. */
@@ -89,10 +91,9 @@ const CONSOLE_LIMIT_BYTES = 4 * 1024 * 1024;
 const SOCKET_LIMIT_BYTES = 107;
 /**
  * What QEMU keeps of translated code, all of it private to a machine: when that is full it begins anew. Without a bound a pod that has run ten execs has 96 MiB
- * of it. This is memory for time, and 32 is the knee: with 24, 28, 32, 40 a start takes 1620, 1323, 1195, 1098 ms (in turn, load 4), and an exec through the agent
- * 349, 237, 163, 175; with 16 three times what it does with 24. One by the guest's monitor needs few. A further pod has 60 MB in all, and with 24 it needs 59.
+ * of it. This is memory for time: with 24, 28, 32, 40 a start takes 1261, 1096, 936, 710 ms, and a further pod costs 55, 59, 65, 71 MiB (huge pages allowed).
  */
-const TRANSLATIONS_MIB = 24;
+const TRANSLATIONS_MIB = 28;
 /** QEMU is denied what it has no use for: old calls, new privileges, children, priorities of others. */
 const SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
 
@@ -101,6 +102,7 @@ export function planVm(request: VmRequest): VmPlan {
   const { qemu, image, shape, directory, memory, network } = request;
   check(request);
   const paths = vmPaths(directory);
+  const isClone = memory.kind === "clone";
   const argv = [
     qemu.path,
     ...["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
@@ -119,10 +121,18 @@ export function planVm(request: VmRequest): VmPlan {
     ),
     ...["-qmp", `unix:${escapeCommas(paths.qmp)},server=on,wait=off`],
     ...["-sandbox", SANDBOX],
-    ...(memory.kind === "clone" ? ["-incoming", "defer", "-S"] : []),
+    ...(isClone ? ["-incoming", "defer", "-S"] : []),
   ];
   const fileLimitBytes = memory.kind === "template" ? shape.memoryMiB * 2 ** 20 : CONSOLE_LIMIT_BYTES;
-  return { argv, directory, paths, fileLimitBytes, files: filesOf(request), isClone: memory.kind === "clone" };
+  return {
+    argv,
+    directory,
+    paths,
+    fileLimitBytes,
+    files: filesOf(request),
+    isClone,
+    isEmulated: shape.accelerator === "tcg",
+  };
 }
 
 function filesOf({ image, directory, memory, fsSocket, qemu }: VmRequest): VmPlan["files"] {
