@@ -33,9 +33,9 @@ export class OwnBuild implements Disposable {
 
   /** Put the task server there under another version. Throws if the build does not name one. */
   install(version: string): void {
-    const script = readFileSync(join(LIBRARY, `${SHIM}.js`), "utf8");
-    if (!script.includes('version="0.1.0"')) throw new Error(`${SHIM}.js: no version 0.1.0 in it`);
-    writeFileSync(join(this.#library, `${SHIM}.js`), script.replace('version="0.1.0"', `version="${version}"`));
+    const script = readFileSync(join(LIBRARY, `${SHIM}.cjs`), "utf8");
+    if (!script.includes('version="0.1.0"')) throw new Error(`${SHIM}.cjs: no version 0.1.0 in it`);
+    writeFileSync(join(this.#library, `${SHIM}.cjs`), script.replace('version="0.1.0"', `version="${version}"`));
   }
 
   [Symbol.dispose](): void {

@@ -24,7 +24,7 @@ const isInit = values.socket === undefined;
 const guest = isInit ? new Machine(import.meta.dirname, end) : new NoGuest(end);
 const conversations = values.socket === undefined ? new Port(findPort("agent.0")) : new ListeningSocket(values.socket);
 if (isInit) startExecMonitor(values.monitor, () => guest.powerOff());
-const pod = await serveHost({
+const serving = serveHost({
   version: VERSION,
   guest,
   conversations,
@@ -34,4 +34,6 @@ const pod = await serveHost({
   debug: values.debug,
   onEnd: () => guest.powerOff(),
 });
-if (!isInit) process.once("SIGTERM", () => void pod[Symbol.asyncDispose]().then(end));
+void serving.then((pod) => {
+  if (!isInit) process.once("SIGTERM", () => void pod[Symbol.asyncDispose]().then(end));
+});

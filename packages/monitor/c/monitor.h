@@ -118,6 +118,7 @@ struct note {
 enum { NONCE = 16, PORT_TAIL = 32 };
 struct port { /* see port.c */
 	bool is, greeted, more;
+	bool heard; /* some of what was said since the greeting was taken: then there was a host */
 	uint8_t tail[PORT_TAIL]; /* the last bytes that came: a greeting may begin there */
 	size_t tail_len;
 };

@@ -66,6 +66,7 @@ static void begin(struct monitor *m, const uint8_t nonce[static NONCE])
 	buf_add(&m->link.out, OUR_MARK, MARK);
 	buf_add(&m->link.out, nonce, NONCE);
 	m->link.port.greeted = true;
+	m->link.port.heard = false;
 	m->link.port.tail_len = 0;
 	link_tell_all(m);
 }
@@ -91,8 +92,9 @@ static void port_ready(struct monitor *m, struct source *source, uint32_t events
 
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n == 0)
-			link_reset(m); /* the host has gone: its coming is an event */
+		/* Nobody is at the other end: the host has gone, or its greeting was faster than the news that it has come (Linux, virtio_console.c: a work queue's). */
+		if (n == 0 && m->link.port.heard)
+			link_reset(m);
 		if (n <= 0)
 			return;
 		m->scratch_used = m->scratch_used || n > 4096;
@@ -112,6 +114,7 @@ bool port_write(struct monitor *m)
 			continue;
 		if (n <= 0) /* full: an edge tells when not */
 			return n == 0 || errno == EAGAIN;
+		l->port.heard = true;
 		buf_take(&l->out, (size_t)n);
 	}
 	return true;

@@ -8,14 +8,15 @@ import { test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import type { ProcessReport } from "./monitor-link.ts";
 import { PortLink } from "./port-link.ts";
-import { BUILDS, type Build, makeMonitor, OUT } from "./testing/pod.ts";
-import { Program, slot } from "./testing/program.ts";
+import { BUILDS, type Build, makeMonitor, OUT, Pod } from "./testing/pod.ts";
+import { data, imm, nr, Program, reg, slot } from "./testing/program.ts";
 
 makeMonitor(...BUILDS);
 
 const HOST = Buffer.from("\0trimaran-host\x01\0\xff", "latin1");
 const AGENT = Buffer.from("\0trimaran-agnt\x01\0\xff", "latin1");
 const SOURCE = 6;
+const EAGAIN = 11;
 
 /** sh -c with its stdout as a told slot. */
 function shell(script: string): Uint8Array {
@@ -109,7 +110,64 @@ class Port implements AsyncDisposable {
   }
 }
 
+const PORT_ENV = ["TRIMARAN_MONITOR=guest", "TRIMARAN_PORT=1", "TRIMARAN_SHIM=port", "ASAN_OPTIONS=detect_leaks=0"];
+const [AF_UNIX, SOCK_SEQPACKET_NONBLOCK, LISTEN_FD] = [1, 5 | 0o4000 | 0o2000000, 3];
+const [OURS, THEIRS] = [16, 17];
+
+/** A monitor whose port is one end of a socket of packets; the other end is the slot OURS. An empty packet is read as a port without a host is. */
+function packetPort(build: Build): Uint8Array {
+  const p = new Program();
+  const pair = p.bytes(8);
+  p.sys(nr.socketpair, [imm(AF_UNIX), imm(SOCK_SEQPACKET_NONBLOCK), imm(0), data(pair)]);
+  for (const [at, index] of [
+    [0, OURS],
+    [4, THEIRS],
+  ] as const) {
+    p.load(pair + at, 4, 0);
+    p.keep(reg(0), index);
+  }
+  p.clone({ closeSlots: 1 << THEIRS });
+  p.dup3(slot(THEIRS), LISTEN_FD);
+  p.exec([join(OUT, build)], PORT_ENV);
+  return p.encode();
+}
+
+/** Send packets, which are all there before the first of them is read. */
+function packets(...sent: readonly Uint8Array[]): Uint8Array {
+  const p = new Program();
+  for (const packet of sent)
+    p.sys(nr.sendto, [
+      slot(OURS),
+      data(p.bytes(Buffer.concat([packet, Buffer.alloc(1)]))),
+      imm(packet.length),
+      imm(0),
+      imm(0),
+      imm(0),
+    ]);
+  return p.encode();
+}
+
 for (const build of BUILDS) {
+  test(`${build}: a greeting that comes before the news that there is a host is answered`, {
+    timeout: 10_000,
+  }, async () => {
+    await using pod = await Pod.open(build);
+    pod.link.spawn("port", { program: packetPort(build) });
+    const { pid } = await pod.process("port", (report) => report.execed);
+    using _ending = { [Symbol.dispose]: () => void process.kill(pid, "SIGKILL") };
+    const answer = new Program();
+    answer.sys(nr.read, [slot(OURS), data(answer.bytes(4096)), imm(4096)], { dst: 0 });
+    const greeting = Buffer.concat([HOST, randomBytes(16)]);
+    assert.equal((await pod.link.run("port", packets(greeting, new Uint8Array()))).errno, 0);
+    for (let look = 0; look < 400; look++) {
+      const { errno, value } = await pod.link.run("port", answer.encode());
+      if (errno === 0 && value > BigInt(AGENT.length)) return;
+      assert.equal(errno, EAGAIN);
+      await delay(5);
+    }
+    assert.fail("no answer");
+  });
+
   test(`${build}: over a port, output is told by offset, kept until it is taken, and told again to whoever greets next`, async () => {
     await using port = new Port(build);
     await port.greet();

@@ -19,7 +19,7 @@ const KEY = "vm/";
 /** Where the agent comes from. */
 export interface PlainGuestOptions {
   readonly node: string;
-  /** Folder with agent.js and monitor. */
+  /** Folder with agent.cjs and monitor. */
   readonly library: string;
   /** Folder for sockets. */
   readonly run: string;
@@ -46,7 +46,7 @@ export class PlainGuests implements GuestProvider {
       { verb: "rmdir", path: directory },
     ]);
     const namespaces = ["--pid", "--mount", "--fork", "--kill-child", "--mount-proc"];
-    const agent = [`${library}/agent.js`, `--socket=${directory}/agent.sock`, `--directory=${directory}`, "--debug"];
+    const agent = [`${library}/agent.cjs`, `--socket=${directory}/agent.sock`, `--directory=${directory}`, "--debug"];
     const program = processProgram({
       process: {
         args: ["unshare", ...namespaces, node, ...agent],

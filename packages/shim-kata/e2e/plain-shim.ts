@@ -16,26 +16,24 @@ export async function installPlainShim(into: string): Promise<ShimKind> {
   mkdirSync(join(into, "bin"));
   execFileSync("make", ["-s", "-C", `${PACKAGES}/monitor/c`, `OUT=${into}/monitor`, `${into}/monitor/monitor`]);
   for (const path of [join(into, "bin", NAME), join(guest, "monitor")]) cpSync(join(into, "monitor/monitor"), path);
-  await bundle(join(import.meta.dirname, "plain-main.ts"), join(library, "shim.js"));
-  await bundle(join(PACKAGES, "kata-agent/src/main.ts"), join(guest, "agent.js"));
-  writeFileSync(join(library, "package.json"), '{ "type": "module" }\n');
+  await bundle(join(import.meta.dirname, "plain-main.ts"), join(library, "shim.cjs"));
+  await bundle(join(PACKAGES, "kata-agent/src/main.ts"), join(guest, "agent.cjs"));
   for (const path of ["koffi", `@koromix/koffi-linux-${process.arch}`])
     cpSync(join(ROOT, "node_modules", path), join(library, "node_modules", path), { recursive: true });
-  writeFileSync(join(library, `${NAME}.cmd`), `${process.execPath}\n${join(library, "shim.js")}\n`);
+  writeFileSync(join(library, `${NAME}.cmd`), `${process.execPath}\n${join(library, "shim.cjs")}\n`);
   const path = "/usr/sbin:/usr/bin:/sbin:/bin";
   return { name: "kata, plain guests", binary: join(into, "bin", NAME), style: "2.3", isControl: false, path };
 }
 
 async function bundle(entry: string, outfile: string): Promise<void> {
-  const js = 'import { createRequire as __c } from "node:module"; const require = __c(import.meta.url);';
   await build({
     entryPoints: [entry],
     outfile,
     bundle: true,
     platform: "node",
     target: "node26",
-    format: "esm",
+    format: "cjs",
+    define: { "import.meta.dirname": "__dirname", "import.meta.url": "__filename" },
     external: ["koffi"],
-    banner: { js },
   });
 }

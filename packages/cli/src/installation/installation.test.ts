@@ -32,8 +32,8 @@ function makeBuild(): string {
   writeFileSync(join(build, "node"), "node");
   chmodSync(join(build, "node"), 0o755);
   const library = join(build, "lib/trimaran");
-  writeFileSync(join(library, `${SHIM}.js`), "js");
-  writeFileSync(join(library, `${SHIM}.cmd`), `/opt/node\n--max-semi-space-size=1\n${library}/${SHIM}.js\n`);
+  writeFileSync(join(library, `${SHIM}.cjs`), "js");
+  writeFileSync(join(library, `${SHIM}.cmd`), `/opt/node\n--max-semi-space-size=1\n${library}/${SHIM}.cjs\n`);
   writeFileSync(join(library, "trimaran.js"), "cli");
   mkdirSync(join(build, "share/man/man1"), { recursive: true });
   writeFileSync(join(build, "share/man/man1/trimaran.1"), "manual");
@@ -52,7 +52,7 @@ test("a build is written below the prefix with paths of its own, and removed exa
   const library = join(prefix, "lib/trimaran");
   assert.equal(
     readFileSync(join(library, `${SHIM}.cmd`), "utf8"),
-    `${library}/node\n--max-semi-space-size=1\n${library}/${SHIM}.js\n`,
+    `${library}/node\n--max-semi-space-size=1\n${library}/${SHIM}.cjs\n`,
   );
   assert.equal(readFileSync(join(library, "node_modules/koffi/koffi.node"), "utf8"), "so");
   assert.equal(statSync(join(prefix, "bin", SHIM)).mode & 0o777, 0o755);

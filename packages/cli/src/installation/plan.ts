@@ -43,7 +43,7 @@ export async function planInstallation(build: string, prefix: string, node: stri
   files.push({
     kind: "text",
     path: "bin/trimaran-oci",
-    text: ociLauncherText(join(prefix, nodePath), join(prefix, LIBRARY, "oci.js")),
+    text: ociLauncherText(join(prefix, nodePath), join(prefix, LIBRARY, "oci.cjs")),
     mode: 0o755,
   });
   return files;

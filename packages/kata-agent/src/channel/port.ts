@@ -15,6 +15,8 @@ const EAGAIN = 11;
 const READ_BYTES = 64 * 1024;
 /** The port is full: the host will take something soon, and nothing tells when. */
 const RETRY_MS = 1;
+/** A host that greets is there by then: that it has come the kernel's work queue notes later than what it has sent. */
+const ARRIVAL_MS = 250;
 
 /** The device of a virtio-serial port by its name. Throws where there is none. */
 export function findPort(name: string): string {
@@ -93,8 +95,15 @@ export class Port implements Conversations {
     this.#onConversation?.(channelFromStream(stream));
   }
 
+  /** Or its greeting was faster than the news that it has come: as long as it has heard nothing, that is looked at a second time. */
   #hostIsGone(): void {
-    this.#current?.destroy();
+    const stream = this.#current;
+    if (stream?.mayBeArriving) {
+      stream.mayBeArriving = false;
+      setTimeout(() => this.#look(), ARRIVAL_MS);
+      return;
+    }
+    stream?.destroy();
     this.#current = undefined;
   }
 
@@ -113,6 +122,8 @@ export class Port implements Conversations {
 class PortStream extends Duplex {
   /** Whether more may be delivered. */
   isWanted = true;
+  /** Nothing has gone to the host yet. */
+  mayBeArriving = true;
   readonly #fd: number;
   readonly #onWanted: () => void;
   #retry: NodeJS.Timeout | undefined;
@@ -143,6 +154,7 @@ class PortStream extends Duplex {
             this.#retry = setTimeout(go, RETRY_MS); // its queue is full, as it seems only now
             return;
           }
+          this.mayBeArriving = false;
           at += count;
         }
         done();

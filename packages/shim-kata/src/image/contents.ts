@@ -7,7 +7,7 @@ import { imageFailure } from "./failure.ts";
 export interface GuestSources {
   /** The Node binary. */
   readonly node: string;
-  /** What the project's build has for the guest: `init`, `agent.js`, `monitor`, … All but init goes to /usr/lib/trimaran. */
+  /** What the project's build has for the guest: `init`, `agent.cjs`, `monitor`, … All but init goes to /usr/lib/trimaran. */
   readonly directory: string;
   /** A static busybox. */
   readonly busybox: string;
@@ -36,7 +36,7 @@ export const GUEST_NODE = "/usr/bin/node";
 
 /** Why a file of the build's directory is in the image; other files there belong to one of these. */
 const REASONS: Readonly<Record<string, string>> = {
-  "agent.js": "the agent: shim-runc's engine behind agent.0",
+  "agent.cjs": "the agent: shim-runc's engine behind agent.0",
   monitor: "runs the containers' launch programs",
   "trimaran-fsbridge": "moves file-system requests between the kernel and fs.0",
   node_modules: "koffi: system calls for the agent",
@@ -53,7 +53,7 @@ export const GUEST_TEXTS: Readonly<Record<string, { readonly text: string; reado
   "/etc/trimaran/agent.cmd": {
     // Functions run seldom, for weeks; the young generation is in every clone's private memory. Compiled code would be, too, and an
     // emulator has to translate it anew in each clone: the interpreter is the same few hundred kB for all functions.
-    text: `${[GUEST_NODE, "--jitless", "--no-flush-bytecode", "--max-semi-space-size=1", `${GUEST_LIBRARY}/agent.js`].join("\n")}\n`,
+    text: `${[GUEST_NODE, "--jitless", "--no-flush-bytecode", "--max-semi-space-size=1", `${GUEST_LIBRARY}/agent.cjs`].join("\n")}\n`,
     reason: "the agent's command line, for init",
   },
   "/etc/hostname": { text: "", reason: "the agent mounts the pod's own over it" },
@@ -88,7 +88,7 @@ export function listBuilt(directory: string): string[] {
 }
 
 function readBuilt(directory: string): GuestFile[] {
-  for (const name of ["init", "agent.js"])
+  for (const name of ["init", "agent.cjs"])
     if (!readdirOrEmpty(directory).includes(name))
       throw imageFailure(join(directory, name), "there is no such file", hint(directory));
   return listBuilt(directory).flatMap((path) => {

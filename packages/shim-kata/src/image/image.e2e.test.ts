@@ -47,12 +47,12 @@ test("everything in it is listed with a reason", async () => {
   const contents = currentManifest(sources, join(directory, "a"))?.contents ?? [];
   for (const { path, reason } of contents) assert.ok(reason.length > 5, path);
   const paths = contents.map(({ path }) => path);
-  for (const path of ["vmlinux", "/init", "/modules/erofs.ko", "/usr/bin/node", "/usr/lib/trimaran/agent.js"])
+  for (const path of ["vmlinux", "/init", "/modules/erofs.ko", "/usr/bin/node", "/usr/lib/trimaran/agent.cjs"])
     assert.ok(paths.includes(path), path);
 });
 
 test("another agent is another image; the one before stays, and one in use; the one before that does not", async () => {
-  const agent = join(sources.directory, "agent.js");
+  const agent = join(sources.directory, "agent.cjs");
   const original = readFileSync(agent);
   const first = await ensure("c");
   appendFileSync(agent, "// changed\n");
@@ -84,7 +84,7 @@ test("an installation does not take the image of another one with the same Node"
   const first = await ensure("g");
   const other = join(directory, "other");
   cpSync(sources.directory, other, { recursive: true });
-  appendFileSync(join(other, "agent.js"), "// another\n");
+  appendFileSync(join(other, "agent.cjs"), "// another\n");
   const options = {
     cacheDirectory: join(directory, "g"),
     kernelDirectory: KERNELS,

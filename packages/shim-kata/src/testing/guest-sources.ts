@@ -10,6 +10,6 @@ const NODE = join(PACKAGE, `../../node_modules/node-linux-${process.arch}/bin/no
 export async function standInSources(directory: string): Promise<GuestSources> {
   mkdirSync(directory, { recursive: true });
   await runProgram(["make", "-s", "-C", join(PACKAGE, "c"), `OUT=${directory}`]);
-  copyFileSync(join(import.meta.dirname, "stand-in-agent.js"), join(directory, "agent.js"));
+  copyFileSync(join(import.meta.dirname, "stand-in-agent.js"), join(directory, "agent.cjs"));
   return { node: NODE, directory, busybox: "/bin/busybox" };
 }

@@ -14,7 +14,7 @@ const MONITOR = isSource ? "../../../../build/monitor/monitor" : "../../bin/cont
 
 const kernel = new Kernel();
 process.umask(0o077);
-process.exitCode = await runOci(process.argv.slice(2), {
+const running = runOci(process.argv.slice(2), {
   kernel,
   filters: new SeccompFilters(kernel.tools.native),
   monitorProgram: join(import.meta.dirname, MONITOR),
@@ -26,6 +26,9 @@ process.exitCode = await runOci(process.argv.slice(2), {
   print: (text) => write(1, text),
   stderr: (text) => write(2, text),
   readStdin: () => readFileSync(0),
+});
+void running.then((code) => {
+  process.exitCode = code;
 });
 
 /** Engines call `delete` from bundles that are gone. */
