@@ -27,6 +27,8 @@ export interface RuntimeHandler {
   readonly type: string;
   /** TOML of its `options` table. */
   readonly options?: string;
+  /** Who keeps its pods, in containerd 2.x: containerd with a pause container, or the shim. Default: podsandbox. */
+  readonly sandboxer?: "podsandbox" | "shim";
 }
 
 /** The text of config.toml: config version 2 for 1.6, 3 for 2.x. */
@@ -86,6 +88,7 @@ function criToml({ version, dir, runtimes = {}, sandboxImage = "" }: ConfigOptio
 [plugins."${plugin}".containerd.runtimes."${name}"]
 runtime_type = "${runtimes[name]?.type}"
 pod_annotations = ["dev.gvisor.*"]
+${runtimes[name]?.sandboxer === undefined ? "" : `sandboxer = "${runtimes[name].sandboxer}"`}
 [plugins."${plugin}".containerd.runtimes."${name}".options]
 ${runtimes[name]?.options ?? ""}
 `,

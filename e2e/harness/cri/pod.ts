@@ -91,15 +91,9 @@ export class Pod implements AsyncDisposable {
     return status.network?.ip ?? "";
   }
 
-  /** StopPodSandbox: all its containers end. Asked for again where it fails, as the kubelet does: containerd may have lost a race with a container's own end. */
+  /** StopPodSandbox: all its containers end. */
   async stop(): Promise<void> {
-    const stop = () => this.#cri.call("StopPodSandbox", { podSandboxId: this.id });
-    try {
-      await stop();
-    } catch (error) {
-      console.log(`StopPodSandbox, once more: ${error instanceof Error ? error.message : error}`);
-      await stop();
-    }
+    await this.#cri.call("StopPodSandbox", { podSandboxId: this.id });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

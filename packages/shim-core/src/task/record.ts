@@ -1,4 +1,5 @@
 import type { Code } from "ttrpc-ts";
+import type { RequestKey } from "../host/process.ts";
 import type { StdioUris } from "../stdio/uris.ts";
 import type { ProcessState } from "./lifecycle.ts";
 
@@ -28,6 +29,16 @@ export interface ExecRequest {
   readonly id: string;
   readonly stdio: StdioUris;
   readonly spec: Uint8Array;
+}
+
+/** What Kill asked for: of init where `execId` is empty, of every process of the container with `all`. */
+export interface SignalRequest {
+  readonly execId: string;
+  readonly signal: number;
+  readonly all: boolean;
+  readonly key: RequestKey;
+  /** It was asked for before: the signal may have been sent, and have worked. */
+  readonly replayed: boolean;
 }
 
 /**
