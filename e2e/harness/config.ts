@@ -51,6 +51,9 @@ path = "${dir}/opt"
 ${options.cri === true ? criToml(options) : ""}`;
 }
 
+/** How long ExecSync of containerd 2.x waits for output that a child of the command holds open; by default as long as it does, and 1.6 has no other way. */
+export const EXEC_DRAIN_S = 3;
+
 /** Of Debian's containernetworking-plugins. */
 const CNI_PLUGINS = "/usr/lib/cni";
 
@@ -105,6 +108,7 @@ sandbox = "${sandboxImage}"
   return `
 [plugins."${plugin}"]
 restrict_oom_score_adj = true
+${version === "1.6" ? "" : `drain_exec_sync_io_timeout = "${EXEC_DRAIN_S}s"`}
 ${image}
 ${stream === plugin ? 'stream_server_address = "127.0.0.1"\nstream_server_port = "0"\n' : ""}
 [plugins."${plugin}".cni]

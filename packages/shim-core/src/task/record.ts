@@ -65,6 +65,8 @@ export interface ExecRecord extends ProcessRecord {
   readonly request: ExecRequest;
   /** CloseIO came before Start. */
   readonly stdinClosed?: boolean;
+  /** Its client has sent SIGKILL. */
+  readonly isKilled?: boolean;
 }
 
 /** Encode for a note. JSON, with bytes as base64 and 64-bit integers as text. */

@@ -88,22 +88,6 @@ test("a process that ends while Start is on its way: start, then exit", async ()
   assert.deepEqual(pod.events, ["create web", "start web", "exit web web 0"]);
 });
 
-test("a Kill that takes longer than what it ends is answered before Delete: with that containerd closes its connection", async () => {
-  const pod = new TestPod();
-  await pod.run();
-  const { promise: signalled, resolve } = Promise.withResolvers<void>();
-  pod.runtime.signalled = signalled;
-  const answers: string[] = [];
-  const kill = pod.task.kill({ id, signal: 9 }).then(() => answers.push("kill"));
-  assert.equal((await pod.task.wait({ id })).exitStatus, 137);
-  const deleted = pod.task.delete({ id }).then(() => answers.push("delete"));
-  await turns();
-  assert.deepEqual(answers, []);
-  resolve();
-  await Promise.all([kill, deleted]);
-  assert.deepEqual(answers, ["kill", "delete"]);
-});
-
 test("Wait before Start blocks, and gets the exit", async () => {
   const pod = new TestPod();
   await pod.task.create({ id, bundle });

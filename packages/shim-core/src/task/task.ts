@@ -209,6 +209,7 @@ export class Task implements TaskContext {
     if (target.all && !exec) return await container.killAll(target.signal);
     const process = exec ? exec.process : container.init;
     if (!process) throw new StatusError(Code.FailedPrecondition, "process not created: failed precondition");
+    if (target.signal === SIGKILL) exec?.expectKill();
     if (container.kill) return await container.kill(process, target.signal, target.key);
     await this.#host.signal(process, target.signal, target.key);
   }
