@@ -27,6 +27,8 @@ export interface RuntimeHandler {
   readonly type: string;
   /** TOML of its `options` table. */
   readonly options?: string;
+  /** `runtime_path`: its shim, whatever the type says. */
+  readonly path?: string;
   /** Who keeps its pods, in containerd 2.x: containerd with a pause container, or the shim. Default: podsandbox. */
   readonly sandboxer?: "podsandbox" | "shim";
 }
@@ -91,6 +93,7 @@ function criToml({ version, dir, runtimes = {}, sandboxImage = "" }: ConfigOptio
 [plugins."${plugin}".containerd.runtimes."${name}"]
 runtime_type = "${runtimes[name]?.type}"
 pod_annotations = ["dev.gvisor.*"]
+${runtimes[name]?.path === undefined ? "" : `runtime_path = "${runtimes[name].path}"`}
 ${runtimes[name]?.sandboxer === undefined ? "" : `sandboxer = "${runtimes[name].sandboxer}"`}
 [plugins."${plugin}".containerd.runtimes."${name}".options]
 ${runtimes[name]?.options ?? ""}
