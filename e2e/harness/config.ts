@@ -27,6 +27,10 @@ export interface RuntimeHandler {
   readonly type: string;
   /** TOML of its `options` table. */
   readonly options?: string;
+  /** `runtime_path`: its shim, whatever the type says. */
+  readonly path?: string;
+  /** Who keeps its pods, in containerd 2.x: containerd with a pause container, or the shim. Default: podsandbox. */
+  readonly sandboxer?: "podsandbox" | "shim";
 }
 
 /** The text of config.toml: config version 2 for 1.6, 3 for 2.x. */
@@ -48,6 +52,9 @@ level = "debug"
 path = "${dir}/opt"
 ${options.cri === true ? criToml(options) : ""}`;
 }
+
+/** How long ExecSync of containerd 2.x waits for output that a child of the command holds open; by default as long as it does, and 1.6 has no other way. */
+export const EXEC_DRAIN_S = 3;
 
 /** Of Debian's containernetworking-plugins. */
 const CNI_PLUGINS = "/usr/lib/cni";
@@ -86,6 +93,8 @@ function criToml({ version, dir, runtimes = {}, sandboxImage = "" }: ConfigOptio
 [plugins."${plugin}".containerd.runtimes."${name}"]
 runtime_type = "${runtimes[name]?.type}"
 pod_annotations = ["dev.gvisor.*"]
+${runtimes[name]?.path === undefined ? "" : `runtime_path = "${runtimes[name].path}"`}
+${runtimes[name]?.sandboxer === undefined ? "" : `sandboxer = "${runtimes[name].sandboxer}"`}
 [plugins."${plugin}".containerd.runtimes."${name}".options]
 ${runtimes[name]?.options ?? ""}
 `,
@@ -102,6 +111,7 @@ sandbox = "${sandboxImage}"
   return `
 [plugins."${plugin}"]
 restrict_oom_score_adj = true
+${version === "1.6" ? "" : `drain_exec_sync_io_timeout = "${EXEC_DRAIN_S}s"`}
 ${image}
 ${stream === plugin ? 'stream_server_address = "127.0.0.1"\nstream_server_port = "0"\n' : ""}
 [plugins."${plugin}".cni]

@@ -14,8 +14,31 @@ export interface PodConfig {
   readonly annotations?: Readonly<Record<string, string>>;
   readonly linux: {
     readonly cgroupParent: string;
-    readonly securityContext: { readonly namespaceOptions: { readonly network: number } };
+    readonly securityContext: { readonly namespaceOptions: NamespaceOptions; readonly seccomp: SecurityProfile };
   };
+}
+
+/** What a pod's containers share. Numbers of NamespaceMode. */
+export interface NamespaceOptions {
+  readonly network: number;
+  readonly pid: number;
+  readonly usernsOptions?: {
+    readonly mode: number;
+    readonly uids: readonly IdMapping[];
+    readonly gids: readonly IdMapping[];
+  };
+}
+
+/** Ids inside, and what they are outside. */
+export interface IdMapping {
+  readonly hostId: number;
+  readonly containerId: number;
+  readonly length: number;
+}
+
+/** Of SecurityProfile.ProfileType: 0 is the runtime's default, 1 none. */
+export interface SecurityProfile {
+  readonly profileType: number;
 }
 
 /** A container of a pod. */
@@ -25,7 +48,38 @@ export interface ContainerConfig {
   readonly command: readonly string[];
   readonly mounts: readonly { readonly containerPath: string; readonly hostPath: string }[];
   readonly logPath: string;
-  readonly linux: { readonly resources: { readonly memoryLimitInBytes?: number } };
+  readonly stdin: boolean;
+  readonly stdinOnce: boolean;
+  readonly tty: boolean;
+  readonly linux: {
+    readonly resources: ContainerResources;
+    readonly securityContext: {
+      readonly namespaceOptions: NamespaceOptions;
+      readonly runAsUser?: { readonly value: number };
+      readonly runAsGroup?: { readonly value: number };
+      readonly runAsUsername?: string;
+      readonly supplementalGroups: readonly number[];
+      readonly seccomp: SecurityProfile;
+    };
+  };
+}
+
+/** Of LinuxContainerResources. */
+export interface ContainerResources {
+  readonly memoryLimitInBytes?: number;
+}
+
+interface Stats {
+  readonly cpu?: { readonly usageCoreNanoSeconds?: { readonly value: number } };
+  readonly memory?: { readonly workingSetBytes?: { readonly value: number } };
+}
+
+interface Streams {
+  readonly containerId: string;
+  readonly stdin: boolean;
+  readonly stdout: boolean;
+  readonly stderr: boolean;
+  readonly tty: boolean;
 }
 
 /** What a container has come to. */
@@ -56,7 +110,17 @@ interface Calls {
   StopContainer: [{ containerId: string; timeout: number }, object];
   RemoveContainer: [{ containerId: string }, object];
   ContainerStatus: [{ containerId: string }, { status: ContainerStatus }];
-  ContainerStats: [{ containerId: string }, { stats: { memory?: { workingSetBytes?: { value: number } } } }];
+  ContainerStats: [{ containerId: string }, { stats: Stats }];
+  PodSandboxStats: [{ podSandboxId: string }, { stats: { linux?: Stats & { readonly containers: readonly Stats[] } } }];
+  UpdateContainerResources: [{ containerId: string; linux: ContainerResources }, object];
+  ReopenContainerLog: [{ containerId: string }, object];
+  Exec: [Streams & { cmd: readonly string[] }, { url: string }];
+  Attach: [Streams, { url: string }];
+  PortForward: [{ podSandboxId: string; port: readonly number[] }, { url: string }];
+  Status: [
+    { verbose: boolean },
+    { runtimeHandlers: readonly { readonly name: string; readonly features?: { readonly userNamespaces: boolean } }[] },
+  ];
   ExecSync: [{ containerId: string; cmd: readonly string[]; timeout: number }, ExecAnswer];
   ImageStatus: [{ image: { image: string } }, { image?: { id: string } }];
 }

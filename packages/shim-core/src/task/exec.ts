@@ -83,6 +83,11 @@ export class Exec {
     else if (this.state.state === "added") this.save({ stdinClosed: true });
   }
 
+  /** Its client kills it: see `#endOutput`. Too late if it has ended by itself. */
+  expectKill(): void {
+    if (this.process?.hasExited !== true && this.#record.isKilled !== true) this.save({ isKilled: true });
+  }
+
   /** After a restart of the task server: pick up the process if the monitor has one. */
   async recover(hasProcess: boolean): Promise<void> {
     if (this.#record.startedBy === undefined || !hasProcess) return;
@@ -137,6 +142,7 @@ export class Exec {
   }
 
   async #exited(process: ContainerProcess, exit: ExitRecord): Promise<void> {
+    if (this.#record.isKilled) void this.#endOutput(process);
     if (this.outcome) return;
     this.#exit = exit;
     await consumed(process, this.request.stdio);
@@ -144,5 +150,14 @@ export class Exec {
     this.#task.events.exited(this.#task.id, this.id, process.pid, exit);
     this.save({ state: this.state });
     this.waiters.settle(this.state);
+  }
+
+  /**
+   * Output of what was killed ends within the bound that Delete has, whoever still holds the pipe: CRI kills a probe that takes too long, and then
+   * waits for the end of its output without a bound before it says so.
+   */
+  async #endOutput(process: ContainerProcess): Promise<void> {
+    await this.#task.drain(process);
+    if (!this.isDeleted) this.#task.forgetExec(this.request);
   }
 }

@@ -1,4 +1,5 @@
 import type { Code } from "ttrpc-ts";
+import type { RequestKey } from "../host/process.ts";
 import type { StdioUris } from "../stdio/uris.ts";
 import type { ProcessState } from "./lifecycle.ts";
 
@@ -30,6 +31,16 @@ export interface ExecRequest {
   readonly spec: Uint8Array;
 }
 
+/** What Kill asked for: of init where `execId` is empty, of every process of the container with `all`. */
+export interface SignalRequest {
+  readonly execId: string;
+  readonly signal: number;
+  readonly all: boolean;
+  readonly key: RequestKey;
+  /** It was asked for before: the signal may have been sent, and have worked. */
+  readonly replayed: boolean;
+}
+
 /**
  * The part of a process that outlives the task server: kept by the monitor as a note. `by…` name the request (connection:stream)
  * that did a step, so that its replay is recognised.
@@ -54,6 +65,8 @@ export interface ExecRecord extends ProcessRecord {
   readonly request: ExecRequest;
   /** CloseIO came before Start. */
   readonly stdinClosed?: boolean;
+  /** Its client has sent SIGKILL. */
+  readonly isKilled?: boolean;
 }
 
 /** Encode for a note. JSON, with bytes as base64 and 64-bit integers as text. */

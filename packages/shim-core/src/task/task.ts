@@ -3,7 +3,6 @@ import { Code, StatusError } from "ttrpc-ts";
 import type { TaskEvents } from "../events/task-events.ts";
 import type { ContainerProcess } from "../host/container-process.ts";
 import type { Host } from "../host/host.ts";
-import type { RequestKey } from "../host/process.ts";
 import { closeStdinProgram } from "../host/programs.ts";
 import type { CheckpointRequest, Container, Runtime } from "../runtime.ts";
 import { consumed } from "../stdio/consumed.ts";
@@ -22,7 +21,7 @@ import {
   stopped,
 } from "./lifecycle.ts";
 import { SerialQueue } from "./queue.ts";
-import { type ExecRecord, type ExecRequest, encodeRecord, type TaskRecord } from "./record.ts";
+import { type ExecRecord, type ExecRequest, encodeRecord, type SignalRequest, type TaskRecord } from "./record.ts";
 import type { TaskContext } from "./task-context.ts";
 import { Waiters } from "./waiters.ts";
 
@@ -48,6 +47,8 @@ export class Task implements TaskContext {
   #recovery: Promise<void> = Promise.resolve();
   /** Init's exit, known and not told yet: its client may still be reading. */
   #exit: ExitRecord | undefined;
+  /** Kills that are not answered yet. A runtime's may take longer than the end of what it kills. */
+  readonly #signals = new Set<Promise<void>>();
   /** Settles when the Start that is on its way has ended, well or not. */
   #starting: Promise<void> = Promise.resolve();
 
@@ -187,14 +188,15 @@ export class Task implements TaskContext {
     }
   }
 
-  /** Signal one process, or with `all` every process of the container. `replayed`: the signal may have been sent, and have worked. */
-  async kill(target: {
-    execId: string;
-    signal: number;
-    all: boolean;
-    key: RequestKey;
-    replayed: boolean;
-  }): Promise<void> {
+  /** Signal one process, or every process of the container. */
+  kill(target: SignalRequest): Promise<void> {
+    const signal = this.#signal(target);
+    const settled = signal.catch(() => undefined).then(() => void this.#signals.delete(settled));
+    this.#signals.add(settled);
+    return signal;
+  }
+
+  async #signal(target: SignalRequest): Promise<void> {
     const exec = target.execId === "" ? undefined : this.exec(target.execId);
     const { state } = exec ?? this;
     if (state.state === "added" || state.state === "failed" || state.state === "creating")
@@ -207,6 +209,7 @@ export class Task implements TaskContext {
     if (target.all && !exec) return await container.killAll(target.signal);
     const process = exec ? exec.process : container.init;
     if (!process) throw new StatusError(Code.FailedPrecondition, "process not created: failed precondition");
+    if (target.signal === SIGKILL) exec?.expectKill();
     if (container.kill) return await container.kill(process, target.signal, target.key);
     await this.#host.signal(process, target.signal, target.key);
   }
@@ -312,6 +315,8 @@ export class Task implements TaskContext {
       if (this.state.state !== "stopped") await this.#kill(container);
       await this.#told();
       await this.drain(container.init);
+      // containerd closes the task's connection with Delete's answer, and a Kill without one would have failed
+      await this.#within(EXIT_LIMIT_MS, Promise.all(this.#signals));
       await container.remove();
     }
     for (const exec of this.execs.values()) this.forgetExec(exec.request);

@@ -49,6 +49,8 @@ export class FakeMonitor {
   /** Bytes of output that a client with FIFOs has not read. */
   unread = 0n;
   behave: (key: string) => Behaviour = (key) => (key.startsWith("init/") ? "gate" : "exec");
+  /** Whether the output of a process ends with it: else a child of its holds it. */
+  drains: (key: string) => boolean = () => true;
   /** Called when the task server has been killed. */
   onCrash: () => void = () => undefined;
   #crash: { readonly after: number; readonly late: boolean } | undefined;
@@ -97,7 +99,7 @@ export class FakeMonitor {
     this.#tell({
       ...report,
       exit: { waitStatus, exitedAtNs: BigInt(this.#nextPid++) * 1_000_000_000n },
-      drained: true,
+      drained: this.drains(key),
     });
     // the end of init is the end of its pid namespace; its news come first here, which is the worse order
     if (!key.startsWith("init/")) return;

@@ -1,6 +1,6 @@
 import { Code, StatusError } from "ttrpc-ts";
 import type { Host } from "../host/host.ts";
-import type { MonitoredProcess } from "../host/process.ts";
+import type { MonitoredProcess, RequestKey } from "../host/process.ts";
 import type { Container, Runtime } from "../runtime.ts";
 import { SLOT } from "../stdio/slots.ts";
 import type { CreateRequest, ExecRequest } from "../task/record.ts";
@@ -21,6 +21,8 @@ export class FakeRuntime implements Runtime {
   endsWithInit = true;
   /** Holds Create up. */
   creation: Promise<void> = Promise.resolve();
+  /** Holds up the answer to a signal that was sent, as a command that sends it does. */
+  signalled: Promise<void> = Promise.resolve();
 
   async create(request: CreateRequest, host: Host): Promise<Container> {
     await this.creation;
@@ -69,6 +71,11 @@ class FakeContainer implements Container {
     const launched = this.#host.launch(execKey(this.#id, request.id), { program: new Uint8Array(0), describe });
     await launched.execed();
     return launched;
+  }
+
+  async kill(process: MonitoredProcess, signal: number, key?: RequestKey): Promise<void> {
+    await this.#host.signal(process, signal, key);
+    await this.#runtime.signalled;
   }
 
   async killAll(signal: number): Promise<void> {

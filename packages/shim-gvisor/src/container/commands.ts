@@ -11,9 +11,14 @@ export function commandKey(id: string, name: string): string {
   return `${initKey(id)}/${name}`;
 }
 
-/** Let a sandbox's, or a prepared member's, program run. */
+/** Let a sandbox's program run. */
 export function startCommand({ request: { id }, runscId }: Layout): RunscCommand {
   return { key: commandKey(id, "start"), name: "start", args: ["start", runscId] };
+}
+
+/** The same of a member. Its gofer is started by `runsc start`, which therefore has to see the rootfs, and runs in the member's cgroup. */
+export function startMemberCommand({ layout, machine, cgroup }: Making): RunscCommand {
+  return { ...startCommand(layout), cgroup, setup: withRootfs(layout, machine) };
 }
 
 /** Wait for a member's exit. */

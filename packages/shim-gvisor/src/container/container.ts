@@ -13,7 +13,7 @@ import {
 } from "@trimaran/shim-core";
 import { Code, StatusError } from "ttrpc-ts";
 import type { RunscCommand } from "../runsc/runsc.ts";
-import { commandKey, deleteState, forgetState, startCommand, waitCommand } from "./commands.ts";
+import { commandKey, deleteState, forgetState, startCommand, startMemberCommand, waitCommand } from "./commands.ts";
 import { CREATE_LIMIT_MS } from "./create.ts";
 import { ExecProcess, removeExecFiles, watchStart } from "./exec-process.ts";
 import { FirstProcess, MemberProcess } from "./init-process.ts";
@@ -83,17 +83,23 @@ export class GvisorContainer implements Container {
       this.#isStarted = true;
       return;
     }
-    const setup = layout.membership.kind === "member" ? undefined : hideNetworkMark(layout, this.init.pid);
-    const command = { ...startCommand(layout), ...(setup && { setup }) };
+    const isMember = layout.membership.kind === "member";
+    const command = isMember ? startMemberCommand(this.#parts) : this.#startFirst();
     gated?.openGate();
     try {
       await runsc.finish(command, gated ?? runsc.launch(command));
     } catch (error) {
-      if (gated) await cgroup.kill(); // runsc leaves the gofer of a member
+      if (isMember) await cgroup.kill(); // runsc leaves the gofer of a member
       throw error;
     }
     this.#isStarted = true;
-    if (layout.membership.kind === "member") this.#waitForMember();
+    if (isMember) this.#waitForMember();
+  }
+
+  #startFirst(): RunscCommand {
+    const { layout } = this.#parts;
+    const setup = hideNetworkMark(layout, this.init.pid);
+    return { ...startCommand(layout), ...(setup && { setup }) };
   }
 
   #waitForMember(): void {

@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { initKey, type MonitoredProcess, SLOT, type StdioLaunch, watchOom } from "@trimaran/shim-core";
 import { Code, StatusError } from "ttrpc-ts";
 import type { RunscCommand } from "../runsc/runsc.ts";
-import { commandKey, startCommand, withRootfs } from "./commands.ts";
+import { commandKey, startMemberCommand, withRootfs } from "./commands.ts";
 import { CONSOLE_SOCKET, launchReceiver, receiveConsole } from "./console.ts";
 import type { Layout } from "./layout.ts";
 import type { Making } from "./making.ts";
@@ -96,16 +96,9 @@ function createCommand(making: Making, platform: string | undefined, stdio: Stdi
   };
 }
 
-/** A member's gofer is started by `runsc start`, which therefore has to see the rootfs, and runs in the member's cgroup. */
-function gatedStart({ layout, machine, cgroup }: Making, stdio: StdioLaunch): RunscCommand {
-  return {
-    ...startCommand(layout),
-    key: initKey(layout.request.id),
-    stdio,
-    cgroup,
-    setup: withRootfs(layout, machine),
-    gate: true,
-  };
+/** A member's start with the container's stdio, which waits at the gate. */
+function gatedStart(making: Making, stdio: StdioLaunch): RunscCommand {
+  return { ...startMemberCommand(making), key: initKey(making.layout.request.id), stdio, gate: true };
 }
 
 /** Where runsc writes the pid of the sandbox. */
