@@ -5,6 +5,7 @@ import { serveHost } from "./agent.ts";
 import { findPort, Port } from "./channel/port.ts";
 import { ListeningSocket } from "./channel/socket.ts";
 import { startExecMonitor } from "./guest/exec-monitor.ts";
+import { makeFirstCgroup } from "./guest/first-cgroup.ts";
 import { NoGuest } from "./guest/guest.ts";
 import { Machine } from "./guest/machine.ts";
 
@@ -23,7 +24,10 @@ const end = (): never => process.exit(0);
 const isInit = values.socket === undefined;
 const guest = isInit ? new Machine(import.meta.dirname, end) : new NoGuest(end);
 const conversations = values.socket === undefined ? new Port(findPort("agent.0")) : new ListeningSocket(values.socket);
-if (isInit) startExecMonitor(values.monitor, () => guest.powerOff());
+if (isInit) {
+  await makeFirstCgroup();
+  startExecMonitor(values.monitor, () => guest.powerOff());
+}
 const pod = await serveHost({
   version: VERSION,
   guest,
