@@ -16,9 +16,17 @@ export interface DirectProcessParts {
   readonly told: readonly number[];
   /** OOM kills of the container by now: asked after a death by this signal, or 0. */
   readonly oomKills: (signal: number) => Promise<number>;
+  /** Where its input goes, if it has one. */
+  readonly input?: DirectInput;
 }
 
-/** One that the guest's monitor runs: without input. */
+/** The input of one that the guest's monitor runs: see `RemoteProcess`. */
+export interface DirectInput {
+  offsets(): Promise<Pick<StreamOffsets, "stdinOffset" | "stdinClosed">>;
+  write(offset: number, data: Uint8Array, end: boolean): Promise<boolean>;
+}
+
+/** One that the guest's monitor runs. */
 export class DirectProcess implements RemoteProcess {
   readonly #parts: DirectProcessParts;
   /** What was handed out, and is taken when the next piece is asked for. */
@@ -30,7 +38,12 @@ export class DirectProcess implements RemoteProcess {
 
   /** Pieces have offsets of their own. */
   async offsets(): Promise<StreamOffsets> {
-    return { stdinOffset: 0n, stdinClosed: true, stdoutOffset: 0n, stderrOffset: 0n };
+    const input = (await this.#parts.input?.offsets()) ?? { stdinOffset: 0n, stdinClosed: true };
+    return { ...input, stdoutOffset: 0n, stderrOffset: 0n };
+  }
+
+  async write(offset: number, data: Uint8Array, end: boolean): Promise<boolean> {
+    return (await this.#parts.input?.write(offset, data, end)) ?? false;
   }
 
   async read(stream: 1 | 2, offset: number): Promise<Output> {

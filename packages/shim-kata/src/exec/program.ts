@@ -75,15 +75,16 @@ export function compileGuestExec({ id, spec, initPid, process, stdio }: GuestExe
   });
 }
 
-/** Pipes whose other ends stay with the monitor; what is not wanted goes to /dev/null. */
-export function planPipes({ stdout, stderr }: StdioUris): StdioPlan {
+/** Pipes whose other ends stay with the monitor; what is not wanted goes to /dev/null. `openStdin`: leaves the process's input in its slot; default: /dev/null. */
+export function planPipes({ stdout, stderr }: StdioUris, openStdin?: (builder: ProgramBuilder) => void): StdioPlan {
   return {
     kind: "slots",
     stdin: SLOT.childStdin,
     stdout: SLOT.childStdout,
     stderr: SLOT.childStderr,
     prelude(builder) {
-      openNull(builder, O_RDONLY, SLOT.childStdin);
+      if (openStdin) openStdin(builder);
+      else openNull(builder, O_RDONLY, SLOT.childStdin);
       output(builder, stdout, SLOT.childStdout, SLOT.stdoutSource);
       output(builder, stderr, SLOT.childStderr, SLOT.stderrSource);
     },

@@ -10,7 +10,8 @@ import { within } from "../exec/within.ts";
 import { toGuestSpec } from "../storage/guest-spec.ts";
 import { type JsonObject, object } from "../storage/json.ts";
 import { planVolumes } from "../storage/volumes.ts";
-import { compileGuestInit, firstCgroup, toldSlotsOfInit } from "./program.ts";
+import { dropHold, FirstInput, holdsInput } from "./direct-input.ts";
+import { compileGuestInit, FIRST_STDIN, firstCgroup, toldSlotsOfInit } from "./program.ts";
 
 const SIGKILL = 9;
 /** An emulated guest, on a busy host, needs seconds. */
@@ -51,7 +52,18 @@ export class DirectInit {
     this.#program = program;
     const told = toldSlotsOfInit(parts.stdio);
     this.#entry = parts.execs.launch(initKey(parts.id), program?.bytes ?? NOTHING, told);
-    this.remote = new DirectProcess({ entry: this.#entry, told, oomKills: (signal) => this.#oomKillsAtExit(signal) });
+    const { id, agent, stdio } = parts;
+    const isAdopted = () => this.#adopted !== undefined;
+    const adopt = () => this.adopt();
+    const isFresh = program !== undefined;
+    this.remote = new DirectProcess({
+      entry: this.#entry,
+      told,
+      oomKills: (signal) => this.#oomKillsAtExit(signal),
+      ...(stdio.stdin !== "" && {
+        input: new FirstInput({ id, agent, entry: this.#entry, adopt, isAdopted, isFresh }),
+      }),
+    });
   }
 
   /** Bring it to its start gate; what has been made is not made again. Throws what is wrong with it. */
@@ -137,12 +149,14 @@ export class DirectInit {
   }
 
   async #tellAgent(): Promise<void> {
-    const { id, config, agent } = this.#parts;
+    const { id, config, agent, stdio } = this.#parts;
     const spec = Buffer.from(JSON.stringify(firstGuestSpec(id, config)));
-    const wanted = { id, spec, initPid: await this.pid() };
+    const holds = stdio.stdin !== "" && (await holdsInput(this.#entry));
+    const wanted = { id, spec, initPid: await this.pid(), stdin: holds, stdinFifo: holds ? FIRST_STDIN : "" };
     await agent.call((services, options) => services.agent.createContainer(wanted, options), {
       what: "CreateContainer",
     });
+    if (holds) await dropHold(this.#entry);
   }
 
   /** Counted where the kernel has had something to tell of: looked at in the guest, because that news comes before those of the exit. */

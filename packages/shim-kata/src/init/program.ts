@@ -9,13 +9,18 @@ import {
   type Spec,
 } from "@trimaran/linux";
 import { type RootfsMount, SLOT, type StdioUris, watchOom } from "@trimaran/shim-core";
-import { cgroupDirectory, GUEST, isDirect, planPipes, toldSlots } from "../exec/program.ts";
+import { cgroupDirectory, GUEST, planPipes, toldSlots } from "../exec/program.ts";
 import { guestPath } from "../storage/layout.ts";
 
 // asm-generic/fcntl.h
 const AT_FDCWD = -100;
+const O_RDONLY = 0;
 const O_WRONLY = 1;
+const O_RDWR = 2;
+const S_IFIFO_0600 = 0o010600;
 const O_CLOEXEC = 0o2000000;
+/** Of a machine's first container, which may have one: the agent opens it, too. */
+export const FIRST_STDIN = "/run/first.stdin";
 const CGROUP_MODE = 0o755;
 
 /** A machine's first container, as its guest is to have it. */
@@ -45,7 +50,7 @@ export function isDirectInit({ hooks, linux, process }: Spec, resources: unknown
   const { namespaces } = linux;
   const isNew = (type: "pid" | "mount"): boolean => namespaces.has(type) && namespaces.get(type)?.path === undefined;
   return (
-    isDirect(stdio) &&
+    !stdio.terminal &&
     process !== undefined &&
     isNew("pid") &&
     isNew("mount") &&
@@ -64,7 +69,7 @@ export function compileGuestInit({ id, spec, rootfs, stdio }: GuestInit, resourc
     spec,
     bundle: guestPath(id, "rootfs"), // its root is an absolute path
     rootfs,
-    stdio: planPipes(stdio),
+    stdio: planPipes(stdio, stdio.stdin === "" ? undefined : openStdin),
     cgroup: { attachFiles: [], into: directory, ownDirs: [{ name: "", path: directory }] },
     netDevices: [],
     host: GUEST,
@@ -73,6 +78,24 @@ export function compileGuestInit({ id, spec, rootfs, stdio }: GuestInit, resourc
       watchOom(builder, { kind: "inotify", path: `${directory}/memory.events` });
     },
   });
+}
+
+/** A FIFO, of which the monitor keeps a writer until somebody else is one, or until its end. Opened for both first: so no open has to wait for another. */
+function openStdin(builder: ProgramBuilder): void {
+  const { data } = builder;
+  const path = data.string(FIRST_STDIN);
+  builder.sys("mknodat", [AT_FDCWD, path, S_IFIFO_0600, 0]);
+  const both = builder.call("openat", [AT_FDCWD, path, O_RDWR | O_CLOEXEC, 0]);
+  for (const [access, slot] of [
+    [O_RDONLY, SLOT.childStdin],
+    [O_WRONLY, SLOT.stdinHold],
+  ] as const) {
+    const fd = builder.call("openat", [AT_FDCWD, path, access | O_CLOEXEC, 0]);
+    builder.op("KEEP", [fd, slot]);
+    builder.release(fd);
+  }
+  builder.sys("close", [both]);
+  builder.release(both);
 }
 
 function limitsOf(resources: unknown): readonly Limit[] {
