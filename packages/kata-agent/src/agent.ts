@@ -1,12 +1,12 @@
 import { mkdirSync } from "node:fs";
 import { agentV1 } from "@trimaran/proto";
 import { LocalPod, Logger } from "@trimaran/shim-core";
-import { RuncRuntime } from "@trimaran/shim-runc";
 import type { Conversations } from "./channel/conversations.ts";
 import type { Guest } from "./guest/guest.ts";
 import { LogBuffer } from "./log-buffer.ts";
 import { OomNews } from "./oom.ts";
 import { Containers } from "./processes/containers.ts";
+import { GuestRuntime } from "./processes/guest-runtime.ts";
 import { agentService } from "./service.ts";
 
 /** What an agent works with. */
@@ -38,8 +38,9 @@ export async function serveHost(options: AgentOptions): Promise<LocalPod> {
     { debug: options.debug },
   );
   const oom = new OomNews();
+  const runtime = new GuestRuntime();
   const pod = await LocalPod.open({
-    runtime: new RuncRuntime({ path: "" }), // no CRIU: a guest is not saved from inside
+    runtime,
     log,
     monitor: options.monitor,
     directory,
@@ -48,7 +49,7 @@ export async function serveHost(options: AgentOptions): Promise<LocalPod> {
     onEvent: (envelope) => oom.take(envelope),
     onEnd: options.onEnd,
   });
-  const containers = new Containers(pod, directory);
+  const containers = new Containers(pod, directory, runtime.adopted);
   pod.server.register(agentV1, agentService({ version, pod, containers, oom, log: lines, guest }));
   log.info("agent ready", { version });
   await conversations.begin((channel) => pod.serve(channel));

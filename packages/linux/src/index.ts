@@ -3,6 +3,8 @@ export { DEVICE_ACCESS, isDeviceAllowed, reduceDeviceRules } from "./cgroup/devi
 export { DevicePrograms } from "./cgroup/devices-v2.ts";
 export { CgroupError } from "./cgroup/error.ts";
 export { type CgroupHost, type CgroupMode, detectCgroups } from "./cgroup/host.ts";
+export type { Limit } from "./cgroup/limits.ts";
+export { compileLimitsV2 } from "./cgroup/limits-v2.ts";
 export type { OomWatch } from "./cgroup/oom.ts";
 export { type CgroupPlan, isNoCgroup, NO_CGROUP, planCgroup } from "./cgroup/plan.ts";
 export type { LinuxResources } from "./cgroup/resources.ts";

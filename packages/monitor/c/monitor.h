@@ -115,8 +115,14 @@ struct note {
 	char key[];
 };
 
-enum { NONCE = 16, PORT_TAIL = 32 };
+struct named_result { /* of a RUN that its conn and stream name; 0: none */
+	uint32_t conn, stream;
+	struct result result;
+};
+enum { NONCE = 16, PORT_TAIL = 32, PORT_RESULTS = 64 };
 struct port { /* see port.c */
+	struct named_result results[PORT_RESULTS]; /* there are no connections that keep them */
+	unsigned n_results;
 	bool is, greeted, more;
 	bool heard; /* some of what was said since the greeting was taken: then there was a host */
 	uint8_t tail[PORT_TAIL]; /* the last bytes that came: a greeting may begin there */

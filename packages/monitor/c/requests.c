@@ -187,6 +187,21 @@ static void remember(struct kept *kept, const struct result *result)
 		kept->results[kept->n_results++] = *result;
 }
 
+/* What a port has run under these names. The oldest ones are forgotten: only what a server that died has asked for last is asked again. */
+static const struct result *port_result(const struct port *p, uint32_t conn, uint32_t stream, uint16_t nth)
+{
+	for (unsigned i = 0; conn && i < PORT_RESULTS; i++)
+		if (p->results[i].conn == conn && p->results[i].stream == stream && p->results[i].result.nth == nth)
+			return &p->results[i].result;
+	return NULL;
+}
+
+static void port_remember(struct port *p, uint32_t conn, uint32_t stream, const struct result *result)
+{
+	if (p->is && conn)
+		p->results[p->n_results++ % PORT_RESULTS] = (struct named_result) { conn, stream, *result };
+}
+
 static struct result run(struct monitor *m, struct entry *e, uint16_t nth, struct view bytes)
 {
 	struct result result = { .nth = nth, .step = NO_STEP, .error = e ? EINVAL : ENOENT };
@@ -219,10 +234,16 @@ int proc_run(struct monitor *m, struct message_in *message)
 	uint16_t nth = read_u16(body);
 	struct view key = read_str(body), program = read_blob(body);
 	struct result result;
+	const struct result *known;
 	struct kept *kept;
 
 	if (!reader_done(body))
 		return -EPROTO;
+	known = port_result(&m->link.port, conn, stream, nth);
+	if (known) {
+		tell_result(m, seq, known);
+		return 0;
+	}
 	kept = kept_find(m, conn, stream);
 	for (unsigned i = 0; kept && i < kept->n_results; i++)
 		if (kept->results[i].nth == nth) {
@@ -232,6 +253,7 @@ int proc_run(struct monitor *m, struct message_in *message)
 	result = run(m, entry_find(m, key), nth, program);
 	if (kept)
 		remember(kept, &result);
+	port_remember(&m->link.port, conn, stream, &result);
 	tell_result(m, seq, &result);
 	return 0;
 }

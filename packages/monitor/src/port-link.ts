@@ -46,13 +46,18 @@ export class PortLink {
     this.#write({ type: MessageType.Taken, key, slot, offset });
   }
 
-  /** Rejects when the link closes. */
-  run(key: string, program: Uint8Array): Promise<RunResult> {
+  /** Let it go on from its gate; again does nothing. */
+  openGate(key: string): void {
+    this.#write({ type: MessageType.Gate, key });
+  }
+
+  /** Rejects when the link closes. `once`: names the run; what was run under that name is not run again, and gives its result. */
+  run(key: string, program: Uint8Array, once?: { readonly conn: number; readonly stream: number }): Promise<RunResult> {
     if (this.#isClosed) return Promise.reject(closed());
     this.#lastSeq = (this.#lastSeq + 1) >>> 0;
     const result = Promise.withResolvers<RunResult>();
     this.#runs.set(this.#lastSeq, result);
-    this.#write({ type: MessageType.Run, seq: this.#lastSeq, conn: 0, stream: 0, nth: 0, key, program });
+    this.#write({ type: MessageType.Run, seq: this.#lastSeq, conn: 0, stream: 0, ...once, nth: 0, key, program });
     return result.promise;
   }
 

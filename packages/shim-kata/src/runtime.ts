@@ -5,13 +5,14 @@ import {
   type CreateRequest,
   type Host,
   initKey,
-  type MonitoredProcess,
   type RootfsMount,
   type Runtime,
 } from "@trimaran/shim-core";
 import { type BundleConfig, readConfig } from "./container/bundle-config.ts";
-import { KataContainer, wantedStreams } from "./container/container.ts";
+import { type ContainerParts, KataContainer, wantedStreams } from "./container/container.ts";
 import { findHolder, openHolder } from "./container/holder.ts";
+import { DirectInit, type DirectInitParts } from "./init/direct-init.ts";
+import { isDirectInit } from "./init/program.ts";
 import { hostNetworkRefused, refuseHostNetwork } from "./network/refuse-host-network.ts";
 import type { GuestProvider } from "./pod/guest.ts";
 import { type Membership, membershipOf } from "./pod/membership.ts";
@@ -19,7 +20,8 @@ import { type Sandbox, Sandboxes } from "./pod/sandbox.ts";
 import { sandboxGuest } from "./pod/sandbox-bundle.ts";
 import { stopwatch } from "./stopwatch.ts";
 import { type GuestDisk, planDisks, type WantedDisk } from "./storage/disks.ts";
-import { toGuestSpec } from "./storage/guest-spec.ts";
+import { toGuestResources, toGuestSpec } from "./storage/guest-spec.ts";
+import { object } from "./storage/json.ts";
 import { planVolumes } from "./storage/volumes.ts";
 
 /** A machine boots, or is cloned; under emulation, on a busy host, that takes its time. */
@@ -93,9 +95,12 @@ export class KataRuntime implements Runtime {
       const disks = wanted.length === 0 ? [] : await attachDisks(sandbox, wanted);
       const prepareMs = lap();
       const first = this.#firstOf(membership, host);
-      const inside = { request, config, first, agent: sandbox.agent, rootfs, disks };
-      const initPid = await inSpan("create in the guest", () => this.#createInside(inside));
-      const container = this.#container(request, config, host, sandbox, holder, ownsGuest, initPid);
+      const inside = { request, config, first, sandbox, rootfs, disks };
+      const direct = this.#directParts(inside, ownsGuest);
+      const made = await inSpan("create in the guest", async () =>
+        direct ? { direct: await DirectInit.create(direct, rootfs) } : { initPid: await this.#createInside(inside) },
+      );
+      const container = this.#container({ request, config, host, sandbox, holder, ownsGuest, ...made });
       await container.attach(fresh);
       const steps = { machine_ms: machineMs, prepare_ms: prepareMs, create_ms: lap() };
       host.log.info("container ready", { id: request.id, ...steps });
@@ -111,7 +116,12 @@ export class KataRuntime implements Runtime {
     const membership = this.#membership(config, host);
     const sandbox = this.#sandboxes.find(podIdOf(membership, request.id), request.namespace, host);
     const holder = findHolder(host, initKey(request.id));
-    const container = this.#container(request, config, host, sandbox, holder, membership.kind !== "member");
+    const ownsGuest = membership.kind !== "member";
+    const parts = { request, config, host, sandbox, holder, ownsGuest };
+    const wanted = this.#directParts({ ...parts, disks: planDisks(config.spec) }, ownsGuest);
+    // where the guest does not answer the agent does not either, and the container is lost below
+    const direct = wanted && (await DirectInit.find(wanted).catch(() => undefined));
+    const container = this.#container({ ...parts, ...(direct && { direct }) });
     try {
       await container.attach(false);
       sandbox.follow();
@@ -132,31 +142,41 @@ export class KataRuntime implements Runtime {
     return membership.kind === "member" && this.#sandboxes.shared(host) === undefined ? membership.podId : undefined;
   }
 
-  #container(
-    request: CreateRequest,
-    config: BundleConfig,
-    host: Host,
-    sandbox: Sandbox,
-    holder: MonitoredProcess,
+  #container(parts: Omit<ContainerParts, "removeGuest">): KataContainer {
+    const { request, host, sandbox, direct } = parts;
+    if (direct) sandbox.firstPid = () => direct.pid();
+    return new KataContainer({ ...parts, removeGuest: () => this.#sandboxes.remove(request.id, host) });
+  }
+
+  /** Of a container that the guest's monitor makes; undefined where its agent must. The same for a task server that comes later. */
+  #directParts(
+    wanted: {
+      readonly request: CreateRequest;
+      readonly config: BundleConfig;
+      readonly sandbox: Sandbox;
+      readonly disks: readonly unknown[];
+    },
     ownsGuest: boolean,
-    initPid?: number,
-  ): KataContainer {
-    const removeGuest = () => this.#sandboxes.remove(request.id, host);
-    const parts = { request, config, host, sandbox, holder, ownsGuest, removeGuest };
-    return new KataContainer({ ...parts, ...(initPid !== undefined && { initPid }) });
+  ): DirectInitParts | undefined {
+    const { request, config, sandbox, disks } = wanted;
+    const { execs, agent, guest } = sandbox;
+    const { id, stdio } = request;
+    if (!ownsGuest || !execs || guest.isMachine !== true || disks.length > 0) return undefined;
+    const resources = toGuestResources(object(config.json.linux).resources);
+    return isDirectInit(config.spec, resources, stdio) ? { id, config, stdio, execs, agent } : undefined;
   }
 
   async #createInside(inside: {
     readonly request: CreateRequest;
     readonly config: BundleConfig;
     readonly first: string | undefined;
-    readonly agent: Sandbox["agent"];
+    readonly sandbox: Sandbox;
     readonly rootfs: readonly RootfsMount[];
     readonly disks: readonly GuestDisk[];
   }): Promise<number> {
-    const { request, config, first, agent, rootfs, disks } = inside;
+    const { request, config, first, sandbox, rootfs, disks } = inside;
     const { id } = request;
-    const podPid = first === undefined ? undefined : await podPidOf(agent, first);
+    const podPid = first === undefined ? undefined : await podPidOf(sandbox, first);
     const guestSpec = toGuestSpec(config.json, {
       ...{ id, disks },
       volumes: planVolumes(config.spec.mounts, disks),
@@ -166,7 +186,10 @@ export class KataRuntime implements Runtime {
     const files = rootfs.map((mount) => ({ ...mount, options: [...mount.options] }));
     const wanted = { id, spec, rootfs: files, ...wantedStreams(request.stdio) };
     const create = { limitMs: BOOT_LIMIT_MS, what: "CreateContainer" };
-    const { pid } = await agent.call((services, options) => services.agent.createContainer(wanted, options), create);
+    const { pid } = await sandbox.agent.call(
+      (services, options) => services.agent.createContainer(wanted, options),
+      create,
+    );
     return pid;
   }
 
@@ -201,7 +224,8 @@ function podIdOf(membership: Membership, id: string): string {
   return membership.kind === "member" ? membership.podId : id;
 }
 
-async function podPidOf(agent: Sandbox["agent"], id: string): Promise<number> {
+async function podPidOf({ agent, firstPid }: Sandbox, id: string): Promise<number> {
+  if (firstPid) return await firstPid();
   const { pid } = await agent.call((services, options) => services.agent.inspectProcess({ id, execId: "" }, options));
   return pid;
 }

@@ -22,6 +22,7 @@ import {
   type RequestKey,
 } from "@trimaran/shim-core";
 import { Code, StatusError } from "ttrpc-ts";
+import { AdoptedProcess } from "./adopted-process.ts";
 import { type Compiler, compileJoin } from "./compile.ts";
 import { checkNamespaces } from "./criu/check-namespaces.ts";
 import { takeCheckpoint } from "./criu/checkpoint.ts";
@@ -42,8 +43,8 @@ export interface ContainerParts {
   readonly host: Host;
   readonly cgroups: CgroupHost;
   readonly cgroup: Cgroup;
-  /** Made by our program, or by criu in Start. */
-  readonly init: MonitoredProcess | Restoration;
+  /** Made by our program, by criu in Start, or by somebody else. */
+  readonly init: MonitoredProcess | Restoration | AdoptedProcess;
   readonly compiler: Compiler;
   readonly mounted: MountedContainer;
   /** Where criu is looked for, and what it gets as PATH; and where it is. */
@@ -53,7 +54,7 @@ export interface ContainerParts {
 
 /** One container: its init, its cgroup, and programs that join it. */
 export class RuncContainer implements Container {
-  readonly init: MonitoredProcess | RestoredProcess;
+  readonly init: MonitoredProcess | RestoredProcess | AdoptedProcess;
   readonly endsWithInit: boolean;
   readonly #parts: ContainerParts;
 
@@ -66,6 +67,7 @@ export class RuncContainer implements Container {
 
   async start(): Promise<void> {
     const { init } = this.#parts;
+    if (init instanceof AdoptedProcess) return; // it runs
     if (init instanceof Restoration) await init.start((pid) => this.#beforeItRuns(pid));
     else await init.start();
     const { poststart } = this.#spec.hooks;

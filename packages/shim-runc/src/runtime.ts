@@ -12,9 +12,10 @@ import {
   type UndoStep,
 } from "@trimaran/shim-core";
 import { Code, StatusError } from "ttrpc-ts";
+import { AdoptedProcess } from "./adopted-process.ts";
 import { cgroupViews } from "./cgroup-views.ts";
 import { type Compiler, compileStart, planLayout, readConfig } from "./compile.ts";
-import { RuncContainer } from "./container.ts";
+import { type ContainerParts, RuncContainer } from "./container.ts";
 import { findCriu } from "./criu/binary.ts";
 import type { MountedContainer } from "./criu/mounts.ts";
 import { Restoration } from "./criu/restore.ts";
@@ -103,6 +104,13 @@ export class RuncRuntime implements Runtime {
     return this.#container(layout, host, cgroup, init);
   }
 
+  /** A container that runs, made by somebody else from the same config.json: its init is not a child of our monitor. Makes nothing. */
+  adopt(request: CreateRequest, host: Host, initPid: number): Container {
+    const layout = this.#layout(request, host);
+    const cgroup = Cgroup.open(this.#kernel.cgroups, layout.cgroupPlan, this.#kernel.tools);
+    return this.#container(layout, host, cgroup, new AdoptedProcess(initKey(request.id), initPid));
+  }
+
   /** In a replay after the clone init is in it already. */
   #openCgroup({ spec, cgroupPlan }: Layout, hasInit: boolean): Cgroup {
     const { cgroups, tools } = this.#kernel;
@@ -135,7 +143,7 @@ export class RuncRuntime implements Runtime {
     return { spec, bundle, cgroups: cgroupViews(this.#kernel.cgroups, cgroupPlan) };
   }
 
-  #container(layout: Layout, host: Host, cgroup: Cgroup, init: MonitoredProcess | Restoration): RuncContainer {
+  #container(layout: Layout, host: Host, cgroup: Cgroup, init: ContainerParts["init"]): RuncContainer {
     return new RuncContainer({
       mounted: this.#mounted(layout),
       searchPath: this.#searchPath,

@@ -15,11 +15,13 @@ const SIGNALS_KEPT = 256;
 export class Containers {
   readonly #tasks: Tasks;
   readonly #directory: string;
+  readonly #adopted: Map<string, number>;
   readonly #processes = new Map<string, { process: GuestProcess; made: Promise<unknown> }>();
   readonly #signals = new Map<string, Promise<unknown>>();
 
-  /** `directory`: for bundles and FIFOs. */
-  constructor(tasks: Tasks, directory: string) {
+  /** `directory`: for bundles and FIFOs. `adopted`: gets the pid of a container's init that runs already. */
+  constructor(tasks: Tasks, directory: string, adopted: Map<string, number>) {
+    this.#adopted = adopted;
     this.#tasks = tasks;
     this.#directory = directory;
   }
@@ -32,19 +34,21 @@ export class Containers {
     throw new StatusError(Code.NotFound, `${what} ${keyOf(name)}: not found`);
   }
 
-  /** Bring a container to its start gate. Rejects and leaves nothing. */
+  /** Bring a container to its start gate, or take one over that runs. Rejects and leaves nothing. */
   async create(request: CreateRequest): Promise<number> {
     const name = { id: parseIdentifier("id", request.id), execId: "" };
     const process = await this.#make(name, request, async (made) => {
       const bundle = this.#bundle(name.id);
       mkdirSync(bundle, { recursive: true, mode: 0o700 });
       writeFileSync(`${bundle}/config.json`, request.spec, { mode: 0o600 });
+      if (request.initPid !== 0) this.#adopted.set(name.id, request.initPid);
       const { pid } = await this.#tasks.call((tasks) =>
         tasks.create({ id: name.id, bundle, rootfs: request.rootfs, ...made.paths }),
       );
       made.pid = pid;
       made.begin();
     });
+    if (request.initPid !== 0) await process.start(); // nothing happens, but the engine knows that it runs
     return process.pid;
   }
 
@@ -88,7 +92,9 @@ export class Containers {
     if (name.execId === "" || process.isStarted) await this.#end(name);
     await this.#tasks.call((tasks) => tasks.delete({ ...name })).catch(ignoreNotFound);
     this.#close(name);
-    if (name.execId === "") rmSync(this.#bundle(name.id), { recursive: true, force: true });
+    if (name.execId !== "") return;
+    this.#adopted.delete(name.id);
+    rmSync(this.#bundle(name.id), { recursive: true, force: true });
   }
 
   async #make(
@@ -110,7 +116,10 @@ export class Containers {
       return process;
     } catch (error) {
       this.#close(name);
-      if (name.execId === "") rmSync(this.#bundle(name.id), { recursive: true, force: true });
+      if (name.execId === "") {
+        this.#adopted.delete(name.id);
+        rmSync(this.#bundle(name.id), { recursive: true, force: true });
+      }
       throw error;
     }
   }

@@ -19,6 +19,8 @@ export interface WantedStreams {
   readonly stdout: boolean;
   readonly stderr: boolean;
   readonly terminal: boolean;
+  /** One that is there: not to be made. */
+  readonly stdinFifo?: string;
 }
 
 /** The strings that the task service gets. */
@@ -56,7 +58,7 @@ export class GuestProcess {
     };
     const { terminal } = wanted;
     this.paths = {
-      stdin: fifo("stdin", wanted.stdin),
+      stdin: wanted.stdinFifo || fifo("stdin", wanted.stdin),
       stdout: fifo("stdout", wanted.stdout),
       stderr: fifo("stderr", wanted.stderr && !terminal),
       terminal,

@@ -2383,6 +2383,10 @@ stderr: boolean;
 terminal: boolean;
 /** What is mounted as its root, in a mount namespace of its own; none: `root.path`. */
 rootfs: containerd.types.Mount[];
+/** Not 0: it runs already, as this process of another monitor's, with streams of that one's. The agent makes nothing; from now on it knows the container, whose init is not its to wait for. */
+initPid: number;
+/** With `init_pid`: the FIFO that its input is written into from now on. Empty: it gets none, or the agent writes into it already. */
+stdinFifo: string;
 }
 const CreateContainerRequest: MessageCodec<CreateContainerRequest>;
 interface AddExecRequest {

@@ -5589,8 +5589,10 @@ function read_trimaran_agent_v1_ConfigureNetworkRequest(r, m) {
   return m;
 }
 
-const empty_trimaran_agent_v1_CreateContainerRequest = () => ({ id: "", spec: NO_BYTES, stdin: false, stdout: false, stderr: false, terminal: false, rootfs: [] });
+const empty_trimaran_agent_v1_CreateContainerRequest = () => ({ id: "", spec: NO_BYTES, stdin: false, stdout: false, stderr: false, terminal: false, rootfs: [], initPid: 0, stdinFifo: "" });
 function write_trimaran_agent_v1_CreateContainerRequest(w, m) {
+  if (m.stdinFifo) w.string(74, m.stdinFifo);
+  if (m.initPid) w.uint32(64, m.initPid);
   if (m.rootfs) for (let i = m.rootfs.length - 1; i >= 0; i--) w.message(58, write_containerd_types_Mount, m.rootfs[i]);
   if (m.terminal) w.bool(48, m.terminal);
   if (m.stderr) w.bool(40, m.stderr);
@@ -5610,6 +5612,8 @@ function read_trimaran_agent_v1_CreateContainerRequest(r, m) {
       case 40: m.stderr = r.bool(); break;
       case 48: m.terminal = r.bool(); break;
       case 58: m.rootfs.push(r.message(read_containerd_types_Mount, empty_containerd_types_Mount())); break;
+      case 64: m.initPid = r.uint32(); break;
+      case 74: m.stdinFifo = r.string(); break;
       default: r.skip(tag);
     }
   }

@@ -14,9 +14,11 @@ import {
   type StdioUris,
 } from "@trimaran/shim-core";
 import { Code, StatusError } from "ttrpc-ts";
+import type { AgentConnection } from "../agent/connection.ts";
 import { DirectProcess } from "../exec/direct-process.ts";
 import { compileGuestExec, isDirect, isForAgent, toldSlots } from "../exec/program.ts";
 import { within } from "../exec/within.ts";
+import { type DirectInit, firstGuestSpec } from "../init/direct-init.ts";
 import type { Sandbox } from "../pod/sandbox.ts";
 import { toGuestProcess, toGuestResources, toGuestSpec } from "../storage/guest-spec.ts";
 import { planVolumes } from "../storage/volumes.ts";
@@ -50,6 +52,8 @@ export interface ContainerParts {
   readonly ownsGuest: boolean;
   /** Pid of its init in the guest; not known after a restart of the task server. */
   readonly initPid?: number;
+  /** Its init, where the guest's monitor has made it: then the agent does not know the container until it is told. */
+  readonly direct?: DirectInit;
   /** End the machine. */
   readonly removeGuest: () => Promise<void>;
 }
@@ -73,20 +77,22 @@ export class KataContainer implements Container {
 
   constructor(parts: ContainerParts) {
     this.#parts = parts;
-    const remote = new AgentProcess(parts.sandbox.agent, parts.request.id, "");
+    const remote = parts.direct?.remote ?? new AgentProcess(parts.sandbox.agent, parts.request.id, "");
     this.init = this.#process("", parts.request.stdio, parts.holder, remote);
   }
 
-  /** The agent knows it. `fresh`: just made, so that nothing can have been read or written yet. */
+  /** The guest has it. `fresh`: just made, so that nothing can have been read or written yet. */
   async attach(fresh: boolean): Promise<void> {
     await this.init.attach(fresh);
-    void this.#watchOom();
+    void (this.#parts.direct ? this.#watchDirectly(this.#parts.direct) : this.#watchOom());
   }
 
   async start(): Promise<void> {
-    await inSpan("start in the guest", () =>
-      this.#call(({ agent }, options) => agent.startProcess({ id: this.#id }, options)),
-    );
+    const { direct } = this.#parts;
+    await inSpan("start in the guest", async () => {
+      if (direct) await direct.start();
+      else await this.#call(({ agent }, options) => agent.startProcess({ id: this.#id }, options));
+    });
   }
 
   async exec(request: ExecRequest): Promise<ContainerProcess> {
@@ -142,7 +148,7 @@ export class KataContainer implements Container {
     if (failure && isForAgent(failure)) return undefined;
     if (failure) throw new StatusError(Code.Unknown, describeFailure(program, failure.step, failure.errno));
     if (!execed) throw new StatusError(Code.Unknown, "the exec has ended before its program began");
-    return new DirectProcess({ entry, told, oomKills: async () => (await this.#inspect()).oomKills });
+    return new DirectProcess({ entry, told, oomKills: (signal) => this.#oomKillsBy(signal) });
   }
 
   /** Looked for when the first exec comes: it stays as it is. */
@@ -155,10 +161,16 @@ export class KataContainer implements Container {
   }
 
   async #readInside(): Promise<Inside> {
-    const { config, initPid } = this.#parts;
+    const { config, initPid, direct } = this.#parts;
     const places = { id: this.#id, volumes: planVolumes(config.spec.mounts), disks: [] }; // an exec makes no mounts
-    const spec = parseSpec(JSON.stringify(toGuestSpec(config.json, places)));
-    return { spec, initPid: initPid ?? (await this.#inspect()).pid };
+    const json = direct ? firstGuestSpec(this.#id, config) : toGuestSpec(config.json, places);
+    const pid = direct ? await direct.pid() : (initPid ?? (await this.#inspect()).pid);
+    return { spec: parseSpec(JSON.stringify(json)), initPid: pid };
+  }
+
+  /** Of the container, after the end of an exec that the agent does not know. */
+  async #oomKillsBy(signal: number): Promise<number> {
+    return signal === SIGKILL ? (await this.#inspect()).oomKills : 0;
   }
 
   #inspect() {
@@ -174,6 +186,7 @@ export class KataContainer implements Container {
 
   async killAll(signal: number): Promise<void> {
     if (this.init.hasExited) return;
+    if (signal === SIGKILL && this.#parts.direct) return await this.kill(this.init, signal); // it has a pid namespace of its own
     await this.#signal({ execId: "", signal, all: true, once: "" });
   }
 
@@ -221,9 +234,13 @@ export class KataContainer implements Container {
     return this.#parts.request.id;
   }
 
-  get #call() {
-    const { agent } = this.#parts.sandbox;
-    return agent.call.bind(agent);
+  /** Call the agent, which knows the container by then. */
+  get #call(): AgentConnection["call"] {
+    const { direct, sandbox } = this.#parts;
+    return async (make, options) => {
+      await direct?.adopt();
+      return await sandbox.agent.call(make, options);
+    };
   }
 
   #process(execId: string, stdio: StdioUris, holder: MonitoredProcess, remote: RemoteProcess): GuestProcess {
@@ -245,9 +262,11 @@ export class KataContainer implements Container {
 
   /** The machine is ended next. */
   async #flush(): Promise<void> {
-    await this.#call(({ agent }, options) => agent.flush({}, options), { limitMs: REMOVE_LIMIT_MS }).catch(
-      (error: unknown) => this.#parts.host.log.debug("not flushed in the guest", { id: this.#id, error }),
-    );
+    const { direct, sandbox, host } = this.#parts;
+    const flushed = direct
+      ? direct.flush(REMOVE_LIMIT_MS)
+      : sandbox.agent.call(({ agent }, options) => agent.flush({}, options), { limitMs: REMOVE_LIMIT_MS });
+    await flushed.catch((error: unknown) => host.log.debug("not flushed in the guest", { id: this.#id, error }));
   }
 
   /** Those that were deleted here; what the guest keeps of them is of no use. */
@@ -293,6 +312,21 @@ export class KataContainer implements Container {
     } catch (error) {
       const state = await this.#call(({ tasks }, options) => tasks.state({ id }, options)).catch(() => undefined);
       if (state?.status !== wanted) throw error;
+    }
+  }
+
+  /** Memory has other news besides kills: they are counted by the agent. */
+  async #watchDirectly(direct: DirectInit): Promise<void> {
+    while (await direct.memoryNews()) {
+      const kills = await this.#inspect().then(
+        (state) => state.oomKills,
+        () => 0,
+      );
+      if (kills > this.#oomKills) {
+        this.#oomKills = kills;
+        this.#tellOom();
+      }
+      await delay(OOM_PAUSE_MS);
     }
   }
 

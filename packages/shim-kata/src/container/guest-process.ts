@@ -106,10 +106,10 @@ export class GuestProcess implements ContainerProcess {
   }
 
   async #copyInput(offset: number): Promise<void> {
-    const { agent, id, execId, holder, host } = this.#parts;
+    const { remote, holder, host } = this.#parts;
     const path = await pathOf(holder, "stdin", host.monitorPid);
     if (path === undefined) return;
-    const pump = new InputPump({ agent, id, execId }, path, offset);
+    const pump = new InputPump(remote, path, offset);
     void pump.ended.then(() => this.#closeHeld("stdin"));
   }
 

@@ -113,7 +113,8 @@ async function moved(holder: Runner, slot: number): Promise<number | undefined> 
   return Number(value);
 }
 
-async function waitingIn(holder: Runner, slot: number): Promise<number> {
+/** How many bytes wait in a slot to be read; 0 where it is closed. */
+export async function waitingIn(holder: Runner, slot: number): Promise<number> {
   const builder = newProgram("stdio");
   const bytes = builder.register();
   const place = builder.data.space(8);

@@ -1,28 +1,21 @@
 import { constants, openSync } from "node:fs";
 import { Socket } from "node:net";
 import { harmlessLength } from "@trimaran/proto";
-import type { AgentConnection } from "../agent/connection.ts";
-
-/** One process's input. */
-export interface InputTarget {
-  readonly agent: AgentConnection;
-  readonly id: string;
-  readonly execId: string;
-}
+import type { RemoteProcess } from "./remote-process.ts";
 
 /**
  * Copies input from a pipe on the host to a process in the guest, until its end. A task server that is killed between its read of the pipe and its write to the
- * agent's socket, which is the same turn of its loop, loses what it has read; nothing is written twice.
+ * guest's socket, which is the same turn of its loop, loses what it has read; nothing is written twice.
  */
 export class InputPump {
   /** Resolves when there is no more to copy, or nobody wants it. */
   readonly ended: Promise<void>;
-  readonly #target: InputTarget;
+  readonly #target: Pick<RemoteProcess, "write">;
   readonly #pipe: Socket;
   #offset: number;
 
   /** `path`: of the pipe. `offset`: what the process has had before. Throws where the pipe is gone. */
-  constructor(target: InputTarget, path: string, offset: number) {
+  constructor(target: Pick<RemoteProcess, "write">, path: string, offset: number) {
     this.#target = target;
     this.#offset = offset;
     this.#pipe = new Socket({
@@ -48,10 +41,8 @@ export class InputPump {
 
   /** Whether more is wanted. */
   async #write(data: Uint8Array, end: boolean): Promise<boolean> {
-    const { agent, id, execId } = this.#target;
-    const request = { id, execId, offset: this.#offset, data, end };
-    const { closed } = await agent.call((services) => services.agent.writeInput(request), { limitMs: 0 });
+    const isWanted = await this.#target.write(this.#offset, data, end);
     this.#offset += data.length;
-    return !closed;
+    return isWanted;
   }
 }

@@ -38,6 +38,8 @@ export interface RemoteProcess {
   offsets(): Promise<StreamOffsets>;
   /** Output from an offset on, once there is some, or its end. What is before the offset is in its place on the host. */
   read(stream: 1 | 2, offset: number): Promise<Output>;
+  /** Input from an offset on, or its end, which is all that is left to say. Resolves once its pipe has it, with whether more is wanted. */
+  write(offset: number, data: Uint8Array, end: boolean): Promise<boolean>;
   resize(width: number, height: number): Promise<void>;
   ended(): Promise<RemoteExit>;
   /** Default: by the agent. */
@@ -65,6 +67,12 @@ export class AgentProcess implements RemoteProcess {
     if (data.length > READ_BYTES) throw agent.lie(`${data.length} bytes of output, ${READ_BYTES} were asked for`);
     if (data.length === 0 && !end) throw agent.lie("answers a read with nothing");
     return { offset, data, end };
+  }
+
+  async write(offset: number, data: Uint8Array, end: boolean): Promise<boolean> {
+    const request = { ...this.#name, offset: BigInt(offset), data, end };
+    const { closed } = await this.#agent.call((services) => services.agent.writeInput(request), { limitMs: 0 });
+    return !closed;
   }
 
   async resize(width: number, height: number): Promise<void> {

@@ -5,7 +5,6 @@ import type { Output, RemoteExit, RemoteProcess, StreamOffsets } from "../contai
 import type { GuestEntry, Piece } from "./guest-monitor.ts";
 import { within } from "./within.ts";
 
-const SIGKILL = 9;
 const ESRCH = 3;
 /** A guest that does not carry out a signal in this time is stuck. */
 const SIGNAL_LIMIT_MS = 15_000;
@@ -15,11 +14,19 @@ const SOURCE = { 1: SLOT.stdoutSource, 2: SLOT.stderrSource } as const;
 export interface DirectProcessParts {
   readonly entry: GuestEntry;
   readonly told: readonly number[];
-  /** OOM kills of the container by now: asked after a death by SIGKILL. */
-  readonly oomKills: () => Promise<number>;
+  /** OOM kills of the container by now: asked after a death by this signal, or 0. */
+  readonly oomKills: (signal: number) => Promise<number>;
+  /** Where its input goes, if it has one. */
+  readonly input?: DirectInput;
 }
 
-/** One that the guest's monitor runs: an exec without input. */
+/** The input of one that the guest's monitor runs: see `RemoteProcess`. */
+export interface DirectInput {
+  offsets(): Promise<Pick<StreamOffsets, "stdinOffset" | "stdinClosed">>;
+  write(offset: number, data: Uint8Array, end: boolean): Promise<boolean>;
+}
+
+/** One that the guest's monitor runs. */
 export class DirectProcess implements RemoteProcess {
   readonly #parts: DirectProcessParts;
   /** What was handed out, and is taken when the next piece is asked for. */
@@ -31,7 +38,12 @@ export class DirectProcess implements RemoteProcess {
 
   /** Pieces have offsets of their own. */
   async offsets(): Promise<StreamOffsets> {
-    return { stdinOffset: 0n, stdinClosed: true, stdoutOffset: 0n, stderrOffset: 0n };
+    const input = (await this.#parts.input?.offsets()) ?? { stdinOffset: 0n, stdinClosed: true };
+    return { ...input, stdoutOffset: 0n, stderrOffset: 0n };
+  }
+
+  async write(offset: number, data: Uint8Array, end: boolean): Promise<boolean> {
+    return (await this.#parts.input?.write(offset, data, end)) ?? false;
   }
 
   async read(stream: 1 | 2, offset: number): Promise<Output> {
@@ -63,22 +75,21 @@ export class DirectProcess implements RemoteProcess {
     const { exit, failure } = await entry.reported(
       (report) => report.exit !== undefined || report.failure !== undefined,
     );
-    if (!exit) throw new StatusError(Code.Unknown, `the exec's program failed with errno ${failure?.errno}`);
+    if (!exit) throw new StatusError(Code.Unknown, `its program failed with errno ${failure?.errno}`);
     const signal = exit.waitStatus & 0x7f;
     const [stdout, stderr] = await Promise.all([this.#reached(1), this.#reached(2)]);
     return {
       exit: signal === 0 ? { kind: "exited", code: (exit.waitStatus >> 8) & 0xff } : { kind: "signaled", signal },
       exitedAtNs: exit.exitedAtNs,
-      oomKills: signal === SIGKILL ? await oomKills() : 0,
+      oomKills: await oomKills(signal),
       reached: { stdout, stderr },
     };
   }
 
-  /** A task server that was killed while it sent one sends it again: the guest's monitor does not know requests by name. */
-  async signal(signal: number, _once: RequestKey | undefined): Promise<void> {
+  async signal(signal: number, once: RequestKey | undefined): Promise<void> {
     const builder = newProgram("signal");
     builder.sys("pidfd_send_signal", [{ kind: "slot", index: SLOT.pidfd }, signal, 0, 0]);
-    const { errno } = await within(SIGNAL_LIMIT_MS, this.#parts.entry.run(builder.build().bytes));
+    const { errno } = await within(SIGNAL_LIMIT_MS, this.#parts.entry.run(builder.build().bytes, once));
     if (errno === ESRCH) throw new StatusError(Code.NotFound, "process already finished: not found");
     if (errno !== 0) throw new StatusError(Code.InvalidArgument, `signal ${signal}: errno ${errno}`);
   }

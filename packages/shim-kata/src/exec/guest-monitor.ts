@@ -1,5 +1,5 @@
 import { PortLink, type ProcessReport, type RunResult } from "@trimaran/monitor";
-import type { Logger } from "@trimaran/shim-core";
+import type { Logger, RequestKey } from "@trimaran/shim-core";
 import { Code, StatusError } from "ttrpc-ts";
 import { greetAgent } from "../agent/greet.ts";
 import { guestText } from "../agent/guest-text.ts";
@@ -26,8 +26,12 @@ export interface GuestEntry {
   reached(slot: number): number | undefined;
   /** It is where it belongs. */
   taken(slot: number, piece: Piece): void;
-  /** Run a small program on its slots. Rejects when the connection is lost. */
-  run(program: Uint8Array): Promise<RunResult>;
+  /** Whether there is a piece that was not taken. */
+  hasPiece(slot: number): boolean;
+  /** Let it go on from its gate. Once asked for it is asked on each connection, and does nothing twice. */
+  openGate(): void;
+  /** Run a small program on its slots; what was run as `once` is not run again. Rejects when the connection is lost. */
+  run(program: Uint8Array, once?: RequestKey): Promise<RunResult>;
 }
 
 /** What a guest's monitor is reached with. */
@@ -161,6 +165,7 @@ class Entry implements GuestEntry {
   readonly #connect: () => Promise<PortLink>;
   readonly #waiting = new Set<() => void>();
   #link: PortLink | undefined;
+  #isOpen = false;
   #report: ProcessReport | undefined;
   #end: Error | undefined;
 
@@ -181,6 +186,16 @@ class Entry implements GuestEntry {
   askAgain(link: PortLink): void {
     this.#link = link;
     link.spawn(this.key, this.#program, [...this.#told.keys()]);
+    if (this.#isOpen) link.openGate(this.key);
+  }
+
+  openGate(): void {
+    this.#isOpen = true;
+    this.#link?.openGate(this.key); // a link that is made later is told then
+  }
+
+  hasPiece(slot: number): boolean {
+    return this.#told.get(slot)?.piece !== undefined;
   }
 
   report(report: ProcessReport): void {
@@ -247,7 +262,7 @@ class Entry implements GuestEntry {
     this.#link?.taken(this.key, slot, BigInt(offset));
   }
 
-  async run(program: Uint8Array): Promise<RunResult> {
-    return await (await this.#connect()).run(this.key, program);
+  async run(program: Uint8Array, once?: RequestKey): Promise<RunResult> {
+    return await (await this.#connect()).run(this.key, program, once);
   }
 }

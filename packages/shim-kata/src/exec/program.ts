@@ -15,11 +15,11 @@ const O_RDONLY = 0;
 const O_WRONLY = 1;
 const O_CLOEXEC = 0o2000000;
 
-/** The guest that an exec's program is compiled for: nothing of it depends on the kernel's version. */
-const GUEST: HostFeatures = {
+/** The guest that programs are compiled for. They need nothing that is younger than its kernel. */
+export const GUEST: HostFeatures = {
   architecture: "x86_64",
   kernel: [6, 1],
-  kcore: false,
+  kcore: true,
   selinux: false,
   inUserNamespace: false,
   namespaceInodes: { network: 0, ipc: 0, uts: 0, user: 0 },
@@ -57,6 +57,11 @@ export function isForAgent({ errno }: { readonly errno: number }): boolean {
   return errno === EBUSY;
 }
 
+/** Where a cgroup of the guest is. */
+export function cgroupDirectory(path: string): string {
+  return `${CGROUPS}${path}`;
+}
+
 /** Compile an exec for the guest's monitor. Throws InvalidSpec. */
 export function compileGuestExec({ id, spec, initPid, process, stdio }: GuestExec): Program {
   return compileExec({
@@ -65,20 +70,21 @@ export function compileGuestExec({ id, spec, initPid, process, stdio }: GuestExe
     process: { ...parseExecProcess(process), terminal: false },
     init: { pid: initPid },
     stdio: planPipes(stdio),
-    cgroup: { attachFiles: [], into: `${CGROUPS}${spec.linux.cgroupsPath}` },
+    cgroup: { attachFiles: [], into: cgroupDirectory(spec.linux.cgroupsPath ?? "") },
     host: GUEST,
   });
 }
 
-/** Pipes whose other ends stay with the monitor; what is not wanted goes to /dev/null. */
-function planPipes({ stdout, stderr }: StdioUris): StdioPlan {
+/** Pipes whose other ends stay with the monitor; what is not wanted goes to /dev/null. `openStdin`: leaves the process's input in its slot; default: /dev/null. */
+export function planPipes({ stdout, stderr }: StdioUris, openStdin?: (builder: ProgramBuilder) => void): StdioPlan {
   return {
     kind: "slots",
     stdin: SLOT.childStdin,
     stdout: SLOT.childStdout,
     stderr: SLOT.childStderr,
     prelude(builder) {
-      openNull(builder, O_RDONLY, SLOT.childStdin);
+      if (openStdin) openStdin(builder);
+      else openNull(builder, O_RDONLY, SLOT.childStdin);
       output(builder, stdout, SLOT.childStdout, SLOT.stdoutSource);
       output(builder, stderr, SLOT.childStderr, SLOT.stderrSource);
     },

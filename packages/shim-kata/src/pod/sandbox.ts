@@ -10,6 +10,8 @@ export class Sandbox {
   readonly agent: AgentConnection;
   /** Runs execs; undefined where the guest has none, and the agent does. */
   readonly execs: GuestMonitor | undefined;
+  /** Pid in the guest of its first container's init, where that is not of the agent's making. */
+  firstPid: (() => Promise<number>) | undefined;
   readonly #log: Logger;
   #prepared: Promise<void> | undefined;
   #isFollowed = false;

@@ -13,6 +13,8 @@ export interface GuestPlaces {
   readonly disks: readonly GuestDisk[];
   /** Pid, in the guest, of the pod's first container, whose namespaces a further one may join. */
   readonly podPid?: number;
+  /** Of its cgroup; default: its id below the root. */
+  readonly cgroupsPath?: string;
 }
 
 /** The host's hardware, and what its kernel knows by name: the guest's is another. */
@@ -66,7 +68,7 @@ function toGuestLinux(linux: JsonObject, places: GuestPlaces): JsonObject {
   return {
     ...without(linux, [...HOST_LINUX, "resources", "devices"]),
     sysctl: Object.fromEntries(own),
-    cgroupsPath: `/${places.id}`,
+    cgroupsPath: places.cgroupsPath ?? `/${places.id}`,
     namespaces: list(linux.namespaces).flatMap((namespace, i) => toGuestNamespace(object(namespace), i, places)),
     ...guestResources(resources, places.disks),
     devices: list(devices).map((device, i) => toGuestDevice(object(device), i, places.disks)),
