@@ -23,6 +23,7 @@ if [ "$INIT" = systemd ]; then
   units=/root/etc/systemd/system
   cp -r "/root$ROOT"/e2e/vm/guest/systemd/* $units/ || quit "no units"
   sed -i "s,@ROOT@,$ROOT," $units/trimaran-task.service
+  rm -f /root/.dockerenv # where this machine is a container's image: systemd would take the guest for one, and not read the kernel's command line
   rm -rf /root/usr/lib/systemd/system-generators # units for this machine's disks and old scripts, made anew at each daemon-reload
   exec switch_root /root /lib/systemd/systemd --unit=trimaran-task.target
 fi
