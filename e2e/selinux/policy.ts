@@ -15,7 +15,7 @@ const TYPES = ["kernel_t", "container_t", "other_t", "container_file_t"];
 const POLICY = `
 (handleunknown allow)
 (mls false)
-(class process (transition))
+(class process (transition dyntransition))
 (class file (entrypoint))
 (classorder (process file))
 ${SIDS.map((sid) => `(sid ${sid})`).join("\n")}
