@@ -128,7 +128,7 @@ async function runInPod(
 }
 
 /** Into CRI's own namespace; it hears of them by an event. */
-async function importImages(engine: Engine, cri: CriClient): Promise<void> {
+export async function importImages(engine: Engine, cri: CriClient): Promise<void> {
   const { oci } = await buildImages();
   await engine.ctrOk("--namespace", "k8s.io", "images", "import", oci);
   for (const image of [IMAGE, APP_IMAGE, PAUSE_IMAGE])
