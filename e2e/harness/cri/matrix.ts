@@ -118,8 +118,9 @@ async function runInPod(
   body: (pod: Pod, box: CriBox) => Promise<void>,
 ): Promise<void> {
   const { cri, engine } = box;
+  // of the namespace that is the engine's alone: in k8s.io are the pods of all that run
   const scope = (ids: string[]) => ({
-    ...{ tag: engine.tag, dir: engine.dir, namespace: CRI_NAMESPACE, address: engine.address, ids },
+    ...{ tag: engine.tag, dir: engine.dir, namespace: engine.namespace, address: engine.address, ids },
     ...{ pid: engine.pid, taskServerPids: () => engine.taskServerPids() },
   });
   const clean = await snapshot(scope([]));
