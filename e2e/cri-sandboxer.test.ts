@@ -34,7 +34,7 @@ criMatrix(
         assert.match(await pod.address(), /^10\.203\.0\./);
         assert.ok((await web.stats()).memoryBytes > 0);
         if (!isKata) {
-          await using port = await pod.forward(8080);
+          await using port = await pod.forward(8080); // the client has had its answer: it listens
           port.send("GET /f HTTP/1.0\r\n\r\n");
           assert.match((await port.ended()).data, /hello\n$/);
         }
