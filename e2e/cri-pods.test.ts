@@ -91,7 +91,10 @@ criMatrix(
     if (isGvisor || isKata)
       without("a user namespace of the pod's is refused by name", async ({ engine, cri }) => {
         const running = Pod.run(cri, engine, { handler: "own", firstHostId: FIRST_HOST_ID });
-        await assert.rejects(running, /linux\.namespaces.*"user"/);
+        const refusal = isKata
+          ? /namespaces\[\d\]\.path .*: a namespace of the host can't be joined/
+          : /"user" path: runsc can't join/;
+        await assert.rejects(running, refusal);
       });
     else
       without(

@@ -46,7 +46,10 @@ async function settles(engine: Engine, before: { readonly descriptors: number; r
   for (;;) {
     const now = await usage(engine);
     if (now.descriptors <= before.descriptors + 8 && now.processes <= before.processes) return;
-    if (Date.now() > until) assert.fail(`grew from ${JSON.stringify(before)} to ${JSON.stringify(now)}`);
+    if (Date.now() > until) {
+      const commands = (await processesOf(engine)).map(({ command }) => command.slice(0, 120)).join("\n  ");
+      assert.fail(`grew from ${JSON.stringify(before)} to ${JSON.stringify(now)}:\n  ${commands}`);
+    }
     await delay(100);
   }
 }

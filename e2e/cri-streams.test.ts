@@ -3,6 +3,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { criMatrix } from "./harness/cri/matrix.ts";
 import { type Pod, STATE } from "./harness/cri/pod.ts";
 import type { RemoteProcess } from "./harness/cri/streams.ts";
+import { PATIENCE } from "./harness/patience.ts";
 
 /** Type until that client has seen something. */
 async function until(type: () => void, client: RemoteProcess): Promise<void> {
@@ -15,7 +16,7 @@ async function until(type: () => void, client: RemoteProcess): Promise<void> {
 
 /** Ask until the server answers: it may not listen yet, and Debian 12's runsc breaks the first connection where the network is the host's. */
 async function fetchByForwarding(pod: Pod): Promise<string> {
-  for (let at = 0; at < 10; at++) {
+  for (const until = Date.now() + 15_000 * PATIENCE; Date.now() < until; await delay(50)) {
     await using port = await pod.forward(8080);
     port.send("GET /f HTTP/1.0\r\n\r\n");
     const { data } = await port.ended();

@@ -17,6 +17,8 @@ export interface ConfigOptions {
   readonly tracing?: boolean;
   /** Runtimes that CRI knows by handler name. The first one is its default. */
   readonly runtimes?: Readonly<Record<string, RuntimeHandler>>;
+  /** TOML of further tables, as documents have it. */
+  readonly tables?: string;
   /** CRI's pause image; must be imported. */
   readonly sandboxImage?: string;
 }
@@ -85,7 +87,7 @@ function disabled({ version, cri, tracing }: ConfigOptions): string[] {
  * `restrict_oom_score_adj` because without CAP_SYS_RESOURCE the
  * kernel refuses the negative scores that CRI asks for.
  */
-function criToml({ version, dir, runtimes = {}, sandboxImage = "" }: ConfigOptions): string {
+function criToml({ version, dir, runtimes = {}, tables: further = "", sandboxImage = "" }: ConfigOptions): string {
   const plugin = version === "1.6" ? "io.containerd.grpc.v1.cri" : "io.containerd.cri.v1.runtime";
   const names = Object.keys(runtimes);
   const tables = names.map(
@@ -120,5 +122,5 @@ conf_dir = "${join(dir, "cni/conf")}"
 
 [plugins."${plugin}".containerd]
 default_runtime_name = "${names[0] ?? "runc"}"
-${tables.join("")}${images}`;
+${tables.join("")}${images}${further}`;
 }

@@ -1,4 +1,5 @@
 import { mkdtempSync, rmSync } from "node:fs";
+import { readdir, rmdir } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -19,6 +20,10 @@ import { Pod, type PodOptions } from "./pod.ts";
 /** Pods in machines take minutes under emulation: they run when they are asked for, and in a part of their own. */
 const RUNTIMES: Readonly<Record<string, string>> =
   process.env.E2E_RUNTIMES === "kata" ? { kata: KATA } : { control: CONTROL, trimaran: TRIMARAN, gvisor: GVISOR };
+
+const CGROUPS = "/sys/fs/cgroup";
+/** containerd's namespace of all that CRI makes. */
+const CRI_NAMESPACE = "k8s.io";
 
 /** What a scenario has: one containerd with its CRI plugin, one runtime. */
 export interface CriBox {
@@ -113,6 +118,7 @@ async function runInPod(
   body: (pod: Pod, box: CriBox) => Promise<void>,
 ): Promise<void> {
   const { cri, engine } = box;
+  // of the namespace that is the engine's alone: in k8s.io are the pods of all that run
   const scope = (ids: string[]) => ({
     ...{ tag: engine.tag, dir: engine.dir, namespace: engine.namespace, address: engine.address, ids },
     ...{ pid: engine.pid, taskServerPids: () => engine.taskServerPids() },
@@ -124,13 +130,20 @@ async function runInPod(
     await body(pod, box);
     ids.push(...pod.ids);
   }
+  await removePodsCgroup(engine);
   await assertNoLeaks(scope(ids), clean);
 }
 
+/** What a kubelet does with the pods' common parent. What is below it keeps it there, and is told. */
+async function removePodsCgroup({ tag }: Engine): Promise<void> {
+  const hierarchies = (await readdir(CGROUPS)).map((name) => join(CGROUPS, name, tag));
+  for (const path of [join(CGROUPS, tag), ...hierarchies]) await rmdir(path).catch(() => undefined);
+}
+
 /** Into CRI's own namespace; it hears of them by an event. */
-async function importImages(engine: Engine, cri: CriClient): Promise<void> {
+export async function importImages(engine: Engine, cri: CriClient): Promise<void> {
   const { oci } = await buildImages();
-  await engine.ctrOk("--namespace", "k8s.io", "images", "import", oci);
+  await engine.ctrOk("--namespace", CRI_NAMESPACE, "images", "import", oci);
   for (const image of [IMAGE, APP_IMAGE, PAUSE_IMAGE])
     while ((await cri.call("ImageStatus", { image: { image } })).image === undefined) await delay(20);
 }

@@ -19,7 +19,7 @@ export { type CgroupView as ProcessCgroupView, type ProcessView, viewProcess } f
 export { formatDifference, formatProgram } from "./explain/text.ts";
 export { compileExec } from "./launch/exec.ts";
 export { describeFailure } from "./launch/failure.ts";
-export { compileHolder } from "./launch/holder.ts";
+export { compileHolder, compilePodHolder } from "./launch/holder.ts";
 export { type HookStatus, type HookSubject, hookState } from "./launch/hooks.ts";
 export { type HostFeatures, inInitialUserNamespace, readHostFeatures } from "./launch/host.ts";
 export { compileInit } from "./launch/init.ts";

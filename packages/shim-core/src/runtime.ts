@@ -3,6 +3,7 @@ import type { google } from "@trimaran/proto";
 import type { ContainerProcess } from "./host/container-process.ts";
 import type { Host } from "./host/host.ts";
 import type { RequestKey } from "./host/process.ts";
+import type { PodWishes } from "./sandbox/sandbox-record.ts";
 import type { CreateRequest, ExecRequest } from "./task/record.ts";
 
 /**
@@ -53,6 +54,8 @@ export interface SandboxRequest {
   readonly networkNamespace: string;
   /** CRI asked for the host's. */
   readonly hostNetwork?: boolean;
+  /** What else CRI wants; undefined where another client has made it. */
+  readonly pod?: PodWishes;
   readonly annotations: Readonly<Record<string, string>>;
   /** Runtime options of `start`. */
   readonly options: CreateRequest["options"];

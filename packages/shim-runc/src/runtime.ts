@@ -25,6 +25,7 @@ import { Kernel } from "./kernel.ts";
 import { type Layout, launchFailed } from "./layout.ts";
 import { endScopeHolder, holderKey, leaveScope } from "./leave-scope.ts";
 import { parseOptions } from "./options.ts";
+import { podHolders } from "./pod-holder.ts";
 import { SeccompFilters } from "./seccomp-filters.ts";
 import { stepSpans } from "./step-spans.ts";
 import { answerSync } from "./sync.ts";
@@ -36,6 +37,7 @@ export class RuncRuntime implements Runtime {
   readonly name = "io.containerd.trimaran-runc.v2";
   readonly version = "0.1.0";
   readonly keepsSandboxes = true;
+  readonly sandboxes = podHolders;
   readonly restores = true;
   readonly #searchPath: string;
   readonly #kernel = new Kernel();

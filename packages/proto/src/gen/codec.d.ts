@@ -2167,6 +2167,7 @@ const Options: MessageCodec<Options>;
 export namespace runtime {
 namespace v1 {
 interface PodSandboxConfig {
+hostname: string;
 linux: runtime.v1.LinuxPodSandboxConfig | undefined;
 }
 const PodSandboxConfig: MessageCodec<PodSandboxConfig>;
@@ -2181,8 +2182,17 @@ const LinuxSandboxSecurityContext: MessageCodec<LinuxSandboxSecurityContext>;
 interface NamespaceOption {
 /** Of NamespaceMode: 0 is the pod's own, 2 the host's. */
 network: number;
+/** 0: one for the pod, 1: one for each container, 2: the host's. */
+pid: number;
+ipc: number;
+usernsOptions: runtime.v1.UserNamespace | undefined;
 }
 const NamespaceOption: MessageCodec<NamespaceOption>;
+interface UserNamespace {
+/** 0 is the pod's own, 2 the host's. */
+mode: number;
+}
+const UserNamespace: MessageCodec<UserNamespace>;
 }
 }
 

@@ -5469,8 +5469,11 @@ function read_runtime_v1_LinuxSandboxSecurityContext(r, m) {
   return m;
 }
 
-const empty_runtime_v1_NamespaceOption = () => ({ network: 0 });
+const empty_runtime_v1_NamespaceOption = () => ({ network: 0, pid: 0, ipc: 0, usernsOptions: undefined });
 function write_runtime_v1_NamespaceOption(w, m) {
+  if (m.usernsOptions != null) w.message(42, write_runtime_v1_UserNamespace, m.usernsOptions);
+  if (m.ipc) w.int32(24, m.ipc);
+  if (m.pid) w.int32(16, m.pid);
   if (m.network) w.int32(8, m.network);
 }
 function read_runtime_v1_NamespaceOption(r, m) {
@@ -5478,21 +5481,41 @@ function read_runtime_v1_NamespaceOption(r, m) {
     const tag = r.tag();
     switch (tag) {
       case 8: m.network = r.int32(); break;
+      case 16: m.pid = r.int32(); break;
+      case 24: m.ipc = r.int32(); break;
+      case 42: m.usernsOptions = r.message(read_runtime_v1_UserNamespace, m.usernsOptions ?? empty_runtime_v1_UserNamespace()); break;
       default: r.skip(tag);
     }
   }
   return m;
 }
 
-const empty_runtime_v1_PodSandboxConfig = () => ({ linux: undefined });
+const empty_runtime_v1_PodSandboxConfig = () => ({ hostname: "", linux: undefined });
 function write_runtime_v1_PodSandboxConfig(w, m) {
   if (m.linux != null) w.message(66, write_runtime_v1_LinuxPodSandboxConfig, m.linux);
+  if (m.hostname) w.string(18, m.hostname);
 }
 function read_runtime_v1_PodSandboxConfig(r, m) {
   while (r.pos < r.end) {
     const tag = r.tag();
     switch (tag) {
+      case 18: m.hostname = r.string(); break;
       case 66: m.linux = r.message(read_runtime_v1_LinuxPodSandboxConfig, m.linux ?? empty_runtime_v1_LinuxPodSandboxConfig()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_runtime_v1_UserNamespace = () => ({ mode: 0 });
+function write_runtime_v1_UserNamespace(w, m) {
+  if (m.mode) w.int32(8, m.mode);
+}
+function read_runtime_v1_UserNamespace(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 8: m.mode = r.int32(); break;
       default: r.skip(tag);
     }
   }
@@ -6408,6 +6431,7 @@ const codec_runtime_v1_LinuxPodSandboxConfig = new MessageCodec("runtime.v1.Linu
 const codec_runtime_v1_LinuxSandboxSecurityContext = new MessageCodec("runtime.v1.LinuxSandboxSecurityContext", write_runtime_v1_LinuxSandboxSecurityContext, read_runtime_v1_LinuxSandboxSecurityContext, empty_runtime_v1_LinuxSandboxSecurityContext);
 const codec_runtime_v1_NamespaceOption = new MessageCodec("runtime.v1.NamespaceOption", write_runtime_v1_NamespaceOption, read_runtime_v1_NamespaceOption, empty_runtime_v1_NamespaceOption);
 const codec_runtime_v1_PodSandboxConfig = new MessageCodec("runtime.v1.PodSandboxConfig", write_runtime_v1_PodSandboxConfig, read_runtime_v1_PodSandboxConfig, empty_runtime_v1_PodSandboxConfig);
+const codec_runtime_v1_UserNamespace = new MessageCodec("runtime.v1.UserNamespace", write_runtime_v1_UserNamespace, read_runtime_v1_UserNamespace, empty_runtime_v1_UserNamespace);
 const codec_runtimeoptions_v1_Options = new MessageCodec("runtimeoptions.v1.Options", write_runtimeoptions_v1_Options, read_runtimeoptions_v1_Options, empty_runtimeoptions_v1_Options);
 const codec_trimaran_agent_v1_AddExecRequest = new MessageCodec("trimaran.agent.v1.AddExecRequest", write_trimaran_agent_v1_AddExecRequest, read_trimaran_agent_v1_AddExecRequest, empty_trimaran_agent_v1_AddExecRequest);
 const codec_trimaran_agent_v1_Address = new MessageCodec("trimaran.agent.v1.Address", write_trimaran_agent_v1_Address, read_trimaran_agent_v1_Address, empty_trimaran_agent_v1_Address);
@@ -7074,6 +7098,7 @@ PodSandboxConfig: codec_runtime_v1_PodSandboxConfig,
 LinuxPodSandboxConfig: codec_runtime_v1_LinuxPodSandboxConfig,
 LinuxSandboxSecurityContext: codec_runtime_v1_LinuxSandboxSecurityContext,
 NamespaceOption: codec_runtime_v1_NamespaceOption,
+UserNamespace: codec_runtime_v1_UserNamespace,
 },
 };
 

@@ -12,7 +12,7 @@ export interface SandboxKeeper {
 }
 
 /** What CreateSandbox asks for. */
-export type WantedSandbox = Pick<SandboxRecord, "id" | "networkNamespace" | "hostNetwork" | "annotations">;
+export type WantedSandbox = Pick<SandboxRecord, "id" | "networkNamespace" | "hostNetwork" | "pod" | "annotations">;
 
 /** The sandbox of a pod: created, ready, stopped; a call that comes again after a crash gets the answer that it would have got. */
 export class PodSandbox {
@@ -47,8 +47,8 @@ export class PodSandbox {
   }
 
   get wanted(): WantedSandbox {
-    const { id, networkNamespace, hostNetwork = false, annotations } = this.#record;
-    return { id, networkNamespace, hostNetwork, annotations };
+    const { id, networkNamespace, hostNetwork = false, pod, annotations } = this.#record;
+    return { id, networkNamespace, hostNetwork, ...(pod && { pod }), annotations };
   }
 
   get state(): SandboxRecord["state"] {

@@ -1,3 +1,14 @@
+/** What CRI wants a pod's containers to share, besides a network. */
+export interface PodWishes {
+  /** Empty: the host's. */
+  readonly hostname: string;
+  readonly hostIpc: boolean;
+  /** They see each other's processes. */
+  readonly sharesProcesses: boolean;
+  /** Its users are not the host's. */
+  readonly ownUsers: boolean;
+}
+
 /**
  * A sandbox that the shim itself keeps (containerd's sandboxer "shim"): nothing but the promise that the pod's monitor stays, and
  * when it began and ended. Kept by the monitor as a note. `…By` name the request that did a step, so that its replay is recognised.
@@ -8,6 +19,8 @@ export interface SandboxRecord {
   readonly networkNamespace: string;
   /** Absent in what earlier versions wrote. */
   readonly hostNetwork?: boolean;
+  /** Where CRI has asked for it. */
+  readonly pod?: PodWishes;
   readonly annotations: Readonly<Record<string, string>>;
   readonly state:
     | { readonly state: "created" }

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { ANY, runtime as cri, GO_ZERO_TIME, packAny, toTimestamp } from "@trimaran/proto";
 import { Code, StatusError } from "ttrpc-ts";
+import type { SandboxRequest } from "../runtime.ts";
 import { TestPod } from "../testing/test-pod.ts";
 
 const [SANDBOX, NEVER] = [{ sandboxId: "pod" }, toTimestamp(GO_ZERO_TIME)];
@@ -76,20 +77,34 @@ test("the task server is killed at every message of a sandbox's life: right answ
       );
 });
 
-test("a runtime is told whether CRI asks for the host's network", async () => {
-  for (const network of [0, 2]) {
+test("a runtime is told what CRI wants a pod's containers to share, and nothing where another client asks", async () => {
+  const [ours, node] = [0, 2];
+  const own = { hostname: "web", hostIpc: false, sharesProcesses: true, ownUsers: false };
+  const cases = [
+    [{ network: ours }, false, own],
+    [{ network: node }, true, { ...own, hostname: "" }],
+    [{ pid: 1, ipc: node }, false, { ...own, hostIpc: true, sharesProcesses: false }],
+    [{ usernsOptions: { mode: ours } }, false, { ...own, ownUsers: true }],
+    [{ usernsOptions: { mode: node } }, false, own],
+    [undefined, false, undefined],
+  ] as const;
+  for (const [namespaceOptions, hostNetwork, wishes] of cases) {
     const pod = new TestPod(BUNDLE);
     const asked: unknown[] = [];
-    const start = async ({ hostNetwork }: { readonly hostNetwork?: boolean }) => {
-      asked.push(hostNetwork);
+    const start = async (request: SandboxRequest) => {
+      asked.push(request.hostNetwork, request.pod);
       return { pid: 1, ended: new Promise(() => undefined) };
     };
     const never = () => assert.fail("unreachable");
     pod.runtime.sandboxes = { start, recover: never, remove: async () => undefined };
-    const config = cri.v1.PodSandboxConfig.encode({ linux: { securityContext: { namespaceOptions: { network } } } });
-    await pod.sandbox.createSandbox({ ...SANDBOX, options: packAny(ANY.podSandboxConfig, config), bundlePath: BUNDLE });
+    const config = cri.v1.PodSandboxConfig.encode({
+      hostname: "web",
+      linux: { securityContext: { namespaceOptions: namespaceOptions ?? {} } },
+    });
+    const options = namespaceOptions && packAny(ANY.podSandboxConfig, config);
+    await pod.sandbox.createSandbox({ ...SANDBOX, ...(options && { options }), bundlePath: BUNDLE });
     await pod.sandbox.startSandbox(SANDBOX);
-    assert.deepEqual(asked, [network === 2]);
+    assert.deepEqual(asked, [hostNetwork, wishes]);
   }
 });
 

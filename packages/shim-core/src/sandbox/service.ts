@@ -10,13 +10,13 @@ import {
 import { type CallContext, Code, type Implementation, StatusError } from "ttrpc-ts";
 import { parseIdentifier } from "../identifier.ts";
 import type { Connection } from "../task/service.ts";
-import type { PodSandbox } from "./pod-sandbox.ts";
+import type { PodSandbox, WantedSandbox } from "./pod-sandbox.ts";
 import { stopTasks } from "./stop-tasks.ts";
 
 type Context = CallContext<Connection>;
 
 /** CRI's NamespaceMode. */
-const NAMESPACE_OF_NODE = 2;
+const NAMESPACE_OF = { pod: 0, node: 2 } as const;
 
 /** Go's names of what Node calls otherwise. */
 const ARCHITECTURES: Readonly<Partial<Record<NodeJS.Architecture, string>>> = { x64: "amd64", ia32: "386" };
@@ -31,8 +31,8 @@ export const sandboxService: Implementation<typeof sandboxV1, Connection> = {
     const id = parseIdentifier("sandbox_id", sandboxId);
     if (rootfs.length > 0)
       throw new StatusError(Code.InvalidArgument, "rootfs: a sandbox of this runtime has no process to see it");
-    const hostNetwork = asksForHostNetwork(options);
-    pod.createSandbox({ id, networkNamespace: netnsPath, hostNetwork, annotations }, requestId(context));
+    const wanted = { id, networkNamespace: netnsPath, annotations, ...readPodConfig(options) };
+    pod.createSandbox(wanted, requestId(context));
     return {};
   },
 
@@ -95,14 +95,25 @@ function find(id: string, { data: { pod } }: Context): PodSandbox {
   throw new StatusError(Code.NotFound, `sandbox ${JSON.stringify(id)}: not found`);
 }
 
-/** Names a request for as long as its monitor lives. */
-/** An empty path of a network namespace may mean the host's, or none; CRI tells which. Throws WireError on bad bytes. */
-function asksForHostNetwork(options: containerd.runtime.sandbox.v1.CreateSandboxRequest["options"]): boolean {
-  if (!isAnyOf(options, ANY.podSandboxConfig)) return false;
-  const { linux } = cri.v1.PodSandboxConfig.decode(options?.value ?? new Uint8Array());
-  return linux?.securityContext?.namespaceOptions?.network === NAMESPACE_OF_NODE;
+/** What CRI says of a pod. An empty path of a network namespace may mean the host's, or none: this tells which. Throws WireError on bad bytes. */
+function readPodConfig(
+  options: containerd.runtime.sandbox.v1.CreateSandboxRequest["options"],
+): Pick<WantedSandbox, "hostNetwork" | "pod"> {
+  if (!isAnyOf(options, ANY.podSandboxConfig)) return { hostNetwork: false };
+  const { hostname, linux } = cri.v1.PodSandboxConfig.decode(options?.value ?? new Uint8Array());
+  const { network, pid, ipc, usernsOptions } = linux?.securityContext?.namespaceOptions ?? {};
+  return {
+    hostNetwork: network === NAMESPACE_OF.node,
+    pod: {
+      hostname: network === NAMESPACE_OF.node ? "" : hostname,
+      hostIpc: ipc === NAMESPACE_OF.node,
+      sharesProcesses: (pid ?? NAMESPACE_OF.pod) === NAMESPACE_OF.pod,
+      ownUsers: usernsOptions !== undefined && usernsOptions.mode === NAMESPACE_OF.pod,
+    },
+  };
 }
 
+/** Names a request for as long as its monitor lives. */
 function requestId({ data, streamId }: Context): string {
   return `${data.conn}:${streamId}`;
 }

@@ -35,6 +35,7 @@ test("what is broken is InvalidSpec, by field", () => {
     ["[]", "config.json"],
     ['{"linux":[]}', "linux"],
     ['{"linux":{"cgroupsPath":7}}', "linux.cgroupsPath"],
+    ['{"linux":{"namespaces":[{"type":"pid"},{"type":"user","path":"/u"}]}}', 'linux.namespaces[1] "user" path: runsc'],
     ['{"root":{"path":"a\\u0000b"}}', "root.path"],
     ['{"annotations":{"a":1}}', 'annotations "a"'],
     ['{"process":{"args":"sh"}}', "process.args: not a list of strings"],

@@ -24,6 +24,8 @@ export function readSpec(bundle: string): GvisorSpec {
   const linux = object(spec.linux ?? {}, "linux");
   const process = object(spec.process ?? {}, "process");
   for (const name of ["args", "env"]) checkTexts(process[name] ?? [], `process.${name}`);
+  const namespaces = list(linux.namespaces).map((each, at) => object(each, `linux.namespaces[${at}]`));
+  refuseUsers(namespaces);
   const hooks = object(spec.hooks ?? {}, "hooks");
   const annotations = object(spec.annotations ?? {}, "annotations");
   return {
@@ -34,7 +36,7 @@ export function readSpec(bundle: string): GvisorSpec {
     rootPath: text(object(spec.root ?? {}, "root").path ?? "rootfs", "root.path"),
     cgroupsPath: linux.cgroupsPath === undefined ? undefined : text(linux.cgroupsPath, "linux.cgroupsPath"),
     hasPoststopHooks: hooks.poststop !== undefined && hooks.poststop !== null,
-    networkNamespace: networkNamespace(linux.namespaces),
+    networkNamespace: networkNamespace(namespaces),
     resources: linux.resources,
   };
 }
@@ -55,10 +57,19 @@ function parse(bundle: string): unknown {
   }
 }
 
-function networkNamespace(list: unknown): string | undefined {
-  const all: unknown[] = Array.isArray(list) ? list : [];
-  const own = all.map((each, i) => object(each, `linux.namespaces[${i}]`)).find(({ type }) => type === "network");
+function networkNamespace(namespaces: readonly Readonly<Record<string, unknown>>[]): string | undefined {
+  const own = namespaces.find(({ type }) => type === "network");
   return own?.path === undefined || own.path === "" ? undefined : text(own.path, "linux.namespaces network path");
+}
+
+/** A pod's that CRI has made: runsc has threads, and the kernel lets none of those join one (EINVAL). */
+function refuseUsers(namespaces: readonly Readonly<Record<string, unknown>>[]): void {
+  const at = namespaces.findIndex(({ type, path }) => type === "user" && path !== undefined && path !== "");
+  if (at >= 0) throw new InvalidSpec(`linux.namespaces[${at}] "user" path`, "runsc can't join a user namespace");
+}
+
+function list(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : [];
 }
 
 /** Of what may be secret: runsc would repeat the whole spec, to the container's stderr, too. */

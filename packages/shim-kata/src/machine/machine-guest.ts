@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
-import { type Cgroup, readHostFeatures } from "@trimaran/linux";
+import { type Cgroup, readHostFeatures, type Spec } from "@trimaran/linux";
 import {
   type ContainerCgroups,
   type CreateRequest,
@@ -97,7 +97,7 @@ export class MachineGuest implements Guest {
     const refresh = {
       entropy: randomBytes(ENTROPY_BYTES),
       wallClockNs: host.nowNs(),
-      hostname: podId.slice(0, HOST_NAME_LIMIT),
+      hostname: (this.#spec()?.hostname ?? podId).slice(0, HOST_NAME_LIMIT),
       machineId: machineIdOf(namespace, podId),
     };
     const path = this.#networkNamespace();
@@ -114,15 +114,18 @@ export class MachineGuest implements Guest {
 
   /** Those of the pod's network, which is the guest's. */
   #networkSysctls(): Readonly<Record<string, string>> {
-    const bundle = readOwner(this.#parts.places)?.bundle;
-    const sysctls = bundle === undefined ? [] : readConfig(bundle).spec.linux.sysctl;
-    const wanted = sysctls.filter(({ kind }) => kind === "network");
+    const wanted = (this.#spec()?.linux.sysctl ?? []).filter(({ kind }) => kind === "network");
     return Object.fromEntries(wanted.map(({ file, value }) => [file, value]));
   }
 
   #networkNamespace(): string | undefined {
+    return this.#spec()?.linux.namespaces.get("network")?.path;
+  }
+
+  /** Of the container, or the sandbox, that the machine was made for. */
+  #spec(): Spec | undefined {
     const bundle = readOwner(this.#parts.places)?.bundle;
-    return bundle === undefined ? undefined : readConfig(bundle).spec.linux.namespaces.get("network")?.path;
+    return bundle === undefined ? undefined : readConfig(bundle).spec;
   }
 
   /** Undefined where nothing was made yet. */

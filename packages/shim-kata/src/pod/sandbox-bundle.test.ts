@@ -16,8 +16,11 @@ test("a sandbox without a container gets a bundle that says where its machine is
     assert.deepEqual([podId, owner.id, spec.linux.cgroupsPath], ["pod", "pod", "/k8s.io/pod"]);
     assert.equal(spec.linux.namespaces.get("network")?.path, "/run/netns/a");
     assert.deepEqual(Object.fromEntries(spec.annotations), annotations);
-    sandboxGuest({ ...request, networkNamespace: "" });
-    assert.equal(readConfig(bundle).spec.linux.namespaces.get("network")?.path, undefined);
+    assert.equal(spec.hostname, undefined);
+    const pod = { hostname: "web", hostIpc: false, sharesProcesses: false, ownUsers: false };
+    sandboxGuest({ ...request, networkNamespace: "", pod });
+    const second = readConfig(bundle).spec;
+    assert.deepEqual([second.linux.namespaces.get("network")?.path, second.hostname], [undefined, "web"]);
   } finally {
     rmSync(bundle, { recursive: true });
   }

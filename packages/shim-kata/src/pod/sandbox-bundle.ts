@@ -5,10 +5,16 @@ import type { GuestRequest } from "./guest.ts";
 
 /** What a machine is made for that comes before its first container: a bundle without a process, written for it. */
 export function sandboxGuest(request: SandboxRequest): GuestRequest {
-  const { id, namespace, bundle, networkNamespace, annotations, options } = request;
+  const { id, namespace, bundle, networkNamespace, annotations, options, pod } = request;
   const network = { type: "network", ...(networkNamespace !== "" && { path: networkNamespace }) };
-  const namespaces = [{ type: "mount" }, network]; // no spec goes without the first
-  const spec = { ociVersion: "1.1.0", annotations, linux: { cgroupsPath: `/${namespace}/${id}`, namespaces } };
+  const hostname = pod?.hostname === "" ? undefined : pod?.hostname;
+  const namespaces = [{ type: "mount" }, { type: "uts" }, network]; // no spec goes without the first, and no hostname without the second
+  const spec = {
+    ociVersion: "1.1.0",
+    ...(hostname && { hostname }),
+    annotations,
+    linux: { cgroupsPath: `/${namespace}/${id}`, namespaces },
+  };
   writeFileSync(join(bundle, "config.json"), JSON.stringify(spec));
   const stdio = { stdin: "", stdout: "", stderr: "", terminal: false };
   const owner: CreateRequest = { id, namespace, bundle, rootfs: [], stdio, options };
