@@ -14,7 +14,6 @@ import { planVolumes } from "../storage/volumes.ts";
 import { dropHold, FirstInput, holdsInput } from "./direct-input.ts";
 import { compileGuestInit, FIRST_STDIN, firstCgroup, toldSlotsOfInit } from "./program.ts";
 
-const SIGKILL = 9;
 /** An emulated guest, on a busy host, needs seconds. */
 const CREATE_LIMIT_MS = 120_000;
 const START_LIMIT_MS = 60_000;
@@ -60,7 +59,7 @@ export class DirectInit {
     this.remote = new DirectProcess({
       entry: this.#entry,
       told,
-      oomKills: (signal) => this.#oomKillsAtExit(signal),
+      oomKills: () => this.#oomKillsAtExit(),
       ...(stdio.stdin !== "" && {
         input: new FirstInput({ id, agent, entry: this.#entry, adopt, isAdopted, isFresh }),
       }),
@@ -165,13 +164,17 @@ export class DirectInit {
     if (holds) await dropHold(this.#entry);
   }
 
-  /** Counted where the kernel has had something to tell of: looked at in the guest, because that news comes before those of the exit. */
-  async #oomKillsAtExit(signal: number): Promise<number> {
+  /** Counted where the kernel has told of something that nobody has looked into yet: news of a kill are there before those of the exit. No reason not to tell the exit. */
+  async #oomKillsAtExit(): Promise<number> {
     const { id, agent } = this.#parts;
-    const isNews = signal === SIGKILL || this.#entry.hasPiece(SLOT.watch);
-    if (!isNews && (await waitingIn(this.#entry, SLOT.watch)) === 0) return 0;
-    await this.adopt();
     const main = { id, execId: "" };
-    return (await agent.call((services, options) => services.agent.inspectProcess(main, options))).oomKills;
+    const waiting = () => waitingIn(this.#entry, SLOT.watch);
+    try {
+      if (!this.#entry.hasPiece(SLOT.watch) && (await waiting().catch(waiting)) === 0) return 0;
+      await this.adopt();
+      return (await agent.call((services, options) => services.agent.inspectProcess(main, options))).oomKills;
+    } catch {
+      return 0; // the guest has ended, or its agent is stuck: that is found out elsewhere
+    }
   }
 }
