@@ -28,6 +28,13 @@ function shell(script: string): Uint8Array {
   return p.encode();
 }
 
+/** Says "x" into a told pipe, of which the monitor keeps the writer. */
+function sayX(): Uint8Array {
+  const p = new Program();
+  p.sys(nr.write, [slot(1), data(p.text("x")), imm(1)]);
+  return p.encode();
+}
+
 /** A monitor whose port is a socket of ours, for several conversations. */
 class Port implements AsyncDisposable {
   readonly reports = new Map<string, ProcessReport>();
@@ -203,6 +210,35 @@ for (const build of BUILDS) {
     port.reports.clear();
     await port.greet(Buffer.alloc(100_000, 1));
     assert.equal(port.reports.size, 0);
+  });
+
+  test(`${build}: a gate opens once, whoever asks again; a run that has a name is done once, in all conversations`, async () => {
+    await using port = new Port(build);
+    await port.greet();
+    const p = new Program();
+    p.pipe(SOURCE, 1);
+    p.clone();
+    p.gate();
+    p.exec(["/bin/sh", "-c", "exit 4"]);
+    port.link.spawn("a", p.encode(), [SOURCE]);
+    await port.until(() => port.reports.get("a")?.atGate === true);
+    for (let i = 0; i < 2; i++) {
+      assert.equal((await port.link.run("a", sayX(), { conn: 5, stream: 7 })).errno, 0);
+      port.link.openGate("a");
+      await port.until(() => port.reports.get("a")?.exit !== undefined);
+      await port.greet();
+    }
+    assert.equal((port.reports.get("a")?.exit?.waitStatus ?? 0) >> 8, 4);
+    port.link.taken("a", SOURCE, 1n);
+    for (const stream of [8, 8, 9]) await port.link.run("a", sayX(), { conn: 5, stream });
+    await port.link.run("a", sayX());
+    await port.until(() => port.outputs.some(({ offset, text }) => offset + text.length >= 2));
+    for (let at = 2; at < 4; at++) {
+      port.link.taken("a", SOURCE, BigInt(at));
+      await port.until(() => port.outputs.some(({ offset, text }) => offset + text.length > at));
+    }
+    await delay(50);
+    assert.equal(Math.max(...port.outputs.map(({ offset, text }) => offset + text.length)), 4);
   });
 
   test(`${build}: who breaks the protocol has to greet again, and nothing is lost by it`, async () => {

@@ -1,7 +1,7 @@
 /** A machine's first container, which the guest's monitor makes: what its agent has to be told of, and when. Needs `npm run build`. */
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, afterEach, before, beforeEach, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
@@ -115,17 +115,19 @@ describe("kata, a machine's first container", { timeout: 600_000 }, () => {
   });
 
   test("output and a signal, once, through restarts of the task server; an OOM kill of init and of a child is told", async () => {
-    const script = "trap 'echo hup' HUP; trap 'exit 23' TERM; while :; do sleep 0.1; done";
+    const trap = "trap 'echo hup; echo >> /seen' HUP; trap 'exit 23' TERM";
+    const script = `${trap}; echo >> /seen; while :; do sleep 0.1; done`;
     const started = await yard.start(["sh", "-c", script]);
     const client = await openClient(yard);
     await startWith(started, client);
     const { id } = started;
     const { task } = started.shim;
-    for (let i = 0; i < 3; i++) {
+    for (let seen = 1; seen <= 4; seen++) {
+      await untilSeen(id, seen);
+      if (seen === 4) break;
       const killing = task.kill({ id, signal: 1 });
       await killTaskServers(yard);
       await killing;
-      await delay(700);
     }
     await execWith(started, "tty", ["true"], await openClient(yard, { terminal: true }), true);
     assert.equal((await task.wait({ id, execId: "tty" })).exitStatus, 0);
@@ -162,6 +164,12 @@ describe("kata, a machine's first container", { timeout: 600_000 }, () => {
     process.kill(pid, "SIGKILL");
     assert.equal(await finish(lost), 255);
   });
+
+  /** Until the container has written so many lines into /seen. */
+  async function untilSeen(id: string, lines: number): Promise<void> {
+    const path = join(yard.containerd.dir, "snapshots", id, "fs/seen");
+    while (!existsSync(path) || readFileSync(path).length < lines) await delay(20);
+  }
 
   function ooms(): number {
     return yard.containerd.events.filter(({ topic }) => topic === "/tasks/oom").length;

@@ -315,19 +315,14 @@ export class KataContainer implements Container {
     }
   }
 
-  /** Memory has other news besides kills: they are counted by the agent. */
+  /** Memory has other news besides kills: these are counted by the agent. */
   async #watchDirectly(direct: DirectInit): Promise<void> {
-    while (await direct.memoryNews()) {
-      const kills = await this.#inspect().then(
-        (state) => state.oomKills,
-        () => 0,
-      );
-      if (kills > this.#oomKills) {
-        this.#oomKills = kills;
-        this.#tellOom();
-      }
-      await delay(OOM_PAUSE_MS);
-    }
+    await direct.watchMemory(async () => {
+      const state = await this.#inspect().catch(() => undefined); // its guest has ended
+      if (!state || state.oomKills <= this.#oomKills) return;
+      this.#oomKills = state.oomKills;
+      this.#tellOom();
+    });
   }
 
   async #watchOom(): Promise<void> {

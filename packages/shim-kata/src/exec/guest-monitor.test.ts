@@ -14,6 +14,7 @@ const PROC = 5;
 const READY = 6;
 const FRAME = 8;
 const SPAWN = 11;
+const GATE = 14;
 const OUTPUT = 23;
 const TAKEN = 24;
 const EXITED = 1 | 8 | 32;
@@ -87,6 +88,22 @@ test("a lost connection is made again, and the same is asked for again", async (
   assert.equal((exit?.waitStatus ?? 0) >> 8, 4);
   assert.equal(Buffer.from((await entry.piece(SLOT)).data).toString(), "one");
   assert.ok(guest.types.filter((type) => type === SPAWN).length >= 1);
+  assert.deepEqual(guest.lies, []);
+});
+
+test("a gate that was asked for is asked for again on the next connection", async () => {
+  const opened = Promise.withResolvers<void>();
+  await using guest = await open((socket, conversation) => {
+    socket.write(hello());
+    socket.on("data", (chunk: Buffer) => {
+      if (!chunk.includes(message(GATE, text("a")))) return;
+      if (conversation === 1) socket.end();
+      else opened.resolve();
+    });
+  });
+  guest.monitor.launch("a", new Uint8Array(8), []).openGate();
+  await opened.promise;
+  assert.ok(guest.types.filter((type) => type === GATE).length >= 2);
   assert.deepEqual(guest.lies, []);
 });
 

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { describeFailure, type Program, parseSpec } from "@trimaran/linux";
 import { initKey, newProgram, type RootfsMount, SLOT, type StdioUris } from "@trimaran/shim-core";
 import { Code, StatusError } from "ttrpc-ts";
@@ -13,10 +14,11 @@ import { planVolumes } from "../storage/volumes.ts";
 import { dropHold, FirstInput, holdsInput } from "./direct-input.ts";
 import { compileGuestInit, FIRST_STDIN, firstCgroup, toldSlotsOfInit } from "./program.ts";
 
-const SIGKILL = 9;
 /** An emulated guest, on a busy host, needs seconds. */
 const CREATE_LIMIT_MS = 120_000;
 const START_LIMIT_MS = 60_000;
+/** Between two pieces of news: a guest can tell of one after the other. */
+const NEWS_PAUSE_MS = 100;
 /** No program: the monitor says of it that it has failed, and of one that it knows what that one does. */
 const NOTHING = new Uint8Array(0);
 
@@ -44,8 +46,6 @@ export class DirectInit {
   readonly #entry: GuestEntry;
   readonly #program: Program | undefined;
   #adopted: Promise<void> | undefined;
-  /** The kernel has told of something about its memory. */
-  #hasNews = false;
 
   private constructor(parts: DirectInitParts, program: Program | undefined) {
     this.#parts = parts;
@@ -59,7 +59,7 @@ export class DirectInit {
     this.remote = new DirectProcess({
       entry: this.#entry,
       told,
-      oomKills: (signal) => this.#oomKillsAtExit(signal),
+      oomKills: () => this.#oomKillsAtExit(),
       ...(stdio.stdin !== "" && {
         input: new FirstInput({ id, agent, entry: this.#entry, adopt, isAdopted, isFresh }),
       }),
@@ -114,13 +114,18 @@ export class DirectInit {
     return this.#adopted;
   }
 
-  /** Resolves when the kernel has told of something about its memory, perhaps of a kill; false: there will be no more news. */
-  async memoryNews(): Promise<boolean> {
-    const piece = await this.#entry.piece(SLOT.watch).catch(() => undefined);
-    if (!piece || piece.data.length === 0) return false;
-    this.#hasNews = true;
-    this.#entry.taken(SLOT.watch, piece);
-    return true;
+  /**
+   * Call `look` whenever the kernel has told of something about its memory, perhaps of a kill. A piece of news is taken once that has been looked into: a task server that comes
+   * later gets it again. Resolves when there will be no more.
+   */
+  async watchMemory(look: () => Promise<void>): Promise<void> {
+    for (;;) {
+      const piece = await this.#entry.piece(SLOT.watch).catch(() => undefined);
+      if (!piece || piece.data.length === 0) return;
+      await look();
+      this.#entry.taken(SLOT.watch, piece);
+      await delay(NEWS_PAUSE_MS);
+    }
   }
 
   /** What was written is with the host: for a machine that is to be ended. */
@@ -159,13 +164,17 @@ export class DirectInit {
     if (holds) await dropHold(this.#entry);
   }
 
-  /** Counted where the kernel has had something to tell of: looked at in the guest, because that news comes before those of the exit. */
-  async #oomKillsAtExit(signal: number): Promise<number> {
+  /** Counted where the kernel has told of something that nobody has looked into yet: news of a kill are there before those of the exit. No reason not to tell the exit. */
+  async #oomKillsAtExit(): Promise<number> {
     const { id, agent } = this.#parts;
-    const isNews = this.#hasNews || signal === SIGKILL || this.#entry.hasPiece(SLOT.watch);
-    if (!isNews && (await waitingIn(this.#entry, SLOT.watch)) === 0) return 0;
-    await this.adopt();
     const main = { id, execId: "" };
-    return (await agent.call((services, options) => services.agent.inspectProcess(main, options))).oomKills;
+    const waiting = () => waitingIn(this.#entry, SLOT.watch);
+    try {
+      if (!this.#entry.hasPiece(SLOT.watch) && (await waiting().catch(waiting)) === 0) return 0;
+      await this.adopt();
+      return (await agent.call((services, options) => services.agent.inspectProcess(main, options))).oomKills;
+    } catch {
+      return 0; // the guest has ended, or its agent is stuck: that is found out elsewhere
+    }
   }
 }
