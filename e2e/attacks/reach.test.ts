@@ -125,9 +125,10 @@ test("a task server: no code from text, and of start's environment only a few na
     const environment = readFileSync(`/proc/${of}/environ`, "utf8").split("\0");
     const names = environment.map((entry) => entry.split("=")[0] ?? "");
     assert.deepEqual(
-      names.filter((name) => !/^(TRIMARAN_[A-Z0-9_]+|PATH|HOME|LANG|TZ|)$/.test(name)),
+      names.filter((name) => !/^(TRIMARAN_[A-Z0-9_]+|NODE_COMPILE_CACHE|PATH|HOME|LANG|TZ|)$/.test(name)),
       [],
     );
+    assert.ok(environment.includes(`NODE_COMPILE_CACHE=${yard.trimaranState}/cache/code`), "not start's own");
     assert.ok(!environment.join("\n").includes("do-not-tell"), "what else start had is not passed on");
   }
 });

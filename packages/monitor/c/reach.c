@@ -153,13 +153,17 @@ static char *variable(const char *name, const char *value)
 	return text;
 }
 
-/* Where Node keeps compiled code, beside all task servers' folders: a start reads it instead of the source. */
+/* Where Node keeps compiled code, beside all task servers' folders: a start reads it instead of the source. Made here, or Node would make it for all to read. */
 static char *code_cache(const struct place *place)
 {
 	char path[PATH_LEN];
 	const char *slash = strrchr(place->dir, '/');
+	int state = slash ? (int)(slash - place->dir) : 0;
 
-	snprintf(path, sizeof path, "%.*s/cache/code", slash ? (int)(slash - place->dir) : 0, place->dir);
+	snprintf(path, sizeof path, "%.*s/cache", state, place->dir);
+	mkdir(path, 0700);
+	snprintf(path, sizeof path, "%.*s/cache/code", state, place->dir);
+	mkdir(path, 0700);
 	return variable("NODE_COMPILE_CACHE", path);
 }
 

@@ -1,5 +1,5 @@
-import { mkdirSync, writeSync } from "node:fs";
-import { flushCompileCache } from "node:module";
+import { chmodSync, mkdirSync, writeSync } from "node:fs";
+import { flushCompileCache, getCompileCacheDir } from "node:module";
 import { join } from "node:path";
 import { lazyNative, sealedCopy } from "@trimaran/linux";
 import { parseShimArguments } from "./bootstrap/arguments.ts";
@@ -118,8 +118,16 @@ function serve(runtime: Runtime, process: ShimProcess): void {
     idleMs: parseIdleMs(env.TRIMARAN_IDLE_MS),
     onIdle: end,
   });
-  setTimeout(flushCompileCache, KEEP_CODE_MS).unref();
+  keepCode();
   globalThis.process.once("SIGTERM", () => void server.leave().finally(end));
+}
+
+/** Compiled code goes where the monitor has told Node. What Node makes there is for all to read; nothing of ours is. */
+function keepCode(): void {
+  const folder = getCompileCacheDir();
+  if (folder === undefined) return;
+  chmodSync(folder, 0o700);
+  setTimeout(flushCompileCache, KEEP_CODE_MS).unref();
 }
 
 /** By then most of what a server runs is compiled: what is written then is what the next one needn't compile. Nothing is written where all was read. */

@@ -56,7 +56,7 @@ export class Running implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     // virtiofsd's child would only be asked to end, which one that stands still does not hear
     if (this.child.exitCode === null && this.child.signalCode === null)
-      for (const pid of family(this).reverse()) process.kill(pid, "SIGKILL");
+      for (const pid of family(this).reverse()) killIfThere(pid);
     await this.ended;
   }
 
@@ -64,6 +64,15 @@ export class Running implements AsyncDisposable {
     note();
     for (const wake of this.#waiting) wake();
     this.#waiting.clear();
+  }
+}
+
+/** With its child virtiofsd ends by itself, at once. */
+function killIfThere(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch (error) {
+    if (!(error instanceof Error && "code" in error && error.code === "ESRCH")) throw error;
   }
 }
 
