@@ -25,7 +25,7 @@ interface Race {
   readonly lost?: (outcome: Finished, bed: AttackBed) => boolean;
 }
 
-/** How many rounds of `most` were lost, and in how many a container ran; ends when `enough` are lost. Ours go through the shim. */
+/** How many rounds were lost, and in how many a container ran: of `most`, or of more until one has run; ends when `enough` are lost. Ours go through the shim. */
 async function play(race: Race, runtime: "naive" | "shim", most: number, enough: number) {
   await using shim = await ShimRunner.open();
   await using bed = new AttackBed();
@@ -34,7 +34,7 @@ async function play(race: Race, runtime: "naive" | "shim", most: number, enough:
   let ran = 0;
   {
     await using _ = new Flipper(pairs);
-    for (let round = 0; round < most && lost < enough; round++) {
+    for (let round = 0; (round < most || (ran === 0 && round < most * 5)) && lost < enough; round++) {
       const config = baseConfig(["sh", "-c", race.script]);
       race.config(config, bed);
       const outcome = await (runtime === "naive" ? bed.run("naive", config) : shim.run(bed, config));
