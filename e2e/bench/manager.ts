@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { DEFAULT_DIRECTORIES, openClient } from "@trimaran/manager";
+import { DockerRegistry } from "../../packages/manager/src/testing/docker-registry.ts";
 import { runContainer } from "../harness/container.ts";
 import { type Engine, startContainerd } from "../harness/containerd.ts";
 import { IMAGE } from "../harness/images.ts";
@@ -79,6 +80,7 @@ async function compare(version: string, ours: Engine, theirs: Engine): Promise<s
       ({ engine }) => engine.ctrWith({ timeoutMs: IMPORT_LIMIT_MS }, "images", "import", path),
       ({ engine }) => engine.ctrOk("images", "rm", "--sync", MANY_FILES),
     );
+    if (compression === "gzip") await pulls(sides, path);
     await rm(path);
   }
   for (const { engine } of sides) await fill(engine);
@@ -93,6 +95,26 @@ async function compare(version: string, ours: Engine, theirs: Engine): Promise<s
   }
   await addIdleMemory(sides, `idle after its start, with ${CONTAINERS} containers`);
   return [...own].map(([step, mine]) => row(`${version}: ${step}`, mine, other.get(step) ?? []));
+}
+
+/** From Debian's docker-registry, on loopback and without TLS: what is measured is the client. */
+async function pulls(sides: readonly Side[], archive: string): Promise<void> {
+  const folder = await mkdtemp(join(directory, "registry-"));
+  await using registry = await DockerRegistry.open(folder);
+  const reference = `${registry.host}/many-files:1`;
+  const [first] = sides;
+  if (first === undefined) throw new Error("no engine to push with");
+  const limit = { timeoutMs: IMPORT_LIMIT_MS };
+  await first.engine.ctrWith(limit, "images", "import", archive);
+  await first.engine.ctrWith(limit, "images", "push", "--plain-http", reference, MANY_FILES);
+  await first.engine.ctrOk("images", "rm", "--sync", MANY_FILES);
+  await inTurn(
+    sides,
+    importRounds,
+    "pull, 25,000 files, 300 MB, gzip",
+    ({ engine }) => engine.ctrWith(limit, "images", "pull", "--plain-http", reference),
+    ({ engine }) => engine.ctrOk("images", "rm", "--sync", reference),
+  );
 }
 
 interface Side {
