@@ -39,6 +39,7 @@ export {
   type SharePlace,
   unmountInShare,
 } from "./launch/share.ts";
+export { ignoreSignal } from "./launch/stage.ts";
 export { readStepTimes } from "./launch/step-clock.ts";
 export type { Mount } from "./mount/mount.ts";
 export { inNetworkNamespace } from "./network/namespace.ts";

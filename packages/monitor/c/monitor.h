@@ -121,7 +121,7 @@ struct named_result { /* of a RUN that its conn and stream name; 0: none */
 };
 enum { NONCE = 16, PORT_TAIL = 32, PORT_RESULTS = 64 };
 struct port { /* see port.c */
-	struct named_result results[PORT_RESULTS]; /* there are no connections that keep them */
+	struct named_result *results; /* PORT_RESULTS of them, as there are no connections that keep them; NULL: no port */
 	unsigned n_results;
 	bool is, greeted, more;
 	bool heard; /* some of what was said since the greeting was taken: then there was a host */

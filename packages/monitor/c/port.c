@@ -6,6 +6,7 @@
 #include "monitor.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -136,6 +137,7 @@ void port_turn(struct monitor *m)
 void port_open(struct monitor *m, int fd)
 {
 	m->link.port.is = true;
+	m->link.port.results = calloc(PORT_RESULTS, sizeof *m->link.port.results);
 	m->link.source = (struct source) { port_ready, fd, 0 };
 	source_arm(m, &m->link.source, EPOLLIN | EPOLLOUT | EPOLLET);
 }

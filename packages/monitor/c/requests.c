@@ -190,7 +190,7 @@ static void remember(struct kept *kept, const struct result *result)
 /* What a port has run under these names. The oldest ones are forgotten: only what a server that died has asked for last is asked again. */
 static const struct result *port_result(const struct port *p, uint32_t conn, uint32_t stream, uint16_t nth)
 {
-	for (unsigned i = 0; conn && i < PORT_RESULTS; i++)
+	for (unsigned i = 0; p->results && conn && i < PORT_RESULTS; i++)
 		if (p->results[i].conn == conn && p->results[i].stream == stream && p->results[i].result.nth == nth)
 			return &p->results[i].result;
 	return NULL;
@@ -198,7 +198,7 @@ static const struct result *port_result(const struct port *p, uint32_t conn, uin
 
 static void port_remember(struct port *p, uint32_t conn, uint32_t stream, const struct result *result)
 {
-	if (p->is && conn)
+	if (p->results && conn)
 		p->results[p->n_results++ % PORT_RESULTS] = (struct named_result) { conn, stream, *result };
 }
 

@@ -6,19 +6,18 @@ import { join } from "node:path";
 import { after, afterEach, before, beforeEach, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { KataTemplates } from "../../../e2e/harness/kata-templates.ts";
-import { type ShimKind, ShimYard, type StartedShim } from "../../../e2e/harness/shims.ts";
-import { ensureImage } from "../src/image/ensure.ts";
-import { installedSources } from "../src/image/installed-sources.ts";
-import { type Client, execWith, killTaskServers, openClient, serverLog, startWith } from "./session.ts";
+import { ShimYard, type StartedShim } from "../../../e2e/harness/shims.ts";
+import {
+  type Client,
+  ensureBuiltImage,
+  execWith,
+  killTaskServers,
+  MACHINES,
+  openClient,
+  serverLog,
+  startWith,
+} from "./session.ts";
 
-const BUILD = join(import.meta.dirname, "../../../build");
-const KIND: ShimKind = {
-  name: "kata",
-  binary: join(BUILD, "bin/containerd-shim-trimaran-kata-v2"),
-  style: "2.3",
-  isControl: false,
-  path: "/usr/sbin:/usr/bin:/sbin:/bin",
-};
 const LIMITS = {
   memory: { limit: 50_000_000 },
   pids: { limit: 77 },
@@ -29,12 +28,9 @@ describe("kata, a machine's first container", { timeout: 600_000 }, () => {
   let yard: ShimYard;
   const templates = new KataTemplates();
   after(() => templates[Symbol.dispose]());
-  before(async () => {
-    const sources = installedSources(join(BUILD, "lib/trimaran"), process.execPath);
-    await ensureImage(sources, { download: "missing", signal: AbortSignal.timeout(120_000) });
-  });
+  before(ensureBuiltImage);
   beforeEach(async () => {
-    yard = await ShimYard.open(KIND);
+    yard = await ShimYard.open(MACHINES);
     templates.serve(yard.trimaranState);
   });
   afterEach(async (context) => {

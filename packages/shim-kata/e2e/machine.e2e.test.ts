@@ -13,21 +13,11 @@ import { cgroupsOf, filesOf, mountsOf, processesOf } from "../../../e2e/harness/
 import { buildRootfs } from "../../../e2e/harness/images.ts";
 import { KataTemplates } from "../../../e2e/harness/kata-templates.ts";
 import { run, runOk } from "../../../e2e/harness/process.ts";
-import { type ShimKind, ShimYard, type StartedShim } from "../../../e2e/harness/shims.ts";
-import { ensureImage } from "../src/image/ensure.ts";
-import { installedSources } from "../src/image/installed-sources.ts";
+import { ShimYard, type StartedShim } from "../../../e2e/harness/shims.ts";
 import { podPlaces } from "../src/machine/places.ts";
 import { assertConfined } from "./confinement.ts";
-import { execWith, killTaskServers, openClient, serverLog, startWith } from "./session.ts";
+import { ensureBuiltImage, execWith, killTaskServers, MACHINES, openClient, serverLog, startWith } from "./session.ts";
 
-const BUILD = join(import.meta.dirname, "../../../build");
-const KIND: ShimKind = {
-  name: "kata",
-  binary: join(BUILD, "bin/containerd-shim-trimaran-kata-v2"),
-  style: "2.3",
-  isControl: false,
-  path: "/usr/sbin:/usr/bin:/sbin:/bin",
-};
 const TYPE = "io.kubernetes.cri.container-type";
 const RESOURCES = "types.containerd.io/opencontainers/runtime-spec/1/LinuxResources";
 const SANDBOX = "io.kubernetes.cri.sandbox-id";
@@ -36,12 +26,9 @@ describe("kata, in machines", { timeout: 900_000 }, () => {
   let yard: ShimYard;
   const templates = new KataTemplates();
   after(() => templates[Symbol.dispose]());
-  before(async () => {
-    const sources = installedSources(join(BUILD, "lib/trimaran"), process.execPath);
-    await ensureImage(sources, { download: "missing", signal: AbortSignal.timeout(120_000) });
-  });
+  before(ensureBuiltImage);
   beforeEach(async () => {
-    yard = await ShimYard.open(KIND);
+    yard = await ShimYard.open(MACHINES);
     templates.serve(yard.trimaranState);
   });
   afterEach(async (context) => {

@@ -4,10 +4,28 @@ import { join } from "node:path";
 import { buffer } from "node:stream/consumers";
 import { ociProcess } from "../../../e2e/harness/bundle.ts";
 import { runOk } from "../../../e2e/harness/process.ts";
-import type { ShimYard, StartedShim } from "../../../e2e/harness/shims.ts";
+import type { ShimKind, ShimYard, StartedShim } from "../../../e2e/harness/shims.ts";
+import { ensureImage } from "../src/image/ensure.ts";
+import { installedSources } from "../src/image/installed-sources.ts";
 
 const SPEC = "types.containerd.io/opencontainers/runtime-spec/1/Process";
+const BUILD = join(import.meta.dirname, "../../../build");
 let made = 0;
+
+/** shim-kata as it is built, over real machines. */
+export const MACHINES: ShimKind = {
+  name: "kata",
+  binary: join(BUILD, "bin/containerd-shim-trimaran-kata-v2"),
+  style: "2.3",
+  isControl: false,
+  path: "/usr/sbin:/usr/bin:/sbin:/bin",
+};
+
+/** Have the image that these machines boot from. */
+export async function ensureBuiltImage(): Promise<void> {
+  const sources = installedSources(join(BUILD, "lib/trimaran"), process.execPath);
+  await ensureImage(sources, { download: "missing", signal: AbortSignal.timeout(120_000) });
+}
 
 /** A client's ends of one process's FIFOs. */
 export interface Client {

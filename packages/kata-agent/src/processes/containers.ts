@@ -91,10 +91,7 @@ export class Containers {
     const { process } = known;
     if (name.execId === "" || process.isStarted) await this.#end(name);
     await this.#tasks.call((tasks) => tasks.delete({ ...name })).catch(ignoreNotFound);
-    this.#close(name);
-    if (name.execId !== "") return;
-    this.#adopted.delete(name.id);
-    rmSync(this.#bundle(name.id), { recursive: true, force: true });
+    this.#drop(name);
   }
 
   async #make(
@@ -115,11 +112,7 @@ export class Containers {
       await made;
       return process;
     } catch (error) {
-      this.#close(name);
-      if (name.execId === "") {
-        this.#adopted.delete(name.id);
-        rmSync(this.#bundle(name.id), { recursive: true, force: true });
-      }
+      this.#drop(name);
       throw error;
     }
   }
@@ -131,6 +124,14 @@ export class Containers {
       .call((tasks) => tasks.kill({ ...name, signal: SIGKILL, all: name.execId === "" }))
       .catch(() => undefined); // it has ended
     await wait;
+  }
+
+  /** Of a container its bundle, too. */
+  #drop(name: ProcessName): void {
+    this.#close(name);
+    if (name.execId !== "") return;
+    this.#adopted.delete(name.id);
+    rmSync(this.#bundle(name.id), { recursive: true, force: true });
   }
 
   #close(name: ProcessName): void {

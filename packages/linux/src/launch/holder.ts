@@ -3,7 +3,7 @@ import type { Architecture } from "../syscall/numbers.ts";
 import { AT, CLONE, O } from "./constants.ts";
 import { waitAtGate } from "./identity.ts";
 import { type Program, ProgramBuilder } from "./program.ts";
-import { cloneFirst, closeAllBut } from "./stage.ts";
+import { cloneFirst, closeAllBut, ignoreSignal } from "./stage.ts";
 
 /** A process that waits at the start gate, and ends when it opens: systemd makes no scope without one. It ends with its monitor, too. */
 export function compileHolder(architecture: Architecture): Program {
@@ -26,9 +26,6 @@ export interface PodNamespaces {
 }
 
 const SIGCHLD = 17;
-const SIG_IGN = 1;
-/** Of the kernel: the size of its signal set. */
-const SIGSET_BYTES = 8;
 
 /**
  * A process that has a pod's namespaces, for its containers to join, and does nothing: a pause container without a container. It waits at the gate,
@@ -56,7 +53,7 @@ export function compilePodHolder(architecture: Architecture, namespaces: PodName
     b.sys("sethostname", [b.data.string(hostname), Buffer.byteLength(hostname)]);
   }
   b.field = "linux.security_context.namespace_options.pid";
-  if (ownProcesses) b.sys("rt_sigaction", [SIGCHLD, b.data.words([SIG_IGN, 0, 0, 0]), 0, SIGSET_BYTES]);
+  if (ownProcesses) ignoreSignal(b, SIGCHLD);
   closeAllBut(b, []);
   waitAtGate(b, "monitor");
   b.op("EXIT", [0]);

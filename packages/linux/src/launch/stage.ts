@@ -154,3 +154,12 @@ export function setLimits(b: ProgramBuilder, process: Process, moment: "early" |
     b.sys("prlimit64", [0, resource, b.data.words([atLeast(soft), atLeast(hard)]), 0]);
   });
 }
+
+const SIG_IGN = 1;
+/** Of the kernel: the size of its signal set. */
+const SIGSET_BYTES = 8;
+
+/** Have a signal ignored, also by what is executed next. The data is struct sigaction of the kernel, on 64 bits: handler, flags, restorer, mask. */
+export function ignoreSignal(b: ProgramBuilder, signal: number): void {
+  b.sys("rt_sigaction", [signal, b.data.words([SIG_IGN, 0, 0, 0]), 0, SIGSET_BYTES]);
+}

@@ -1,4 +1,4 @@
-import { type Cgroup, describeFailure, enterOwnRoot, type ProgramBuilder } from "@trimaran/linux";
+import { type Cgroup, describeFailure, enterOwnRoot, ignoreSignal, type ProgramBuilder } from "@trimaran/linux";
 import {
   describeExit,
   type Host,
@@ -15,7 +15,6 @@ import { qemuRoot } from "./qemu-root.ts";
 // asm-generic: signal.h, fcntl.h, resource.h, sched.h
 const SIGKILL = 9;
 const SIGXFSZ = 25;
-const SIG_IGN = 1;
 const RLIMIT_FSIZE = 1;
 const AT_FDCWD = -100;
 const O_RDONLY = 0;
@@ -27,7 +26,6 @@ const CLONE_NEWNET = 0x40000000;
 const CLONE_NEWPID = 0x20000000;
 const CLONE_NEWIPC = 0x08000000;
 const CLONE_NEWUTS = 0x04000000;
-const NSIG_BYTES = 8;
 const PR_SET_THP_DISABLE = 41; // linux/prctl.h
 /** Of QEMU's heap one arena: a second one is a megabyte more. */
 const ENVIRONMENT = ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "MALLOC_ARENA_MAX=1"];
@@ -69,7 +67,7 @@ export async function launchQemu(place: QemuPlace, plan: VmPlan): Promise<VmProc
     namespaces: CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | (networkNamespace === undefined ? CLONE_NEWNET : 0),
     isPowerless: true,
     setup(builder) {
-      ignoreFileLimit(builder);
+      ignoreSignal(builder, SIGXFSZ);
       // Huge pages round up what a machine's translations and heap need, by 2 MiB in all, and save no time that we could measure.
       if (plan.isEmulated) builder.sys("prctl", [PR_SET_THP_DISABLE, 1, 0, 0, 0]);
       writeErrorsTo(builder, `${directory}/${QEMU_LOG}`);
@@ -105,11 +103,6 @@ function toVmProcess(host: Host, process: MonitoredProcess): VmProcess {
     exited: process.exited().then(({ exit }) => describeExit(exit)),
     kill: () => void host.signal(process, SIGKILL).catch(() => undefined), // it has ended
   };
-}
-
-/** struct sigaction of the kernel, on 64 bits: handler, flags, restorer, mask. */
-function ignoreFileLimit(builder: ProgramBuilder): void {
-  builder.sys("rt_sigaction", [SIGXFSZ, builder.data.words([SIG_IGN, 0, 0, 0]), 0, NSIG_BYTES]);
 }
 
 function writeErrorsTo(builder: ProgramBuilder, path: string): void {

@@ -7,11 +7,10 @@ import type { GuestRequest } from "./guest.ts";
 export function sandboxGuest(request: SandboxRequest): GuestRequest {
   const { id, namespace, bundle, networkNamespace, annotations, options, pod } = request;
   const network = { type: "network", ...(networkNamespace !== "" && { path: networkNamespace }) };
-  const hostname = pod?.hostname === "" ? undefined : pod?.hostname;
   const namespaces = [{ type: "mount" }, { type: "uts" }, network]; // no spec goes without the first, and no hostname without the second
   const spec = {
     ociVersion: "1.1.0",
-    ...(hostname && { hostname }),
+    ...(pod?.hostname && { hostname: pod.hostname }),
     annotations,
     linux: { cgroupsPath: `/${namespace}/${id}`, namespaces },
   };
