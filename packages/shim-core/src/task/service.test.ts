@@ -148,6 +148,22 @@ test("a lack of memory is told before the exit that it caused, and at once if in
   assert.deepEqual(pod.events.slice(4), ["oom web", "oom web", "exit web eater 137", "oom web", "exit web web 137"]);
 });
 
+test("a lack of memory while Start is on its way is told after it", async () => {
+  const pod = new TestPod();
+  const { promise: started, resolve } = Promise.withResolvers<void>();
+  pod.runtime.started = started;
+  await pod.task.create({ id, bundle });
+  const start = pod.task.start({ id });
+  await turns();
+  pod.runtime.kills = 1;
+  pod.monitor.watch("init/web", SLOT.watch);
+  await turns();
+  resolve();
+  await start;
+  await pod.told("oom web");
+  assert.deepEqual(pod.events, ["create web", "start web", "oom web"]);
+});
+
 test("Kill", async (t) => {
   const pod = new TestPod();
   const { task } = pod;

@@ -383,10 +383,11 @@ export class Task implements TaskContext {
     this.#save({ oomKills: kills });
   }
 
-  /** The kernel has told of an OOM. cgroup v1 tells before it kills, so the count may only grow in a moment. */
+  /** The kernel has told of an OOM. cgroup v1 tells before it kills, so the count may only grow in a moment. Told after a Start that it overtook. */
   async outOfMemory(): Promise<void> {
     const published = this.#record.oomKills;
     for (const pauseMs of OOM_LOOKS_MS) {
+      await this.#starting;
       this.publishOom();
       if (this.#record.oomKills > published || this.state.state === "stopped") return;
       await new Promise((resolve) => setTimeout(resolve, pauseMs));

@@ -21,6 +21,8 @@ export class FakeRuntime implements Runtime {
   endsWithInit = true;
   /** Holds Create up. */
   creation: Promise<void> = Promise.resolve();
+  /** Holds up the end of a Start, whose process runs already. */
+  started: Promise<void> = Promise.resolve();
   /** Holds up the answer to a signal that was sent, as a command that sends it does. */
   signalled: Promise<void> = Promise.resolve();
 
@@ -64,6 +66,7 @@ class FakeContainer implements Container {
 
   async start(): Promise<void> {
     await this.init.start();
+    await this.#runtime.started;
     await new Promise(setImmediate); // a runtime may have more to do
   }
 
