@@ -1,7 +1,11 @@
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
 import { readlink } from "node:fs/promises";
+import { setTimeout as delay } from "node:timers/promises";
+import { parentOf } from "./harness/belongings.ts";
 import { criMatrix } from "./harness/cri/matrix.ts";
 import { Pod, STATE } from "./harness/cri/pod.ts";
+import { PATIENCE } from "./harness/patience.ts";
 
 const NAMES = ["ipc", "uts", "net", "pid", "mnt"] as const;
 /** Inode numbers of namespaces, one a line. */
@@ -42,6 +46,19 @@ criMatrix(
         assert.equal((await client.status()).exitCode, 137);
         await pod.stop();
         assert.equal((await web.status()).state, STATE.exited);
+      },
+      options,
+    );
+
+    withPod(
+      "the monitor is killed: its containers go with it, and the pod can be removed",
+      async (pod, { engine }) => {
+        const box = await pod.start("box", ["sleep", "1000"]);
+        const tasks = await engine.ctrOk("--namespace", "k8s.io", "task", "ls");
+        const pid = Number(new RegExp(`^${box.id} +(\\d+) `, "m").exec(tasks)?.[1]);
+        process.kill(await parentOf(pid), "SIGKILL");
+        for (const until = Date.now() + 15_000 * PATIENCE; existsSync(`/proc/${pid}`); await delay(20))
+          assert.ok(Date.now() < until, `process ${pid} of the container lives on`);
       },
       options,
     );

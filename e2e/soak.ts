@@ -1,7 +1,7 @@
 // Lives and execs for long, and what they leave in memory, descriptors and files:
 //   npm run soak -- --lives 10000 --execs 100000 [--minutes N] [--runtime runc|gvisor|kata|control] [--engine 2.x|1.6|trimaran] [--at-once 300]
 // With --at-once so many containers run together first. Prints a line every --every seconds and a summary; exit status 0 only if nothing
-// has grown, was lost or is left behind. After --minutes it ends with what was done by then.
+// has grown, was lost or is left behind. After --minutes lives and execs end, and what was done by then is judged.
 import assert from "node:assert/strict";
 import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
@@ -13,6 +13,8 @@ import { grown, lookAt, type Usage } from "./harness/growth.ts";
 import { assertNoLeaks, snapshot } from "./harness/leaks.ts";
 
 const LANES = { lives: 2, execs: 3 } as const;
+/** In a run that is not cut short, at equal parts of its work. */
+const LOOKS = 50;
 
 const { values } = parseArgs({
   options: {
@@ -54,22 +56,18 @@ async function soak(client: ManagerClient): Promise<void> {
   for (let n = 0; n < LANES.execs; n++) kept.push(keepers.use(await startContainer(client, ["sleep", "1000000"])));
   const monitors = await Promise.all(kept.map(({ pid }) => parentOf(pid)));
   const looks: Usage[] = [];
+  const servers = await engine.taskServerPids();
   const over = new AbortController();
   const watching = watch(monitors, looks, over.signal);
   await Promise.all([
-    ...lanes(LANES.lives, lives, async () => {
-      await oneLife(client, done.lives++);
-    }),
-    ...lanes(LANES.execs, execs, async (lane) => {
-      const keeper = kept[lane];
-      assert.ok(keeper);
-      await oneExec(client, keeper, done.execs++);
-    }),
+    ...lanes(LANES.lives, lives, () => oneLife(client, done.lives++), untilMs),
+    ...lanes(LANES.execs, execs, (lane) => oneExec(client, running(kept, lane), done.execs++), untilMs),
   ]);
   over.abort();
   await watching;
   looks.push(await lookAt(engine, monitors));
   say(line(looks.at(-1)));
+  assert.deepEqual(await engine.taskServerPids(), servers, "one that has begun anew hides what it had gathered");
   const complaints = grown(looks);
   say(`${grouped(done.lives)} lives and ${grouped(done.execs)} execs: each exit status and each byte was right`);
   assert.deepEqual(complaints, [], "something grew");
@@ -91,7 +89,7 @@ async function manyAtOnce(client: ManagerClient): Promise<void> {
   const upMs = performance.now() - startedMs;
   const monitors = await Promise.all(all.map(({ pid }) => parentOf(pid)));
   const usage = await lookAt(engine, monitors);
-  await Promise.all(lanes(8, atOnce, async (_lane, n) => void (await oneExec(client, running(all, n), n))));
+  await Promise.all(lanes(8, atOnce, (_lane, n) => oneExec(client, running(all, n), n)));
   const execMs = performance.now() - startedMs - upMs;
   const per = (total: number) => Math.round(total / atOnce);
   say(
@@ -176,19 +174,24 @@ async function oneExec(client: ManagerClient, { container, task }: Running, n: n
   assert.deepEqual(ended, { status, stdout: `exec ${n}\n` }, `exec ${n}`);
 }
 
-/** Work that several lanes share; each takes the next one until all are done, or the time is over. The first failure ends its lane, and the driver. */
-function lanes(count: number, total: number, work: (lane: number, n: number) => Promise<void>): Promise<void>[] {
+/** Work that several lanes share; each takes the next one until all are done, or `untilMs` is over. The first failure ends its lane, and the driver. */
+function lanes(
+  count: number,
+  total: number,
+  work: (lane: number, n: number) => Promise<void>,
+  untilMs = Number.POSITIVE_INFINITY,
+): Promise<void>[] {
   let next = 0;
   return Array.from({ length: count }, async (_, lane) => {
     while (next < total && performance.now() < untilMs) await work(lane, next++);
   });
 }
 
-/** A look now and then; there are at least ten, however short it is. */
+/** A look at each of equal parts of the work. */
 async function watch(monitors: readonly number[], looks: Usage[], signal: AbortSignal): Promise<void> {
-  for (let printedMs = began; !signal.aborted; ) {
-    await delay(Math.min(everyMs, 5000), undefined, { signal }).catch(() => undefined);
-    if (signal.aborted) return;
+  const part = (lives + execs) / LOOKS;
+  for (let printedMs = began; !signal.aborted; await delay(50, undefined, { signal }).catch(() => undefined)) {
+    if (done.lives + done.execs < part * (looks.length + 1)) continue;
     const usage = await lookAt(engine, monitors);
     looks.push(usage);
     if (performance.now() - printedMs < everyMs) continue;
@@ -214,9 +217,9 @@ function forget(id: string): void {
 
 function line(usage: Usage | undefined): string {
   if (usage === undefined) return "";
-  const { serverKb, serverFds, monitorKb, monitorFds, engineFds, things } = usage;
+  const { serverKb, serverHeldKb, serverFds, monitorKb, monitorFds, engineFds, things } = usage;
   const work = `${grouped(done.lives)} lives, ${grouped(done.execs)} execs`;
-  return `${work}: task server ${grouped(serverKb)} KiB, ${serverFds} fds; monitors ${monitorKb} KiB, ${monitorFds} fds; engine ${engineFds} fds; ${things} files, cgroups, mounts`;
+  return `${work}: task server ${grouped(serverKb)} KiB (holds ${grouped(serverHeldKb)}), ${serverFds} fds; monitors ${monitorKb} KiB, ${monitorFds} fds; engine ${engineFds} fds; ${things} files, cgroups, mounts`;
 }
 
 function seconds(ms: number): string {

@@ -33,10 +33,11 @@ function program(): string {
 }
 
 function machineArgs(options: QemuOptions): string[] {
-  const [machine, console] = process.arch === "arm64" ? ["virt", "ttyAMA0"] : ["q35", "ttyS0"];
+  const [machine, console, cpus] =
+    process.arch === "arm64" ? ["virt", "ttyAMA0", "2"] : ["q35", "ttyS0", "2,sockets=1,cores=1,threads=2"]; // core scheduling wants siblings
   const kernelArgs = [`console=${console}`, "reboot=t", "panic=-1", "mitigations=off", "tsc=reliable"];
   return [
-    ...["-M", `${machine},memory-backend=memory`, "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2"],
+    ...["-M", `${machine},memory-backend=memory`, "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", cpus],
     ...["-m", `${options.memoryMib}M`, "-object", `memory-backend-memfd,id=memory,size=${options.memoryMib}M,share=on`],
     ...["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
     ...["-kernel", options.kernel, "-initrd", options.initramfs, "-append"],

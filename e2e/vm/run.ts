@@ -31,7 +31,7 @@ const LONG = [
   "e2e/v2/apparmor.test.ts",
   `${LINUX}/{cgroup/device-program,launch/*}.e2e.test.ts`,
   "packages/shim-runc/src/oci/events.e2e.test.ts",
-  "e2e/{bad-input,events,exec,filesystem,lifecycle,process,resources,restart,run,task-server,terminal}.test.ts",
+  "e2e/{bad-input,core-scheduling,events,exec,filesystem,lifecycle,process,resources,restart,run,task-server,terminal}.test.ts",
 ];
 
 const split = process.argv.indexOf("--");

@@ -11,6 +11,8 @@ export interface HandlerOptions {
   readonly flags?: string;
   /** Seconds by which `runsc kill` ends later than it has worked. Default: 0. */
   readonly killDelayS?: number;
+  /** Whether systemd makes the cgroups: with shim-runc, and runc's own. */
+  readonly systemdCgroup?: boolean;
   readonly sandboxer?: RuntimeHandler["sandboxer"];
   /** Upstream's type, and the shim's path: containerd 2.x asks no other type what it can do. */
   readonly byPath?: boolean;
@@ -26,11 +28,11 @@ export async function writeHandler(
   path: string,
   runtime: string,
   version: EngineVersion,
-  { flags = "", killDelayS = 0, sandboxer, byPath = false }: HandlerOptions = {},
+  { flags = "", killDelayS = 0, systemdCgroup = false, sandboxer, byPath = false }: HandlerOptions = {},
 ): Promise<RuntimeHandler> {
   const type = byPath ? { type: CONTROL, path: join(BUILD_BIN, toBinary(runtime)) } : { type: runtime };
   const handler = { ...type, ...(sandboxer && { sandboxer }) };
-  if (runtime !== GVISOR) return handler;
+  if (runtime !== GVISOR) return systemdCgroup ? { ...handler, options: "SystemdCgroup = true" } : handler;
   await mkdir(dirname(path), { recursive: true });
   const runsc = await runscOf(version);
   const program = killDelayS > 0 ? await writeSlowRunsc(`${path}.sh`, runsc, killDelayS) : runsc;

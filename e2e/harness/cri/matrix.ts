@@ -53,6 +53,8 @@ export interface CriPlace {
 /** How a file's containerds differ from the plain one. */
 export interface CriMatrixOptions {
   readonly engines?: readonly EngineVersion[];
+  /** Default: all. */
+  readonly runtimes?: readonly string[];
   /** Handlers by name, besides `own`. */
   readonly handlers?: (version: EngineVersion) => Readonly<Record<string, HandlerOptions>>;
 }
@@ -61,10 +63,12 @@ export interface CriMatrixOptions {
 export function criMatrix(name: string, scenarios: (place: CriPlace) => void, options: CriMatrixOptions = {}): void {
   for (const version of chosen<EngineVersion>("E2E_ENGINES", { "1.6": "1.6", "2.x": "2.x" })) {
     if (options.engines?.includes(version) === false) continue;
-    for (const runtime of chosen("E2E_RUNTIMES", RUNTIMES))
+    for (const runtime of chosen("E2E_RUNTIMES", RUNTIMES)) {
+      if (options.runtimes?.includes(runtime) === false) continue;
       describe(`${name}: ${runtime} on containerd ${version}`, { timeout: 300_000 * PATIENCE }, () => {
         suite(version, runtime, options.handlers?.(version) ?? {}, scenarios);
       });
+    }
   }
 }
 

@@ -31,6 +31,8 @@ export interface PodOptions {
   readonly sharesProcesses?: boolean;
   /** The first host id of a user namespace of its own, for 65,536 ids. Default: it has the host's. */
   readonly firstHostId?: number;
+  /** Where its cgroups go, as the engine's cgroup driver wants it: a path or a slice. Default: a path that clean-up and leak checks find. */
+  readonly cgroupParent?: string;
   /** As the kubelet's API server would give. Default: a new one. */
   readonly uid?: string;
   readonly annotations?: Readonly<Record<string, string>>;
@@ -75,13 +77,14 @@ export class Pod implements AsyncDisposable {
   /** RunPodSandbox. Rejects with containerd's words. */
   static async run(cri: CriClient, engine: Engine, options: PodOptions): Promise<Pod> {
     const { handler, network = "pod", annotations = {}, uid = engine.newId() } = options;
+    const { cgroupParent = `/${engine.tag}` } = options;
     const config: PodConfig = {
       metadata: { name: "pod", uid, namespace: "default" },
       hostname: network === "node" ? "" : "trimaran-pod", // the host's; as the kubelet has it
       logDirectory: join(engine.dir, "pods", `default_pod_${uid}`), // as the kubelet names it
       annotations,
       linux: {
-        cgroupParent: `/${engine.tag}`, // so that clean-up and leak checks find the pod's cgroups
+        cgroupParent,
         securityContext: {
           namespaceOptions: toNamespaceOptions(options),
           seccomp: { profileType: SECCOMP.unconfined },

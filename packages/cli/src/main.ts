@@ -9,6 +9,9 @@ const here = dirname(fileURLToPath(import.meta.url));
 // The bundle lies in PREFIX/lib/trimaran; the source in packages/cli/src of a checkout.
 const binDirectory = import.meta.url.endsWith(".ts") ? join(here, "../../../build/bin") : join(here, "../../bin");
 
+/** 128 + SIGPIPE, as shells have it. */
+const SIGPIPE_EXIT = 141;
+
 const signals: SignalSource = {
   listen(names, listener) {
     for (const name of names) process.on(name, listener);
@@ -59,6 +62,13 @@ const context: Omit<CliContext, "setExitCode"> = {
     });
   },
 };
+
+// Who read our output has gone (`trimaran ps | head -1`): the end that SIGPIPE makes of other programs, which Node ignores. Where the output
+// is a container's it is that one's affair, and it has a listener of its own.
+process.stdout.on("error", (error) => {
+  if (!("code" in error) || error.code !== "EPIPE") throw error;
+  if (process.stdout.listenerCount("error") === 1) process.exit(SIGPIPE_EXIT);
+});
 
 const exitCode = await runCli(process.argv.slice(2), context);
 // An open shim connection or a stdin that somebody still holds must not keep us; what was written must be out.

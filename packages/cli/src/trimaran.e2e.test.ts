@@ -45,6 +45,16 @@ test("127, 126 and 125 have one sentence each, and leave nothing", async () => {
   await nothingLeft();
 });
 
+test("a reader that has gone ends a listing as SIGPIPE would, without a word", async () => {
+  const child = trimaran.start("ps");
+  child.stdout?.destroy();
+  child.stdin?.end();
+  const words: Buffer[] = [];
+  child.stderr?.on("data", (chunk: Buffer) => words.push(chunk));
+  const [code] = await once(child, "close");
+  assert.deepEqual([code, Buffer.concat(words).toString()], [141, ""]);
+});
+
 test("stdin arrives whole, and large output too", async () => {
   const bytes = Buffer.alloc(3_000_000, "0123456789\n");
   const { code, stdout } = await trimaran.with(bytes, "run", "--runtime", RUNTIME, "--rm", "-i", rootfs, "cat");
