@@ -51,14 +51,16 @@ criMatrix(
     );
 
     withPod(
-      "the monitor is killed: its containers go with it, and the pod can be removed",
-      async (pod, { engine }) => {
+      "the monitor is killed: its containers go with it; containerd, which asks it for ever, can remove the pod once it was restarted",
+      async (pod, { engine, cri }) => {
         const box = await pod.start("box", ["sleep", "1000"]);
         const tasks = await engine.ctrOk("--namespace", "k8s.io", "task", "ls");
         const pid = Number(new RegExp(`^${box.id} +(\\d+) `, "m").exec(tasks)?.[1]);
         process.kill(await parentOf(pid), "SIGKILL");
         for (const until = Date.now() + 15_000 * PATIENCE; existsSync(`/proc/${pid}`); await delay(20))
           assert.ok(Date.now() < until, `process ${pid} of the container lives on`);
+        await engine.restart();
+        await cri.ready();
       },
       options,
     );

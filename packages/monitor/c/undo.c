@@ -20,8 +20,8 @@
 
 enum { FILE_MAX_LEN = 256 << 10, EXIT_CODE = 137, WAIT_STEP_MS = 10, CGROUP_TRIES = 50, RMDIR_TRIES = 100, UMOUNTS = 64, DEPTH_MAX = 32 };
 
-enum verb { VERB_PID, VERB_KILL_CGROUP, VERB_KILL_PID, VERB_UMOUNT, VERB_RMDIR, VERB_UNLINK, VERB_LEAVE, VERBS };
-static const char *const verbs[VERBS] = { "pid ", "kill-cgroup ", "kill-pid ", "umount ", "rmdir ", "unlink ", "leave " };
+enum verb { VERB_PID, VERB_KILL_CGROUP, VERB_KILL_PID, VERB_UMOUNT, VERB_RMDIR, VERB_UNLINK, VERB_LEAVE, VERB_BUNDLE, VERBS };
+static const char *const verbs[VERBS] = { "pid ", "kill-cgroup ", "kill-pid ", "umount ", "rmdir ", "unlink ", "leave ", "bundle " };
 
 struct line {
 	enum verb verb;
@@ -202,6 +202,7 @@ static int carry_out(const struct line *line)
 	case VERB_RMDIR: return remove_directory(line->path);
 	case VERB_UNLINK: return unlink(line->path) == 0 || errno == ENOENT ? 0 : errno;
 	case VERB_LEAVE: return rmdir(line->path) == 0 || errno == ENOENT || errno == ENOTEMPTY ? 0 : errno;
+	case VERB_BUNDLE: /* has a file of its own, whose errors are told with it */
 	case VERB_PID:
 	case VERBS: break;
 	}
@@ -257,7 +258,8 @@ static bool check_lines(char *text, size_t len)
 	return true;
 }
 
-pid_t undo_bundle(const char *bundle)
+/* The pid that the file names. What is `inner` stands in another bundle's file, and names no further bundles. */
+static pid_t undo_file(const char *bundle, bool inner)
 {
 	size_t len = 0;
 	char *text = read_undo(bundle, &len);
@@ -281,12 +283,19 @@ pid_t undo_bundle(const char *bundle)
 			continue;
 		if (line.verb == VERB_PID)
 			pid = (pid_t)line.pid;
+		if (line.verb == VERB_BUNDLE && !inner)
+			undo_file(line.path, true);
 		error = carry_out(&line);
 		if (error)
 			complain(&line, error);
 	}
 	free(text);
 	return pid;
+}
+
+pid_t undo_bundle(const char *bundle)
+{
+	return undo_file(bundle, false);
 }
 
 static size_t varint(uint8_t *to, uint64_t v)

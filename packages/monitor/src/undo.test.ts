@@ -169,6 +169,24 @@ for (const build of BUILDS) {
     assert.deepEqual([existsSync(empty), existsSync(join(used, "theirs"))], [false, true]);
   });
 
+  test(`${build}: bundle carries out what another bundle has, at its place, and no further one's`, async () => {
+    await using at = openAlone(build);
+    const bundles = ["one", "two", "three"].map((name) => join(at.root, name));
+    const [one = "", two = "", three = ""] = bundles;
+    for (const bundle of bundles) {
+      mkdirSync(join(bundle, "made"), { recursive: true });
+      const lines = [`rmdir ${bundle}/made`, "pid 5", `bundle ${bundle}`, `bundle ${three}`, `bundle ${at.bundle}`];
+      writeFileSync(join(bundle, "trimaran.undo"), `${lines.join("\n")}\n`, { mode: 0o600 });
+    }
+    const undo = ["pid 7", ...[one, two, join(at.root, "gone")].map((path) => `bundle ${path}`), `rmdir ${one}/made`];
+    writeFileSync(join(at.bundle, "trimaran.undo"), `${undo.join("\n")}\n`);
+    const { stdout, stderr } = await at.run(DELETE);
+    assert.equal(parseDeleteResponse(stdout).pid, 7);
+    assert.match(stderr, /^trimaran: delete: [^\n]*\n$/);
+    const left = bundles.map((bundle) => existsSync(join(bundle, "made")));
+    assert.deepEqual(left, [false, false, true]);
+  });
+
   test(`${build}: rmdir waits while it is busy, removes directories only, and gives up after a second`, async () => {
     await using at = openAlone(build);
     const folder = join(at.root, "tree");

@@ -6,7 +6,6 @@ import { UNDO_FILE } from "../host/undo.ts";
 import { parseIdentifier } from "../identifier.ts";
 import type { PodDirectory } from "../pod/directory.ts";
 import type { Pod } from "../pod/pod.ts";
-import { inheritUndo } from "../sandbox/members.ts";
 import { exitStatus } from "../task/exit.ts";
 import type { ShimArguments } from "./arguments.ts";
 
@@ -29,7 +28,6 @@ export async function deleteContainer(
   const ended = await pod?.destroy(id);
   if (pod?.sandbox?.id === id) await pod.endSandbox();
   if (pod?.isEmpty) await pod.shutdown();
-  if (!ended) inheritUndo(bundle);
   if (!ended && existsSync(`${bundle}/${UNDO_FILE}`)) return { kind: "undo" };
   const stdout = containerd.task.v2.DeleteResponse.encode({
     pid: ended?.pid ?? 0,

@@ -11,7 +11,15 @@ import { parseStdio, type StdioUris } from "../stdio/uris.ts";
 import type { ContainerProcess } from "./container-process.ts";
 import { type DescribeFailure, MonitoredProcess, type RequestKey } from "./process.ts";
 import { signalProgram } from "./programs.ts";
-import { appendUndo, readUndo, removeUndo, type UndoStep, writeUndo } from "./undo.ts";
+import {
+  appendUndo,
+  linkToSandbox,
+  readUndo,
+  removeUndo,
+  type UndoStep,
+  unlinkFromSandbox,
+  writeUndo,
+} from "./undo.ts";
 
 const ESRCH = 3;
 
@@ -45,6 +53,8 @@ export class Host {
   /** Where files that may be made again are kept, such as compiled seccomp filters. */
   readonly cacheDirectory: string;
   readonly #link: MonitorLink;
+  /** Ids of a sandbox's containers, by their bundles. */
+  readonly #members = new Map<string, string>();
   readonly #identity: PodIdentity;
   readonly #notebook: Notebook;
   readonly #processes = new Map<string, { process: MonitoredProcess; handlers: Handlers }>();
@@ -141,6 +151,8 @@ export class Host {
     // the container whose `start` made the monitor is the one whose `delete` must take the socket away
     const own: UndoStep[] = bundle === this.#identity.bundle ? [{ verb: "unlink", path: this.#identity.socket }] : [];
     writeUndo(bundle, [...steps, ...own]);
+    const member = this.#members.get(bundle);
+    if (member !== undefined) linkToSandbox(this.#identity.bundle, member, bundle);
   }
 
   /** What was written down for a bundle, by this or an earlier task server; empty if nothing was. */
@@ -153,6 +165,16 @@ export class Host {
     const { pid, startTime } = process;
     const kill: UndoStep[] = startTime === 0n ? [] : [{ verb: "kill-pid", pid, startTime }];
     appendUndo(bundle, [...kill, { verb: "pid", pid }]);
+  }
+
+  /** A container of the sandbox that the monitor was started for: what it records is undone with the sandbox. */
+  addMember(id: string, bundle: string): void {
+    this.#members.set(bundle, id);
+  }
+
+  removeMember(id: string, bundle: string): void {
+    this.#members.delete(bundle);
+    unlinkFromSandbox(this.#identity.bundle, id);
   }
 
   clearUndo(bundle: string): void {

@@ -1,8 +1,18 @@
-import { appendFileSync, readFileSync, renameSync, unlinkSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs";
 
 /** One thing to take away after everything else has failed. Source: packages/monitor/PROTOCOL.md, section 6. */
 export type UndoStep =
-  | { readonly verb: "kill-cgroup" | "umount" | "rmdir" | "unlink" | "leave"; readonly path: string }
+  | { readonly verb: "kill-cgroup" | "umount" | "rmdir" | "unlink" | "leave" | "bundle"; readonly path: string }
   | { readonly verb: "kill-pid"; readonly pid: number; readonly startTime: bigint }
   | { readonly verb: "pid"; readonly pid: number };
 
@@ -41,6 +51,7 @@ function parseLine(line: string): UndoStep[] {
     case "rmdir":
     case "unlink":
     case "leave":
+    case "bundle":
       return [{ verb, path: line.slice(verb.length + 1) }];
     case "kill-pid":
       return [{ verb, pid: Number(first), startTime: BigInt(second || 0) }];
@@ -49,6 +60,35 @@ function parseLine(line: string): UndoStep[] {
     default:
       return [];
   }
+}
+
+/**
+ * Whether its bundle is still there or not, a container's list is replayed before that of the sandbox it belongs to: with the monitor of a
+ * sandbox all its containers are gone, and containerd takes their bundles away without a `delete`. Called after the list was written.
+ */
+export function linkToSandbox(sandboxBundle: string, id: string, bundle: string): void {
+  const folder = memberFolder(sandboxBundle, id);
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  linkSync(`${bundle}/${UNDO_FILE}`, `${folder}/${UNDO_FILE}`);
+  const others = withoutMember(sandboxBundle, folder);
+  writeUndo(sandboxBundle, [{ verb: "bundle", path: folder }, ...others]);
+}
+
+/** Nothing of the container is left. */
+export function unlinkFromSandbox(sandboxBundle: string, id: string): void {
+  const folder = memberFolder(sandboxBundle, id);
+  if (!existsSync(folder)) return;
+  writeUndo(sandboxBundle, withoutMember(sandboxBundle, folder));
+  rmSync(folder, { recursive: true, force: true });
+}
+
+function memberFolder(sandboxBundle: string, id: string): string {
+  return `${sandboxBundle}/trimaran.members/${id}`;
+}
+
+function withoutMember(sandboxBundle: string, folder: string): UndoStep[] {
+  return readUndo(sandboxBundle).filter((step) => step.verb !== "bundle" || step.path !== folder);
 }
 
 export function removeUndo(bundle: string): void {

@@ -9,7 +9,6 @@ import { Host } from "../host/host.ts";
 import { resizeProgram } from "../host/programs.ts";
 import type { Logger } from "../log.ts";
 import type { RunningSandbox, Runtime, SandboxRequest } from "../runtime.ts";
-import { addMember, removeMember } from "../sandbox/members.ts";
 import { PodSandbox, type WantedSandbox } from "../sandbox/pod-sandbox.ts";
 import { SLOT } from "../stdio/slots.ts";
 import type { ExitRecord } from "../task/exit.ts";
@@ -182,7 +181,7 @@ export class Pod {
     const task = present ?? new Task(this.#environment.runtime, this.host, this.#events, record);
     this.tasks.set(request.id, task);
     try {
-      if (this.#sandbox !== undefined) addMember(this.identity.bundle, request.id, request.bundle);
+      if (this.#sandbox !== undefined) this.host.addMember(request.id, request.bundle);
       return await task.create();
     } catch (error) {
       this.#forget(task);
@@ -244,7 +243,7 @@ export class Pod {
   #forget(task: Task): void {
     if (this.tasks.get(task.id) !== task) return;
     this.tasks.delete(task.id);
-    if (this.#sandbox !== undefined) removeMember(this.identity.bundle, task.id);
+    if (this.#sandbox !== undefined) this.host.removeMember(task.id, task.record.request.bundle);
     task.dropNotes();
   }
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -75,6 +75,38 @@ test("the task server is killed at every message of a sandbox's life: right answ
           assert.deepEqual(pod.logged, []);
         },
       );
+});
+
+test("what a container has recorded is undone before the sandbox, without its bundle, until it is gone", async () => {
+  const [pod, state] = [new TestPod(BUNDLE), mkdtempSync(join(tmpdir(), "trimaran-members-"))];
+  try {
+    await pod.sandbox.createSandbox({ ...SANDBOX, bundlePath: BUNDLE });
+    await pod.sandbox.startSandbox(SANDBOX);
+    const undo = (): string => readFileSync(UNDO, "utf8");
+    const own = "unlink /nonexistent/socket\n";
+    const folder = join(BUNDLE, "trimaran.members/one");
+    const bundle = join(state, "one");
+    mkdirSync(bundle);
+    pod.runtime.undo = [{ verb: "umount", path: "/one" }];
+    for (let n = 0; n < 2; n++) {
+      await pod.task.create({ id: "one", bundle });
+      assert.equal(undo(), `bundle ${folder}\n${own}`);
+      pod.pod.host.recordUndo(bundle, [{ verb: "rmdir", path: "/again" }]);
+      rmSync(join(bundle, "trimaran.undo"));
+      assert.equal(readFileSync(join(folder, "trimaran.undo"), "utf8"), "rmdir /again\n");
+      assert.equal(undo(), `bundle ${folder}\n${own}`, "once");
+      pod.restart();
+      await pod.task.delete({ id: "one" });
+      await new Promise(setImmediate);
+      assert.deepEqual([undo(), existsSync(folder)], [own, false]);
+    }
+    pod.runtime.creation = Promise.reject(new Error("no"));
+    pod.runtime.creation.catch(() => undefined); // until Create comes to it
+    await assert.rejects(pod.task.create({ id: "one", bundle }));
+    assert.deepEqual([undo(), existsSync(folder)], [own, false]);
+  } finally {
+    rmSync(state, { recursive: true });
+  }
 });
 
 test("a runtime is told what CRI wants a pod's containers to share, and nothing where another client asks", async () => {

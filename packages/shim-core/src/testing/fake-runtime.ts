@@ -1,6 +1,7 @@
 import { Code, StatusError } from "ttrpc-ts";
 import type { Host } from "../host/host.ts";
 import type { MonitoredProcess, RequestKey } from "../host/process.ts";
+import type { UndoStep } from "../host/undo.ts";
 import type { Container, Runtime } from "../runtime.ts";
 import { SLOT } from "../stdio/slots.ts";
 import type { CreateRequest, ExecRequest } from "../task/record.ts";
@@ -19,6 +20,8 @@ export class FakeRuntime implements Runtime {
   kills = 0;
   pids: readonly number[] = [];
   endsWithInit = true;
+  /** What each Create records first. Nothing: no bundle need be there. */
+  undo: readonly UndoStep[] = [];
   /** Holds Create up. */
   creation: Promise<void> = Promise.resolve();
   /** Holds up the end of a Start, whose process runs already. */
@@ -27,6 +30,7 @@ export class FakeRuntime implements Runtime {
   signalled: Promise<void> = Promise.resolve();
 
   async create(request: CreateRequest, host: Host): Promise<Container> {
+    if (this.undo.length > 0) host.recordUndo(request.bundle, this.undo);
     await this.creation;
     const key = initKey(request.id);
     const init = host.launch(key, { program: new Uint8Array(0), watches: [SLOT.watch], describe });

@@ -141,10 +141,7 @@ export class KataContainer implements Container {
     const told = toldSlots(stdio);
     const entry = execs.launch(key, program.bytes, told);
     const begun = entry.reported(({ execed, failure, exit }) => execed || failure !== undefined || exit !== undefined);
-    const { execed, failure } = await within(EXEC_LIMIT_MS, begun).catch((error: unknown) => {
-      this.#parts.sandbox.agent.watch();
-      throw error;
-    });
+    const { execed, failure } = await within(EXEC_LIMIT_MS, begun, () => this.#parts.sandbox.agent.watch());
     if (failure && isForAgent(failure)) return undefined;
     if (failure) throw new StatusError(Code.Unknown, describeFailure(program, failure.step, failure.errno));
     if (!execed) throw new StatusError(Code.Unknown, "the exec has ended before its program began");
@@ -238,7 +235,8 @@ export class KataContainer implements Container {
   get #call(): AgentConnection["call"] {
     const { direct, sandbox } = this.#parts;
     return async (make, options) => {
-      await direct?.adopt();
+      const limitMs = options?.limitMs ?? 0;
+      if (direct) await (limitMs > 0 ? within(limitMs, direct.adopt()) : direct.adopt());
       return await sandbox.agent.call(make, options);
     };
   }

@@ -50,7 +50,7 @@ const exited = (status: number) =>
   );
 
 /** A guest's monitor that says what `say` says, and a connection to it. `types`: of the messages that it got, in all its conversations. */
-async function open(say: (socket: Socket, conversation: number) => void) {
+async function open(say: (socket: Socket, conversation: number) => void, runLimitMs?: number) {
   const folder = mkdtempSync(join(tmpdir(), "trm-execs-"));
   const types: number[] = [];
   let conversations = 0;
@@ -62,20 +62,32 @@ async function open(say: (socket: Socket, conversation: number) => void) {
   };
   const agent = await LyingAgent.open(join(folder, "a.sock"), {}, { raw });
   const lies: string[] = [];
+  const silences: number[] = [];
   const monitor = new GuestMonitor({
     path: agent.path,
     log: new Logger(() => undefined),
     onLie: (why) => void lies.push(why),
+    onSilent: () => void silences.push(performance.now()),
+    ...(runLimitMs !== undefined && { runLimitMs }),
   });
   const dispose = async (): Promise<void> => {
     monitor.close("the test is over");
     await agent[Symbol.asyncDispose]();
     rmSync(folder, { recursive: true });
   };
-  return { agent, monitor, lies, types, [Symbol.asyncDispose]: dispose };
+  return { agent, monitor, lies, silences, types, [Symbol.asyncDispose]: dispose };
 }
 
 const hasExit = ({ exit }: { exit?: unknown }) => exit !== undefined;
+
+test("a program that gets no result is given up in time, and its guest is looked into: on a connection, and where none comes up", async () => {
+  for (const isUp of [true, false]) {
+    await using guest = await open((socket) => void (isUp && socket.write(hello())), 50);
+    const entry = guest.monitor.launch("a", new Uint8Array(1), []);
+    await assert.rejects(entry.run(new Uint8Array(1)), { message: "the guest does not answer" });
+    assert.equal(guest.silences.length, 1);
+  }
+});
 
 test("a lost connection is made again, and the same is asked for again", async () => {
   await using guest = await open((socket, conversation) => {

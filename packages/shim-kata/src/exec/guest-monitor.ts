@@ -3,9 +3,12 @@ import type { Logger, RequestKey } from "@trimaran/shim-core";
 import { Code, StatusError } from "ttrpc-ts";
 import { greetAgent } from "../agent/greet.ts";
 import { guestText } from "../agent/guest-text.ts";
+import { within } from "./within.ts";
 
 const FIRST_PAUSE_MS = 5;
 const LONGEST_PAUSE_MS = 250;
+/** A small program waits for nothing: one without a result in this time is in a guest that is stuck. An emulated one, on a busy host, needs seconds. */
+const RUN_LIMIT_MS = 60_000;
 /** Of its `told.c`: one read. */
 const OUTPUT_LIMIT_BYTES = 64 * 1024;
 
@@ -30,7 +33,7 @@ export interface GuestEntry {
   hasPiece(slot: number): boolean;
   /** Let it go on from its gate. Once asked for it is asked on each connection, and does nothing twice. */
   openGate(): void;
-  /** Run a small program on its slots; what was run as `once` is not run again. Rejects when the connection is lost. */
+  /** Run a small program on its slots; what was run as `once` is not run again. Rejects when the connection is lost, or nothing comes within a minute. */
   run(program: Uint8Array, once?: RequestKey): Promise<RunResult>;
 }
 
@@ -41,6 +44,10 @@ export interface GuestMonitorOptions {
   readonly log: Logger;
   /** It has broken the protocol; the guest's end is up to the caller. */
   readonly onLie: (why: string) => void;
+  /** It has left something without an answer. */
+  readonly onSilent: () => void;
+  /** Milliseconds for a small program's result. Default: `RUN_LIMIT_MS`. */
+  readonly runLimitMs?: number;
 }
 
 /**
@@ -59,11 +66,17 @@ export class GuestMonitor {
 
   /** Run a program under a key; one that the guest knows is not run again. `told`: slots whose bytes are told. */
   launch(key: string, program: Uint8Array, told: readonly number[]): GuestEntry {
-    const entry = new Entry(key, program, told, () => this.#connect());
+    const entry = new Entry(key, program, told, (make) => this.#answered(make));
     this.#entries.set(key, entry);
     if (this.#end) entry.fail(this.#end);
     else void this.#say((link) => entry.ask(link));
     return entry;
+  }
+
+  /** The answer on the link of the moment, whose making is part of the time it has. */
+  #answered<T>(make: (link: PortLink) => Promise<T>): Promise<T> {
+    const { runLimitMs = RUN_LIMIT_MS, onSilent } = this.#options;
+    return within(runLimitMs, this.#connect().then(make), onSilent);
   }
 
   /** Whether such a key was launched, and not forgotten since. */
@@ -150,6 +163,9 @@ export class GuestMonitor {
   }
 }
 
+/** Make a call on the link of the moment. */
+type Answered = <T>(make: (link: PortLink) => Promise<T>) => Promise<T>;
+
 interface Told {
   /** Begin of the next piece. */
   offset: number;
@@ -162,17 +178,17 @@ class Entry implements GuestEntry {
   readonly key: string;
   readonly #program: Uint8Array;
   readonly #told: ReadonlyMap<number, Told>;
-  readonly #connect: () => Promise<PortLink>;
+  readonly #answered: Answered;
   readonly #waiting = new Set<() => void>();
   #link: PortLink | undefined;
   #isOpen = false;
   #report: ProcessReport | undefined;
   #end: Error | undefined;
 
-  constructor(key: string, program: Uint8Array, told: readonly number[], connect: () => Promise<PortLink>) {
+  constructor(key: string, program: Uint8Array, told: readonly number[], answered: Answered) {
     this.key = key;
     this.#program = program;
-    this.#connect = connect;
+    this.#answered = answered;
     const fresh = (): Told => ({ offset: 0, piece: undefined, hasEnded: false, wake: Promise.withResolvers() });
     this.#told = new Map(told.map((slot) => [slot, fresh()]));
   }
@@ -263,6 +279,6 @@ class Entry implements GuestEntry {
   }
 
   async run(program: Uint8Array, once?: RequestKey): Promise<RunResult> {
-    return await (await this.#connect()).run(this.key, program, once);
+    return await this.#answered((link) => link.run(this.key, program, once));
   }
 }

@@ -95,6 +95,7 @@ export class DirectInit {
       await within(
         START_LIMIT_MS,
         this.#entry.reported(({ spawned }) => spawned),
+        () => this.#parts.agent.watch(),
       )
     ).pid;
   }
@@ -141,10 +142,7 @@ export class DirectInit {
   ): Promise<void> {
     const { agent } = this.#parts;
     const enough = this.#entry.reported((report) => isThere(report) || !!report.failure || !!report.exit);
-    const report = await within(limitMs, enough).catch((error: unknown) => {
-      agent.watch();
-      throw error;
-    });
+    const report = await within(limitMs, enough, () => agent.watch());
     if (report.failure) throw new StatusError(Code.Unknown, this.#describe(report.failure));
     if (!isThere(report)) throw new StatusError(Code.Unknown, "init has ended before its program began");
   }

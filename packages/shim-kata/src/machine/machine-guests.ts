@@ -210,7 +210,7 @@ export class MachineGuests implements GuestProvider {
   async #warm(paths: VmPaths, host: Host): Promise<void> {
     const agent = connect(paths, host);
     const onLie = (why: string) => host.log.error("a template's monitor lies", { error: why });
-    const execs = new GuestMonitor({ path: paths.exec, log: host.log, onLie });
+    const execs = new GuestMonitor({ path: paths.exec, log: host.log, onLie, onSilent: () => agent.watch() });
     try {
       await warmUp(agent, execs);
     } finally {

@@ -23,7 +23,8 @@ export class Sandbox {
     this.agent.onLie = () => void guest.kill();
     const onLie = () => void guest.kill();
     const path = guest.execSocket;
-    this.execs = path === undefined ? undefined : new GuestMonitor({ path, log: host.log, onLie });
+    const onSilent = () => this.agent.watch();
+    this.execs = path === undefined ? undefined : new GuestMonitor({ path, log: host.log, onLie, onSilent });
     void guest.vmm.exited().then(() => this.close(guest.explainEnd()));
   }
 

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { test } from "node:test";
-import { grown, type Usage } from "./growth.ts";
-import { heldKb } from "./held-memory.ts";
+import { grown, type Usage } from "./harness/growth.ts";
+import { heldKb } from "./harness/held-memory.ts";
 
 const QUIET: Usage = {
   ...{ serverKb: 60_000, serverHeldKb: 12_000, serverFds: 20, monitorKb: 200, monitorFds: 40 },
