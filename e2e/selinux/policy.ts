@@ -11,13 +11,20 @@ const SIDS = ["kernel", "security", "unlabeled", "fs", "file", "file_labels", "i
   .concat(["scmp_packet", "devnull"]);
 const TYPES = ["kernel_t", "container_t", "other_t", "container_file_t"];
 
+const CONTEXT = "(u r kernel_t ((s0) (s0)))";
+/** Without a word on it a filesystem takes no label. */
+const LABELLED = ["mqueue", "devpts", "tmpfs"];
+
 /** The smallest policy that has labels: it knows some types, and forbids nothing. */
 const POLICY = `
 (handleunknown allow)
 (mls false)
+(policycap nnp_nosuid_transition)
 (class process (transition dyntransition))
+(class process2 (nnp_transition nosuid_transition))
 (class file (entrypoint))
-(classorder (process file))
+(class dir (search))
+(classorder (process process2 file dir))
 ${SIDS.map((sid) => `(sid ${sid})`).join("\n")}
 (sidorder (${SIDS.join(" ")}))
 (sensitivity s0)
@@ -32,7 +39,8 @@ ${SIDS.map((sid) => `(sid ${sid})`).join("\n")}
 (userrange u ((s0) (s0 (c0))))
 ${TYPES.map((type) => `(type ${type})\n(roletype r ${type})`).join("\n")}
 (allow kernel_t kernel_t (process (transition)))
-${SIDS.map((sid) => `(sidcontext ${sid} (u r kernel_t ((s0) (s0))))`).join("\n")}
+${SIDS.map((sid) => `(sidcontext ${sid} ${CONTEXT})`).join("\n")}
+${LABELLED.map((name) => `(fsuse trans ${name} ${CONTEXT})`).join("\n")}
 `;
 
 /** Compile the policy below a folder, and give it to the kernel, whose selinuxfs is mounted. It stays permissive. */
