@@ -72,5 +72,5 @@ criMatrix(
       options,
     );
   },
-  { runtimes: [CONTROL, TRIMARAN], handlers: () => ({ [HANDLER]: { systemdCgroup: true } }) },
+  { runtimes: [CONTROL, TRIMARAN], hostNetwork: true, handlers: () => ({ [HANDLER]: { systemdCgroup: true } }) },
 );

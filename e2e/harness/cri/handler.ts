@@ -32,12 +32,21 @@ export async function writeHandler(
 ): Promise<RuntimeHandler> {
   const type = byPath ? { type: CONTROL, path: join(BUILD_BIN, toBinary(runtime)) } : { type: runtime };
   const handler = { ...type, ...(sandboxer && { sandboxer }) };
-  if (runtime !== GVISOR) return systemdCgroup ? { ...handler, options: "SystemdCgroup = true" } : handler;
   await mkdir(dirname(path), { recursive: true });
+  if (runtime !== GVISOR)
+    return systemdCgroup ? { ...handler, options: await systemdOption(path, runtime, version) } : handler;
   const runsc = await runscOf(version);
   const program = killDelayS > 0 ? await writeSlowRunsc(`${path}.sh`, runsc, killDelayS) : runsc;
   await writeFile(path, `binary_name = "${program}"\n[runsc_config]\n${flags}\n`);
   return { ...handler, options: `TypeUrl = "io.containerd.runsc.v1.options"\nConfigPath = "${path}"` };
+}
+
+/** As the README has it: 1.6 hands options of another runtime than runc's on as a file's name only. */
+async function systemdOption(path: string, runtime: string, version: EngineVersion): Promise<string> {
+  const option = "SystemdCgroup = true";
+  if (runtime === CONTROL || version !== "1.6") return option;
+  await writeFile(path, `${option}\n`);
+  return `ConfigPath = "${path}"`;
 }
 
 /** As containerd has it: `io.containerd.NAME.vN` is containerd-shim-NAME-vN. */

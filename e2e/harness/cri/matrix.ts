@@ -29,7 +29,7 @@ const CRI_NAMESPACE = "k8s.io";
 export interface CriBox {
   readonly engine: Engine;
   readonly cri: CriClient;
-  /** The bridge's name on the host. */
+  /** The bridge's name on the host; "" where all pods have the host's network. */
   readonly bridge: string;
 }
 
@@ -55,6 +55,8 @@ export interface CriMatrixOptions {
   readonly engines?: readonly EngineVersion[];
   /** Default: all. */
   readonly runtimes?: readonly string[];
+  /** All its pods have the host's network: none is made for them. */
+  readonly hostNetwork?: boolean;
   /** Handlers by name, besides `own`. */
   readonly handlers?: (version: EngineVersion) => Readonly<Record<string, HandlerOptions>>;
 }
@@ -66,7 +68,7 @@ export function criMatrix(name: string, scenarios: (place: CriPlace) => void, op
     for (const runtime of chosen("E2E_RUNTIMES", RUNTIMES)) {
       if (options.runtimes?.includes(runtime) === false) continue;
       describe(`${name}: ${runtime} on containerd ${version}`, { timeout: 300_000 * PATIENCE }, () => {
-        suite(version, runtime, options.handlers?.(version) ?? {}, scenarios);
+        suite(version, runtime, options, scenarios);
       });
     }
   }
@@ -75,13 +77,13 @@ export function criMatrix(name: string, scenarios: (place: CriPlace) => void, op
 function suite(
   version: EngineVersion,
   runtime: string,
-  handlers: Readonly<Record<string, HandlerOptions>>,
+  options: CriMatrixOptions,
   scenarios: (place: CriPlace) => void,
 ): void {
   const stack = new AsyncDisposableStack();
   let box: CriBox;
   before(async () => {
-    box = await openBox(stack, version, runtime, handlers);
+    box = await openBox(stack, version, runtime, options);
   });
   after(() => stack.disposeAsync());
   scenarios({
@@ -100,16 +102,16 @@ async function openBox(
   stack: AsyncDisposableStack,
   version: EngineVersion,
   runtime: string,
-  handlers: Readonly<Record<string, HandlerOptions>>,
+  { handlers = () => ({}), hostNetwork = false }: CriMatrixOptions,
 ): Promise<CriBox> {
   const folder = mkdtempSync(join(tmpdir(), "trimaran-cri-"));
   stack.defer(() => rmSync(folder, { recursive: true }));
   const runtimes: Record<string, RuntimeHandler> = {};
-  for (const [name, options] of Object.entries({ own: {}, ...handlers }))
+  for (const [name, options] of Object.entries({ own: {}, ...handlers(version) }))
     runtimes[name] = await writeHandler(join(folder, `${name}.toml`), runtime, version, options);
   const engine = stack.use(await startContainerd({ version, cri: true, sandboxImage: PAUSE_IMAGE, runtimes }));
   if (runtime === KATA) stack.use(new KataTemplates()).serve(engine.trimaranState);
-  const { bridge } = stack.use(await openPodNetwork(engine));
+  const bridge = hostNetwork ? "" : stack.use(await openPodNetwork(engine)).bridge;
   const cri = stack.use(new CriClient(engine.address));
   await cri.ready();
   await importImages(engine, cri);

@@ -5,7 +5,7 @@ export { CgroupError } from "./cgroup/error.ts";
 export { type CgroupHost, type CgroupMode, detectCgroups } from "./cgroup/host.ts";
 export type { Limit } from "./cgroup/limits.ts";
 export { compileLimitsV2 } from "./cgroup/limits-v2.ts";
-export type { OomWatch } from "./cgroup/oom.ts";
+export { type OomWatch, parseOomKills } from "./cgroup/oom.ts";
 export { type CgroupPlan, isNoCgroup, NO_CGROUP, planCgroup } from "./cgroup/plan.ts";
 export type { LinuxResources } from "./cgroup/resources.ts";
 export { planScope } from "./cgroup/scope-plan.ts";

@@ -63,6 +63,7 @@ void entry_remove(struct monitor *m, struct entry *e)
 	slots_close(m, e);
 	page_free(e->page);
 	free(e->sync.data);
+	free(e->last);
 	told_free(e);
 	free(e->streams);
 	free(e->key);
@@ -85,6 +86,7 @@ void proc_tell(struct monitor *m, struct entry *e)
 	buf_u32(out, (uint32_t)e->wait_status);
 	buf_u64(out, e->exited_at_ns);
 	buf_u64(out, e->start_time);
+	buf_add(out, e->last, e->last_len);
 	message_end(out, mark);
 	e->untold = m->link.bye; /* after BYE the server no longer looks */
 }

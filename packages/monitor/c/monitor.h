@@ -102,6 +102,9 @@ struct entry {
 	bool gate_waiting;    /* at the gate: the byte has not been sent */
 	bool swallow;         /* the process in slot 15 is a stage, whose successor is not known yet */
 	uint32_t watches;     /* bit mask of slots */
+	uint32_t last_slots;  /* at most one: what is in its file once the process has ended */
+	uint8_t *last;
+	size_t last_len;
 	struct pending_sync sync;
 	struct stream *streams;
 	unsigned n_streams;

@@ -3,13 +3,14 @@
 #include "monitor.h"
 #include "kernel.h"
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { ORPHANS_A_TURN = 256, WATCH_MAX = 4096, STATUS_LOST = -1 };
+enum { ORPHANS_A_TURN = 256, WATCH_MAX = 4096, LAST_MAX = 512, STATUS_LOST = -1 };
 
 static uint64_t realtime_ns(void)
 {
@@ -39,6 +40,23 @@ static bool reap(struct entry *e, int pidfd)
 	return true;
 }
 
+/* What its last slot's file says now: soon the file may be gone, as systemd removes the cgroup of a scope that is empty. */
+static void read_last(struct entry *e)
+{
+	uint8_t data[LAST_MAX];
+	unsigned slot = (unsigned)__builtin_ctz(e->last_slots | 1u << SLOTS);
+	int fd = slot < SLOTS ? e->slot[slot].source.fd : -1;
+	ssize_t n = fd < 0 ? -1 : pread(fd, data, sizeof data, 0);
+
+	if (n <= 0)
+		return;
+	e->last = malloc((size_t)n);
+	if (!e->last)
+		return;
+	memcpy(e->last, data, (size_t)n);
+	e->last_len = (size_t)n;
+}
+
 static void process_ready(struct monitor *m, struct entry *e)
 {
 	pid_t stage = e->pid;
@@ -49,6 +67,7 @@ static void process_ready(struct monitor *m, struct entry *e)
 		sync_follow_clones(m, e); /* from here on slot 15 is the successor; the stage is an orphan */
 	if (e->pid != stage || !reap(e, e->slot[SLOT_PIDFD].source.fd))
 		return;
+	read_last(e);
 	sync_ready(m, e);
 	if (e->slot[SLOT_SYNC].source.fd >= 0)
 		sync_ended(m, e);

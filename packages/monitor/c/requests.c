@@ -108,16 +108,16 @@ static bool read_streams(struct reader *body, struct stream *streams, unsigned n
 	return true;
 }
 
-static bool read_watches(struct reader *body, uint32_t *watches, uint32_t *told)
+static bool read_watches(struct reader *body, uint32_t *watches, uint32_t *told, uint32_t *last)
 {
 	for (unsigned n = read_u8(body); n; n--) {
-		uint8_t byte = read_u8(body), slot = byte & (WATCH_TOLD - 1);
+		uint8_t byte = read_u8(body), slot = byte & WATCH_SLOT;
 
-		if (body->bad || !user_slot(slot))
+		if (body->bad || !user_slot(slot) || byte > (WATCH_TOLD | WATCH_SLOT))
 			return false;
-		*(byte & WATCH_TOLD ? told : watches) |= 1u << slot;
+		*(byte & WATCH_TOLD ? told : byte & WATCH_LAST ? last : watches) |= 1u << slot;
 	}
-	return !body->bad && !(*watches & *told);
+	return !body->bad && !(*watches & *told) && !(*last & (*watches | *told)) && !(*last & (*last - 1));
 }
 
 static int tell_slots(struct entry *e, uint32_t told)
@@ -137,10 +137,10 @@ int proc_spawn(struct monitor *m, struct message_in *message)
 	struct view key = read_str(body), program;
 	unsigned n = read_u8(body);
 	struct stream streams[STREAMS_MAX];
-	uint32_t watches = 0, told = 0;
+	uint32_t watches = 0, told = 0, last = 0;
 	struct entry *e;
 
-	if (n > STREAMS_MAX || !read_streams(body, streams, n) || !read_watches(body, &watches, &told))
+	if (n > STREAMS_MAX || !read_streams(body, streams, n) || !read_watches(body, &watches, &told, &last))
 		return -EPROTO;
 	program = read_blob(body);
 	if (!reader_done(body))
@@ -157,6 +157,7 @@ int proc_spawn(struct monitor *m, struct message_in *message)
 	if (n)
 		memcpy(e->streams, streams, n * sizeof *streams);
 	e->watches = watches;
+	e->last_slots = last;
 	e->flags = streams_drained(e) ? PROC_DRAINED : 0;
 	if (!program.len && strncmp(e->key, "adopt/", 6) == 0)
 		adopt(m, e);

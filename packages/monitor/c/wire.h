@@ -11,7 +11,7 @@ enum message {
 enum { MSG_HEADER = 8, MSG_MAX = 8 << 20, PROTOCOL_VERSION = 1 };
 enum { FRAME_REPLAYED = 1, FRAME_OVERSIZED = 2 };
 enum { PROC_SPAWNED = 1, PROC_GATE = 2, PROC_OPENED = 4, PROC_EXECED = 8, PROC_FAILED = 16, PROC_EXITED = 32, PROC_DRAINED = 64 };
-enum { WATCH_TOLD = 0x80 };
+enum { WATCH_TOLD = 0x80, WATCH_LAST = 0x40, WATCH_SLOT = 0x3f };
 enum { STREAM_KEEP_TARGET = 1, STREAM_UNCOUNTED = 2 };
 
 /* message_begin returns what message_end wants: where the message starts. */

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
-import { existsSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { BUILDS, eventually, Installation, makeMonitor, NODE, Pod } from "./testing/pod.ts";
-import { data, imm, nr, Program, slot } from "./testing/program.ts";
+import { data, imm, nr, Program, reg, slot } from "./testing/program.ts";
 import { Client, response } from "./testing/ttrpc.ts";
 
 makeMonitor(...BUILDS);
@@ -185,6 +185,45 @@ for (const build of BUILDS) {
     pod.serve();
     await eventually(() => seen.length === 2);
     assert.deepEqual(seen, ["wake", ""]);
+  });
+
+  test(`${build}: what a last slot's file has when the process ends comes with its end, and to the next server again`, async () => {
+    await using pod = await Pod.open(build);
+    const file = join(pod.at.root, "count");
+    for (const [key, script] of [
+      ["ends", "printf 2 > count"],
+      ["loses", "printf 3 > count; rm count"],
+      ["long", "yes | head -c 1000 > count"],
+    ] as const) {
+      writeFileSync(file, "1");
+      const p = new Program();
+      p.sys(nr.openat, [imm(-100), data(p.text(file)), imm(0o2000000), imm(0)], { dst: 0 });
+      p.keep(reg(0), 5);
+      p.clone();
+      p.exec(["/bin/sh", "-c", `cd ${pod.at.root}; ${script}`]);
+      pod.link.spawn(key, { program: p.encode(), last: 5 });
+      await pod.process(key, (r) => r.exit !== undefined);
+    }
+    const expected = { ends: "2", loses: "3", long: "y\n".repeat(256) };
+    const told = () =>
+      [...pod.link.processes].map(([key, { exit }]) => [key, Buffer.from(exit?.last ?? []).toString()]);
+    assert.deepEqual(Object.fromEntries(told()), expected);
+    pod.link.note("big", Buffer.alloc(5 << 20)); // above 4 MiB of notes
+    using client = await pod.connect();
+    client.ask("Wake");
+    await pod.until(() => pod.links === 2);
+    assert.deepEqual(Object.fromEntries(told()), expected);
+  });
+
+  test(`${build}: two last slots, or one that is watched, too, are malformed`, async () => {
+    for (const watches of [[5 | 0x40, 6 | 0x40], [5, 5 | 0x40], [5 | 0xc0]]) {
+      await using pod = await Pod.open(build);
+      pod.link.spawn("x", { program: new Program().encode(), watches });
+      using client = await pod.connect();
+      client.ask("Wake");
+      await pod.until(() => pod.links === 2);
+      assert.equal(pod.link.processes.size, 0);
+    }
   });
 
   test(`${build}: a malformed message from the server closes that connection, and it is made anew`, async () => {

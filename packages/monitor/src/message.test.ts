@@ -15,6 +15,8 @@ const bytes = fc.uint8Array({ maxLength: 200 }).map((content) => Buffer.from(con
 const strs = fc.array(str, { maxLength: 5 });
 const only = <V>(value: V): fc.Arbitrary<V> => fc.constant(value);
 
+const OPEN_ENDED = new Set<number>([MessageType.Frame, MessageType.Send, MessageType.Proc]);
+
 function plain(message: Message): Message {
   return message.type === MessageType.Spawn
     ? { ...message, streams: message.streams.map((s) => ({ ...s })) }
@@ -38,6 +40,7 @@ const anyMessage: fc.Arbitrary<Message> = fc
       waitStatus: i32,
       exitedAtNs: u64,
       startTime: u64,
+      last: bytes,
     }),
     fc.record({ type: fc.constantFrom(MessageType.Ready, MessageType.Exit) }),
     fc.record({ type: only(MessageType.Bye), readBytes: u64 }),
@@ -84,7 +87,7 @@ test("a truncated or padded body throws", () => {
     fc.property(anyMessage, fc.nat(), (message, seed) => {
       const whole = encodeMessage(message);
       const body = whole.subarray(HEADER_BYTES);
-      if (message.type === MessageType.Frame || message.type === MessageType.Send) return; // their end is open
+      if (OPEN_ENDED.has(message.type)) return;
       if (body.length)
         assert.throws(() => decodeMessage(message.type, 0, body.subarray(0, seed % body.length)), ProtocolError);
       assert.throws(() => decodeMessage(message.type, 0, Buffer.concat([body, Buffer.alloc(1)])), ProtocolError);

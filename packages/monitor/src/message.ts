@@ -77,6 +77,8 @@ export type Message =
       readonly waitStatus: number;
       readonly exitedAtNs: bigint;
       readonly startTime: bigint;
+      /** Empty, but after the end of a process that has such a slot. */
+      readonly last: Uint8Array;
     }
   | { readonly type: T["Ready"] | T["Exit"] }
   | { readonly type: T["Bye"]; readonly readBytes: bigint }
@@ -158,7 +160,8 @@ function writeBody(to: ByteWriter, m: Message): void {
         .u32(m.errno)
         .i32(m.waitStatus)
         .u64(m.exitedAtNs)
-        .u64(m.startTime);
+        .u64(m.startTime)
+        .raw(m.last);
       break;
     case MessageType.Ready:
     case MessageType.Exit:
@@ -278,6 +281,7 @@ function readBody(type: number, flags: number, from: ByteReader): Message {
         waitStatus: from.i32(),
         exitedAtNs: from.u64(),
         startTime: from.u64(),
+        last: from.rest(),
       };
     case MessageType.Ready:
     case MessageType.Exit:

@@ -20,13 +20,21 @@ export interface ProcessReport {
   readonly execed: boolean;
   /** The step of the program that failed (0xffffffff: the program itself is bad). */
   readonly failure?: { readonly step: number; readonly errno: number };
-  readonly exit?: { readonly waitStatus: number; readonly exitedAtNs: bigint };
+  readonly exit?: {
+    readonly waitStatus: number;
+    readonly exitedAtNs: bigint;
+    /** What was in the file of the launch's `last` slot then, at most 512 bytes; empty without one. */
+    readonly last: Uint8Array;
+  };
   readonly drained: boolean;
   /** 0 until `spawned`. */
   readonly pid: number;
   /** Field 22 of /proc/PID/stat in clock ticks, 0n = unknown. */
   readonly startTime: bigint;
 }
+
+/** Of a watch's slot. */
+const LAST = 0x40;
 
 export interface Launch {
   readonly program: Uint8Array;
@@ -38,6 +46,8 @@ export interface Launch {
   }[];
   /** Slots whose readiness is reported by `onWatch`. */
   readonly watches?: readonly number[];
+  /** A slot whose file is read when the process has ended. */
+  readonly last?: number;
 }
 
 export interface RunResult {
@@ -106,7 +116,9 @@ export function toReport(m: Of<"Proc">): ProcessReport {
     pid: m.pid,
     startTime: m.startTime,
     ...(has(ProcFlag.Failed) && { failure: { step: m.step, errno: m.errno } }),
-    ...(has(ProcFlag.Exited) && { exit: { waitStatus: m.waitStatus, exitedAtNs: m.exitedAtNs } }),
+    ...(has(ProcFlag.Exited) && {
+      exit: { waitStatus: m.waitStatus, exitedAtNs: m.exitedAtNs, last: Uint8Array.from(m.last) },
+    }),
   };
 }
 
@@ -240,9 +252,9 @@ export class ConnectedMonitor implements MonitorLink {
       toSlot: s.to,
       flags: (s.keepTarget ? StreamFlag.KeepTarget : 0) | (s.uncounted ? StreamFlag.Uncounted : 0),
     }));
-    this.#write(
-      encodeMessage({ type: MessageType.Spawn, key, streams, watches: launch.watches ?? [], program: launch.program }),
-    );
+    const { program, last } = launch;
+    const watches = [...(launch.watches ?? []), ...(last === undefined ? [] : [last | LAST])];
+    this.#write(encodeMessage({ type: MessageType.Spawn, key, streams, watches, program }));
   }
 
   run(key: string, program: Uint8Array, once = { conn: 0, stream: 0, nth: 0 }): Promise<RunResult> {

@@ -8,7 +8,7 @@ export type { UndoStep } from "./host/undo.ts";
 export { parseIdentifier } from "./identifier.ts";
 export { type BundleSpec, readBundle } from "./launch/bundle.ts";
 export { ContainerCgroups } from "./launch/cgroups.ts";
-export { watchOom } from "./launch/oom-watch.ts";
+export { keepOomCount, watchOom } from "./launch/oom-watch.ts";
 export { findProcess, launchProcess, type ProcessLaunch } from "./launch/process.ts";
 export { dropCapabilities, type ProcessPlan, processProgram } from "./launch/process-program.ts";
 export { type LogFields, Logger } from "./log.ts";

@@ -6,8 +6,10 @@ import {
   compileExec,
   compileInit,
   InvalidSpec,
+  type OomWatch,
   type Process,
   type Program,
+  type ProgramBuilder,
   parseResources,
   parseSpec,
   planCgroup,
@@ -16,7 +18,7 @@ import {
   type StdioPlan,
 } from "@trimaran/linux";
 import { isTraced } from "@trimaran/proto";
-import { type CreateRequest, watchOom } from "@trimaran/shim-core";
+import { type CreateRequest, keepOomCount, watchOom } from "@trimaran/shim-core";
 import { cgroupViews } from "./cgroup-views.ts";
 import { isCrowded } from "./held-scope.ts";
 import type { Kernel } from "./kernel.ts";
@@ -61,6 +63,10 @@ export function compileStart(
   const { request, spec } = layout;
   const seccomp = filters.compile(spec.linux.seccomp, cacheDirectory);
   const watch = cgroup.oomWatch();
+  const prepareWatch = (builder: ProgramBuilder, oom: OomWatch): void => {
+    watchOom(builder, oom);
+    if (layout.cgroupPlan.scope !== undefined) keepOomCount(builder, oom);
+  };
   const isCloned = layout.cgroupPlan.scope === undefined || !isCrowded(parseResources(spec.linux.resources));
   const into = isCloned ? cgroup.unifiedDirectory() : undefined;
   return compileInit({
@@ -80,7 +86,7 @@ export function compileStart(
     host: kernel.features,
     newKeyring: !layout.options.noNewKeyring,
     timed: isTraced(),
-    ...(watch === undefined ? {} : { prelude: (builder) => watchOom(builder, watch) }),
+    ...(watch === undefined ? {} : { prelude: (builder) => prepareWatch(builder, watch) }),
   });
 }
 

@@ -6,6 +6,7 @@ import {
   type HookStatus,
   hookState,
   parseExecProcess,
+  parseOomKills,
   parseResources,
   type Spec,
   updateScope,
@@ -18,7 +19,7 @@ import {
   type ExecRequest,
   execKey,
   type Host,
-  type MonitoredProcess,
+  MonitoredProcess,
   type RequestKey,
 } from "@trimaran/shim-core";
 import { Code, StatusError } from "ttrpc-ts";
@@ -162,7 +163,10 @@ export class RuncContainer implements Container {
   }
 
   oomKills(): number {
-    return this.#parts.cgroup.oomKills();
+    const { cgroup, init } = this.#parts;
+    // systemd removes the cgroup of a scope that is empty, and may be faster than the count is looked at
+    const atEnd = init instanceof MonitoredProcess ? parseOomKills(init.last) : 0;
+    return Math.max(cgroup.oomKills(), atEnd);
   }
 
   /** Everything left in the cgroup dies, also what init left behind in a shared pid namespace. */

@@ -79,8 +79,15 @@ export class RuncRuntime implements Runtime {
       const plan = { layout, cgroup, stdio: stdio.plan, isReplay: host.has(key) };
       const program = inSpan("compile", () => compileStart(this.#compiler(host), plan));
       const watches = cgroup.oomWatch() ? [SLOT.watch] : [];
+      const last = watches.length > 0 && cgroupPlan.scope !== undefined && { last: SLOT.last };
       await inSpan("launch", () => {
-        init = host.launch(key, { ...this.#handlers(layout, program), program: program.bytes, stdio, watches });
+        init = host.launch(key, {
+          ...this.#handlers(layout, program),
+          program: program.bytes,
+          stdio,
+          watches,
+          ...last,
+        });
         return init.reachedGate();
       });
       if (init === undefined) throw new Error("unreachable: it was launched");

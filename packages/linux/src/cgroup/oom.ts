@@ -25,5 +25,10 @@ export function toOomWatch(mode: CgroupMode, memory: string | undefined): OomWat
 export function readOomKills(mode: CgroupMode, memory: string | undefined): number {
   if (memory === undefined) return 0;
   const text = readIfPresent(`${memory}/${mode === "v2" ? "memory.events" : "memory.oom_control"}`);
+  return parseOomKills(text);
+}
+
+/** The same, from the text of either file; 0 where it has no count. */
+export function parseOomKills(text: string | undefined): number {
   return Number(readKeyed(text).get("oom_kill") ?? 0n);
 }

@@ -61,7 +61,10 @@ export function planCgroup(host: CgroupHost, cgroupsPath: string | undefined, fa
 
 function cleanPath(path: string): string {
   const fail = (why: string) => new CgroupError(`linux.cgroupsPath ${JSON.stringify(path)}`, why);
-  if (isScopePath(path)) throw fail("systemd's slice:prefix:name form needs the systemd cgroup driver");
+  if (isScopePath(path))
+    throw fail(
+      "systemd's slice:prefix:name form needs the systemd cgroup driver: SystemdCgroup = true, or --systemd-cgroup",
+    );
   if (path.includes("\0") || path.includes("\n")) throw fail("has a NUL or a newline");
   const parts: string[] = [];
   for (const part of path.split("/")) {

@@ -30,6 +30,8 @@ export interface Launch {
   readonly stdio?: StdioLaunch;
   /** Slots whose readability is to be told to `onWatch`. */
   readonly watches?: readonly number[];
+  /** A slot whose file is read when the process has ended: see `MonitoredProcess.last`. */
+  readonly last?: number;
   readonly describe: DescribeFailure;
   /** Answers the program's SYNC steps. What it throws ends the program; the error is the launch's. */
   readonly onSync?: (sync: SyncRequest, process: MonitoredProcess) => Promise<bigint> | bigint;
@@ -88,11 +90,12 @@ export class Host {
     const isKnown = this.has(key);
     const process = this.find(key, launch);
     if (isKnown) return process;
-    const { program, stdio, watches } = launch;
+    const { program, stdio, watches, last } = launch;
     this.#link.spawn(key, {
       program,
       streams: stdio?.streams ?? [],
       watches: [...(watches ?? []), ...(stdio?.watches ?? [])],
+      ...(last !== undefined && { last }),
     });
     return process;
   }

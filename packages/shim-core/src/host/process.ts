@@ -53,6 +53,11 @@ export class MonitoredProcess implements ContainerProcess {
     return this.#report?.exit !== undefined;
   }
 
+  /** What was in its last slot's file when it had ended; "" before, and without such a slot. */
+  get last(): string {
+    return Buffer.from(this.#report?.exit?.last ?? []).toString();
+  }
+
   /** Resolves with the pid once there is a process. Rejects where a step before the clone failed, and where one can't be adopted. */
   spawned(): Promise<number> {
     return this.#spawned.promise;

@@ -12,6 +12,15 @@ const IN_MODIFY = 2;
 const STORE_TEN_DIGITS = 12;
 const DIGITS = 10;
 
+/** Such steps, too: the count of kills in the last slot, for a cgroup that is removed as soon as it is empty. */
+export function keepOomCount(builder: ProgramBuilder, watch: OomWatch): void {
+  builder.field = "oom count";
+  const path = watch.kind === "inotify" ? watch.path : watch.oomControl;
+  const file = builder.call("openat", [AT_FDCWD, builder.data.string(path), O_RDONLY | O_CLOEXEC, 0]);
+  builder.op("KEEP", [file, SLOT.last]);
+  builder.release(file);
+}
+
 /**
  * Steps that run in the monitor before the clone, and leave a descriptor in the watch slot that becomes readable at an OOM kill. A host
  * that refuses (no memory controller, no more inotify instances) has no OOM events before the exit; kills are counted all the same.

@@ -28,4 +28,6 @@ export const SLOT = {
   /** Our own reader of the FIFO: what a client has not read yet stays, and can be counted. */
   stdoutUnread: 20,
   stderrUnread: 21,
+  /** What is read when the process has ended: its cgroup's count of OOM kills. */
+  last: 22,
 } as const;
