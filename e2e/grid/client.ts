@@ -14,7 +14,7 @@ export interface Wishes extends RunOptions {
   readonly mounts?: readonly { readonly source: string; readonly target: string; readonly access: "ro" | "rw" }[];
 }
 
-/** A command line that drives containers. A verb that it lacks is undefined. */
+/** A command line that drives containers. */
 export interface Client {
   readonly name: string;
   run(id: string, wishes: Wishes, command: readonly string[]): Promise<Finished>;
@@ -27,8 +27,8 @@ export interface Client {
   remove(id: string): Promise<Finished>;
   /** Text in which a line has the id and the state in any case. */
   list(): Promise<Finished>;
-  readonly pause?: (id: string) => Promise<Finished>;
-  readonly resume?: (id: string) => Promise<Finished>;
+  pause(id: string): Promise<Finished>;
+  resume(id: string): Promise<Finished>;
 }
 
 /** A `ctr` against an engine of whatever release. */
@@ -88,6 +88,8 @@ export function trimaranClient(engine: Engine, runtime: string): Client {
     stats: (id) => say({}, "stats", "--once", "--json", id),
     list: () => say({}, "ps", "-a"),
     remove: (id) => say({}, "rm", "-f", id),
+    pause: (id) => say({}, "pause", id),
+    resume: (id) => say({}, "resume", id),
   };
 }
 

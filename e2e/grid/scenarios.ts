@@ -123,12 +123,10 @@ export const SCENARIOS: Readonly<Record<string, (cell: Cell) => Promise<void>>> 
 
   pause: (cell) =>
     withContainer(cell, async (id) => {
-      const { pause, resume } = cell.client;
-      if (pause === undefined || resume === undefined) throw new CannotBe(`${cell.client.name} has no verb for it`);
-      const paused = await pause(id);
+      const paused = await cell.client.pause(id);
       assert.equal(paused.code, 0, paused.stderr);
       await inState(cell, id, /paused/i);
-      assert.equal((await resume(id)).code, 0);
+      assert.equal((await cell.client.resume(id)).code, 0);
       await inState(cell, id, /running/i);
     }),
 

@@ -151,6 +151,18 @@ const stopCommand = buildCommand({
   docs: { brief: "end containers", customUsage: ["-t 30 web", "[FLAGS] ID…"] },
 });
 
+const pauseCommand = buildCommand({
+  loader: async () => (await import("./commands/pause.ts")).pause,
+  parameters: { flags: managerFlags, positional: ids },
+  docs: { brief: "freeze all processes of containers", customUsage: ["web", "[FLAGS] ID…"] },
+});
+
+const resumeCommand = buildCommand({
+  loader: async () => (await import("./commands/resume.ts")).resume,
+  parameters: { flags: managerFlags, positional: ids },
+  docs: { brief: "let paused containers go on", customUsage: ["web", "[FLAGS] ID…"] },
+});
+
 const rmCommand = buildCommand({
   loader: async () => (await import("./commands/rm.ts")).rm,
   parameters: {
@@ -271,6 +283,8 @@ export function buildCli(): Application<CliContext> {
     ps: psCommand,
     stop: stopCommand,
     kill: killCommand,
+    pause: pauseCommand,
+    resume: resumeCommand,
     rm: rmCommand,
     logs: logsCommand,
     inspect: inspectCommand,

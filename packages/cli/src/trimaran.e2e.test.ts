@@ -117,6 +117,13 @@ test("a detached container is found by later commands: ps, exec, logs, kill, rm"
   assert.match((await trimaran.run("--name", "web", rootfs, "true")).stderr, /the id is taken/);
   const refused = await trimaran.call("rm", "web");
   assert.deepEqual([refused.code, refused.stderr.includes("try: trimaran rm -f web")], [125, true]);
+  assert.equal((await trimaran.call("pause", "web")).stdout, "web\n");
+  assert.match((await trimaran.call("ps")).stdout, /web\s+paused/);
+  const again = await trimaran.call("pause", "web");
+  assert.equal(again.code, 125);
+  assert.match(again.stderr, /^trimaran: pause: web: .*paus[^\n]*\n$/);
+  assert.equal((await trimaran.call("resume", "web")).stdout, "web\n");
+  assert.match((await trimaran.call("ps")).stdout, /web\s+running/);
   const following = finished(trimaran.start("logs", "-f", "web"));
   assert.equal((await trimaran.call("kill", "web")).stdout, "web\n");
   assert.equal((await following).stdout, "started\nstopped\n");

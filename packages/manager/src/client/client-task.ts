@@ -83,6 +83,11 @@ export class ClientTask {
     await this.#tasks.closeIO({ containerId: this.id, execId, stdin: true });
   }
 
+  /** Freeze every process of the container. Fails unless it runs. */
+  async pause(): Promise<void> {
+    await this.#tasks.pause({ containerId: this.id });
+  }
+
   async resume(): Promise<void> {
     await this.#tasks.resume({ containerId: this.id });
   }
