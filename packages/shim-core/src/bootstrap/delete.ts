@@ -12,6 +12,8 @@ import type { ShimArguments } from "./arguments.ts";
 /** What upstream's shim reports for a container that it had to end: killed. */
 const KILLED = 137;
 const WAKE_LIMIT_MS = 1000;
+/** For events. A daemon that asks while it comes up hears none before it has its answer, and tells of what is deleted itself. */
+const FLUSH_LIMIT_MS = 200;
 
 /**
  * The `delete` command: end the container, or the sandbox with all its containers, take away what it left, answer a DeleteResponse. Runs after every close of a connection,
@@ -27,7 +29,7 @@ export async function deleteContainer(
   const pod = pods.ofContainer(id) ?? (await wake(pods, bundle, id));
   const ended = await pod?.destroy(id);
   if (pod?.sandbox?.id === id) await pod.endSandbox();
-  if (pod?.isEmpty) await pod.shutdown();
+  if (pod?.isEmpty) await pod.shutdown(FLUSH_LIMIT_MS);
   if (!ended && existsSync(`${bundle}/${UNDO_FILE}`)) return { kind: "undo" };
   const stdout = containerd.task.v2.DeleteResponse.encode({
     pid: ended?.pid ?? 0,

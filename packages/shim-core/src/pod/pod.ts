@@ -218,10 +218,10 @@ export class Pod {
     setImmediate(() => void this.shutdown());
   }
 
-  /** End the monitor, if no container needs it: events first, then the socket, then the process. */
-  async shutdown(): Promise<void> {
+  /** End the monitor, if no container needs it: events first, as far as they can be told within the limit, then the socket, then the process. */
+  async shutdown(flushLimitMs = FLUSH_LIMIT_MS): Promise<void> {
     if (!this.isEmpty) return;
-    await this.#outbox.flushed(FLUSH_LIMIT_MS);
+    await this.#outbox.flushed(flushLimitMs);
     if (!this.isEmpty) return;
     try {
       unlinkSync(this.identity.socket);

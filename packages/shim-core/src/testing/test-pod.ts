@@ -1,5 +1,6 @@
 import { containerd, type OtlpExporter, sandboxV1, taskV2, taskV3 } from "@trimaran/proto";
 import { Client, Server, type ServiceClient } from "ttrpc-ts";
+import { RetryableError } from "../events/outbox.ts";
 import { Logger } from "../log.ts";
 import type { PodIdentity } from "../pod/identity.ts";
 import { Pod } from "../pod/pod.ts";
@@ -18,6 +19,8 @@ export class TestPod {
   readonly events: string[] = [];
   readonly logged: string[] = [];
   restarts = 0;
+  /** Whether containerd is not there to hear of events. */
+  isAway = false;
   /** Where spans go; counts from the next task server on. */
   exporter: OtlpExporter | undefined;
   pod: Pod;
@@ -75,6 +78,7 @@ export class TestPod {
     const forward = async (envelope: Uint8Array): Promise<void> => {
       await new Promise(setImmediate);
       if (link.isCut) await new Promise(() => undefined); // it was killed before it had sent it
+      if (this.isAway) throw new RetryableError("nobody listens");
       this.events.push(summary(containerd.types.Envelope.decode(envelope)));
       for (const wake of this.#wake) wake();
     };
