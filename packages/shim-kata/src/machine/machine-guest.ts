@@ -47,14 +47,22 @@ export interface MachineParts {
   readonly agent?: AgentConnection;
 }
 
+/** The VMM of a removal that a crash has cut short: the monitor has dropped it, and would tell of no end. */
+const REMOVED: Guest["vmm"] = {
+  pid: 0,
+  hasExited: true,
+  exited: async () => ({ exit: { kind: "lost", why: "the machine was removed" }, exitedAtNs: 0n }),
+};
+
 /** One pod's machine, with its file share. */
 export class MachineGuest implements Guest {
-  readonly vmm: MonitoredProcess;
+  readonly vmm: Guest["vmm"];
   readonly agentSocket: string;
   readonly execSocket: string;
   readonly isMachine = true;
   readonly agent: AgentConnection | undefined;
   readonly #parts: MachineParts;
+  readonly #qemu: MonitoredProcess | undefined;
   readonly #share: Share;
   #devices: Promise<unknown> = Promise.resolve();
   #isEnding = false;
@@ -64,7 +72,9 @@ export class MachineGuest implements Guest {
 
   constructor(parts: MachineParts) {
     this.#parts = parts;
-    this.vmm = findQemuProcess(parts.host, parts.places.key);
+    const isKnown = parts.host.has(parts.places.key);
+    this.#qemu = isKnown ? findQemuProcess(parts.host, parts.places.key) : undefined;
+    this.vmm = this.#qemu ?? REMOVED;
     this.agent = parts.agent;
     const { agent, exec } = vmPaths(parts.places.machine);
     this.agentSocket = agent;
@@ -73,7 +83,7 @@ export class MachineGuest implements Guest {
     void this.vmm.exited().then(({ exit }) => {
       this.#how = describeExit(exit);
     });
-    if (parts.host.has(parts.places.key)) void this.#endWithFiles();
+    if (isKnown) void this.#endWithFiles();
   }
 
   explainEnd(): string {
@@ -198,7 +208,8 @@ export class MachineGuest implements Guest {
 
   async kill(): Promise<void> {
     this.#isEnding = true; // its files may be gone before QEMU is
-    await this.#parts.host.signal(this.vmm, SIGKILL).catch(() => undefined); // it has ended
+    if (this.#qemu === undefined) return;
+    await this.#parts.host.signal(this.#qemu, SIGKILL).catch(() => undefined); // it has ended
     await this.vmm.exited();
   }
 
