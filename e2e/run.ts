@@ -5,7 +5,9 @@ import { join } from "node:path";
 import { ensureContainerd2, ensurePackages, ensureRecentCriu, ensureRecentRunsc } from "../tools/debian.ts";
 import { ensureGuestImage } from "../tools/guest/image.ts";
 import { buildImages, buildRootfs } from "./harness/images.ts";
+import { PATIENCE } from "./harness/patience.ts";
 import { spawnUnderSubreaper } from "./harness/subreaper.ts";
+import { warmUp } from "./harness/warm-up.ts";
 
 const split = process.argv.indexOf("--");
 const names = process.argv.slice(2, split < 0 ? undefined : split);
@@ -18,6 +20,7 @@ await ensureRecentCriu();
 if (process.arch === "x64") await ensureGuestImage(); // there are no others yet
 await buildImages(); // once, not by every test file at the same time
 await buildRootfs();
+if (PATIENCE > 1) await warmUp(); // in a slow machine the first start of a task server takes longer than its client waits
 /** Machines under emulation take both cores, and would make what is timed by others late: they are a run of their own. */
 const APART = new Set(["kata.test.ts", "kata-sandbox.test.ts"]);
 const all = globSync("*.test.ts", { cwd: import.meta.dirname }).filter((name) => !APART.has(name));

@@ -7,7 +7,7 @@ import { after, before, describe, test } from "node:test";
 import { PATIENCE } from "../harness/patience.ts";
 import { runOk } from "../harness/process.ts";
 import { ShimYard, shimKinds } from "../harness/shims.ts";
-import { warmUp } from "../systemd/warm-up.ts";
+import { warmUp } from "../harness/warm-up.ts";
 import { Container } from "../v2/container.ts";
 import { label, loadPolicy } from "./policy.ts";
 

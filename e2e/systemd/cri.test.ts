@@ -4,8 +4,8 @@ import { before } from "node:test";
 import { type CriBox, criMatrix } from "../harness/cri/matrix.ts";
 import type { PodOptions } from "../harness/cri/pod.ts";
 import { CONTROL, TRIMARAN } from "../harness/runtimes.ts";
+import { warmUp } from "../harness/warm-up.ts";
 import { showUnit, systemctl, unitsNamed } from "./unit.ts";
-import { warmUp } from "./warm-up.ts";
 
 const MIB = 1 << 20;
 const HANDLER = "systemd";

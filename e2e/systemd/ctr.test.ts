@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Box, matrix } from "../harness/matrix.ts";
+import { warmUp } from "../harness/warm-up.ts";
 import { showUnit, unitsNamed } from "./unit.ts";
-import { warmUp } from "./warm-up.ts";
 
 const SLICE = "trimaran-ctr.slice";
 

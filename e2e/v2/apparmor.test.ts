@@ -5,7 +5,7 @@ import { ensureAppArmorParser } from "../../tools/debian.ts";
 import { PATIENCE } from "../harness/patience.ts";
 import { runOk } from "../harness/process.ts";
 import { ShimYard, shimKinds } from "../harness/shims.ts";
-import { warmUp } from "../systemd/warm-up.ts";
+import { warmUp } from "../harness/warm-up.ts";
 import { Container } from "./container.ts";
 
 const PROFILES = `

@@ -4,9 +4,9 @@ import { after, before, describe, test } from "node:test";
 import { ANY, containerd, packAny } from "@trimaran/proto";
 import { PATIENCE } from "../../harness/patience.ts";
 import { ShimYard, shimKinds } from "../../harness/shims.ts";
+import { warmUp } from "../../harness/warm-up.ts";
 import { Container } from "../../v2/container.ts";
 import { showUnit, systemctl, unitsNamed } from "../unit.ts";
-import { warmUp } from "../warm-up.ts";
 
 const MIB = 1 << 20;
 const OPTIONS = packAny(ANY.runcOptions, containerd.runc.v1.Options.encode({ systemdCgroup: true }));

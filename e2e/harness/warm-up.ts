@@ -1,5 +1,5 @@
-import { run } from "../harness/process.ts";
-import { trimaranShim } from "../harness/shims.ts";
+import { run } from "./process.ts";
+import { trimaranShim } from "./shims.ts";
 
 /**
  * Read the files of our task server once. In a guest they come over its share, and the first start of a server would wait for them longer than
