@@ -241,7 +241,7 @@ static void link_ready(struct monitor *m, struct source *source, uint32_t events
 static void tell_hello(struct monitor *m)
 {
 	struct buf *out = &m->link.out;
-	size_t mark = message_begin(out, MSG_HELLO, 0);
+	size_t mark = message_begin(out, MSG_HELLO, HELLO_LAST);
 
 	buf_u32(out, PROTOCOL_VERSION);
 	buf_u32(out, (uint32_t)getpid());

@@ -28,7 +28,7 @@ const anyMessage: fc.Arbitrary<Message> = fc
   .oneof(
     fc.record({ type: only(MessageType.Start), argv: strs, env: strs, cwd: str, stdin: bytes, pid: u32 }),
     fc.record({ type: only(MessageType.Answer), kind: u8, code: i32, stdout: bytes, stderr: bytes, program: bytes }),
-    fc.record({ type: only(MessageType.Hello), version: u32, pid: u32, identity: str }),
+    fc.record({ type: only(MessageType.Hello), flags: u16, version: u32, pid: u32, identity: str }),
     fc.record({ type: only(MessageType.Note), key: str, value: bytes }),
     fc.record({
       type: only(MessageType.Proc),

@@ -35,6 +35,8 @@ export const MessageType = {
 export type MessageType = (typeof MessageType)[keyof typeof MessageType];
 
 export const FrameFlag = { Replayed: 1, Oversized: 2 } as const;
+/** What a monitor can do, of HELLO. */
+export const HelloFlag = { Last: 1 } as const;
 export const ProcFlag = { Spawned: 1, Gate: 2, Opened: 4, Execed: 8, Failed: 16, Exited: 32, Drained: 64 } as const;
 /** In a watch's byte: the slot is a told one. */
 export const TOLD = 0x80;
@@ -65,7 +67,13 @@ export type Message =
       readonly stderr: Uint8Array;
       readonly program: Uint8Array;
     }
-  | { readonly type: T["Hello"]; readonly version: number; readonly pid: number; readonly identity: string }
+  | {
+      readonly type: T["Hello"];
+      readonly flags: number;
+      readonly version: number;
+      readonly pid: number;
+      readonly identity: string;
+    }
   | { readonly type: T["Note"]; readonly key: string; readonly value: Uint8Array }
   | {
       readonly type: T["Proc"];
@@ -229,7 +237,7 @@ export function encodeMessage(message: Message): Buffer {
   const to = new ByteWriter()
     .u32(0)
     .u16(message.type)
-    .u16(message.type === MessageType.Frame ? message.flags : 0);
+    .u16(message.type === MessageType.Frame || message.type === MessageType.Hello ? message.flags : 0);
   writeBody(to, message);
   const bytes = to.finish();
   const length = bytes.length - HEADER_BYTES;
@@ -267,7 +275,7 @@ function readBody(type: number, flags: number, from: ByteReader): Message {
         program: from.blob(),
       };
     case MessageType.Hello:
-      return { type, version: from.u32(), pid: from.u32(), identity: from.str() };
+      return { type, flags, version: from.u32(), pid: from.u32(), identity: from.str() };
     case MessageType.Note:
       return { type, key: from.str(), value: from.blob() };
     case MessageType.Proc:

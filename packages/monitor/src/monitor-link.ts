@@ -4,6 +4,7 @@ import {
   encodeMessage,
   FrameFlag,
   HEADER_BYTES,
+  HelloFlag,
   type Message,
   MessageType,
   PROTOCOL_VERSION,
@@ -137,6 +138,8 @@ export class ConnectedMonitor implements MonitorLink {
   onWatch: MonitorLink["onWatch"] = noop;
   onClose: MonitorLink["onClose"] = noop;
   readonly #socket: Socket;
+  /** One that was started before an upgrade may not. */
+  readonly #knowsLast: boolean;
   readonly #announce: (link: MonitorLink) => void;
   readonly #runs = new Map<number, PromiseWithResolvers<RunResult>>();
   #ready = false;
@@ -149,6 +152,7 @@ export class ConnectedMonitor implements MonitorLink {
       throw new ProtocolError(`version ${hello.version}: this server speaks ${PROTOCOL_VERSION}`);
     this.identity = hello.identity;
     this.pid = hello.pid;
+    this.#knowsLast = (hello.flags & HelloFlag.Last) !== 0;
     this.#socket = socket;
     this.#announce = announce;
   }
@@ -253,7 +257,7 @@ export class ConnectedMonitor implements MonitorLink {
       flags: (s.keepTarget ? StreamFlag.KeepTarget : 0) | (s.uncounted ? StreamFlag.Uncounted : 0),
     }));
     const { program, last } = launch;
-    const watches = [...(launch.watches ?? []), ...(last === undefined ? [] : [last | LAST])];
+    const watches = [...(launch.watches ?? []), ...(last === undefined || !this.#knowsLast ? [] : [last | LAST])];
     this.#write(encodeMessage({ type: MessageType.Spawn, key, streams, watches, program }));
   }
 
