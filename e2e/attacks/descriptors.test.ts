@@ -149,14 +149,17 @@ test("CVE-2019-5736: the runtime's own program is executed in the container, and
   }
 });
 
-/** The control: a program of the host's that is not sealed enters the container, and is overwritten. */
+/**
+ * The control: a program of the host's that is not sealed enters the container, and is overwritten. So may be what enters with it: that is a copy, too.
+ */
 async function victim(bed: AttackBed, pid: number): Promise<void> {
-  const program = join(bed.volume, "runtime");
+  const [program, entrance] = [join(bed.volume, "runtime"), join(bed.volume, "nsenter")];
   copyFileSync("/usr/bin/sleep", program);
-  for (let i = 0; i < 20 && !bed.image("tmp/written"); i++) {
-    await run(["nsenter", "-t", String(pid), "--pid", program, "1"]);
+  const isOverwritten = () => readFileSync(program, "utf8").startsWith("overwritten");
+  for (let i = 0; i < 20 && !isOverwritten(); i++) {
+    copyFileSync("/usr/bin/nsenter", entrance);
+    await run([entrance, "-t", String(pid), "--pid", program, "1"]);
     await delay(500);
   }
-  assert.match(bed.image("tmp/written") ?? "", /done/, bed.image("tmp/errors") ?? "");
-  assert.equal(readFileSync(program, "utf8").slice(0, 11), "overwritten");
+  assert.ok(isOverwritten(), bed.image("tmp/errors") ?? "");
 }
