@@ -12,6 +12,7 @@ import {
   type Build,
   type End,
   family,
+  killIfThere,
   socketPair,
   standStill,
   startDaemon,
@@ -68,7 +69,7 @@ for (const build of BUILDS) {
   test(`${build}: the file daemon is killed`, async () => {
     await using share = await Share.open(build);
     const { said } = await hangingRead(share);
-    for (const pid of family(share.daemon)) process.kill(pid, "SIGKILL");
+    for (const pid of family(share.daemon)) killIfThere(pid);
     assert.match(await said, /Software caused connection abort|Transport endpoint is not connected/);
     assert.equal(ending(await share.host.ended), `${BAD_DAEMON} trimaran-fsbridge: file daemon: closed\n`);
     assert.equal(ending(await share.guest.ended), `${BAD_HOST} trimaran-fsbridge: host: closed\n`);
@@ -80,7 +81,7 @@ for (const build of BUILDS) {
     await using daemon = await startDaemon(folder, path);
     await using host = startHalf(build, ["host", `listen:${join(folder, "guest.sock")}`, `connect:${path}`]);
     while (!existsSync(join(folder, "guest.sock"))) await setTimeout(1);
-    for (const pid of family(daemon)) process.kill(pid, "SIGKILL");
+    for (const pid of family(daemon)) killIfThere(pid);
     assert.equal(ending(await host.ended), `${BAD_DAEMON} trimaran-fsbridge: file daemon: closed\n`);
     rmSync(folder, { recursive: true });
   });

@@ -68,7 +68,7 @@ export class Running implements AsyncDisposable {
 }
 
 /** With its child virtiofsd ends by itself, at once. */
-function killIfThere(pid: number): void {
+export function killIfThere(pid: number): void {
   try {
     process.kill(pid, "SIGKILL");
   } catch (error) {
