@@ -161,5 +161,6 @@ async function victim(bed: AttackBed, pid: number): Promise<void> {
     await run([entrance, "-t", String(pid), "--pid", program, "1"]);
     await delay(500);
   }
-  assert.ok(isOverwritten(), bed.image("tmp/errors") ?? "");
+  assert.match(bed.image("tmp/written") ?? "", /done/, bed.image("tmp/errors") ?? "");
+  assert.equal(readFileSync(program, "utf8").slice(0, 11), "overwritten");
 }

@@ -1,4 +1,5 @@
-import type { CliContext } from "./cli-context.ts";
+import { type ClientTask, findContainer, requireTask } from "@trimaran/manager";
+import type { CliContext, ManagerFlags } from "./cli-context.ts";
 import { FAILED } from "./exit-code.ts";
 import { describeError } from "./report-error.ts";
 
@@ -19,4 +20,20 @@ export async function forEachId(
     }
   }
   return failed ? FAILED : 0;
+}
+
+/** Do something with the task of each container, found by its id or the begin of it. */
+export async function forEachTask(
+  context: CliContext,
+  flags: ManagerFlags,
+  verb: string,
+  ids: readonly string[],
+  work: (task: ClientTask) => Promise<void>,
+): Promise<number> {
+  await using client = await context.openClient(flags, "write");
+  return await forEachId(context, verb, ids, async (idOrPrefix) => {
+    const { id } = await findContainer(client, idOrPrefix);
+    await work(await requireTask(client, id));
+    return id;
+  });
 }

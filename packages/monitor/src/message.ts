@@ -40,6 +40,8 @@ export const HelloFlag = { Last: 1 } as const;
 export const ProcFlag = { Spawned: 1, Gate: 2, Opened: 4, Execed: 8, Failed: 16, Exited: 32, Drained: 64 } as const;
 /** In a watch's byte: the slot is a told one. */
 export const TOLD = 0x80;
+/** In the same: its file is read when the process has ended. */
+export const LAST = 0x40;
 export const StreamFlag = { KeepTarget: 1, Uncounted: 2 } as const;
 
 export interface StreamSpec {

@@ -5,6 +5,7 @@ import {
   FrameFlag,
   HEADER_BYTES,
   HelloFlag,
+  LAST,
   type Message,
   MessageType,
   PROTOCOL_VERSION,
@@ -33,9 +34,6 @@ export interface ProcessReport {
   /** Field 22 of /proc/PID/stat in clock ticks, 0n = unknown. */
   readonly startTime: bigint;
 }
-
-/** Of a watch's slot. */
-const LAST = 0x40;
 
 export interface Launch {
   readonly program: Uint8Array;

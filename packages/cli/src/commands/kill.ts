@@ -1,6 +1,5 @@
-import { findContainer, requireTask } from "@trimaran/manager";
 import type { ManagerFlags } from "../cli-context.ts";
-import { forEachId } from "../each-container.ts";
+import { forEachTask } from "../each-container.ts";
 import { command } from "../report-error.ts";
 
 export interface KillFlags extends ManagerFlags {
@@ -9,12 +8,6 @@ export interface KillFlags extends ManagerFlags {
 }
 
 /** `trimaran kill`. */
-export const kill = command<KillFlags, string[]>("kill", async (context, flags, ids) => {
-  await using client = await context.openClient(flags, "write");
-  return await forEachId(context, "kill", ids, async (idOrPrefix) => {
-    const { id } = await findContainer(client, idOrPrefix);
-    const task = await requireTask(client, id);
-    await task.kill(flags.signal, { all: flags.all });
-    return id;
-  });
-});
+export const kill = command<KillFlags, string[]>("kill", (context, flags, ids) =>
+  forEachTask(context, flags, "kill", ids, (task) => task.kill(flags.signal, { all: flags.all })),
+);

@@ -1,15 +1,8 @@
-import { findContainer, requireTask } from "@trimaran/manager";
 import type { ManagerFlags } from "../cli-context.ts";
-import { forEachId } from "../each-container.ts";
+import { forEachTask } from "../each-container.ts";
 import { command } from "../report-error.ts";
 
 /** `trimaran pause`. */
-export const pause = command<ManagerFlags, string[]>("pause", async (context, flags, ids) => {
-  await using client = await context.openClient(flags, "write");
-  return await forEachId(context, "pause", ids, async (idOrPrefix) => {
-    const { id } = await findContainer(client, idOrPrefix);
-    const task = await requireTask(client, id);
-    await task.pause();
-    return id;
-  });
-});
+export const pause = command<ManagerFlags, string[]>("pause", (context, flags, ids) =>
+  forEachTask(context, flags, "pause", ids, (task) => task.pause()),
+);
