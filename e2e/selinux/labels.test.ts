@@ -7,7 +7,6 @@ import { after, before, describe, test } from "node:test";
 import { PATIENCE } from "../harness/patience.ts";
 import { runOk } from "../harness/process.ts";
 import { ShimYard, shimKinds } from "../harness/shims.ts";
-import { warmUp } from "../harness/warm-up.ts";
 import { Container } from "../v2/container.ts";
 import { label, loadPolicy } from "./policy.ts";
 
@@ -27,7 +26,6 @@ for (const kind of kinds) {
   describe(`SELinux: ${kind.name}`, { timeout: 100_000 * PATIENCE }, () => {
     let yard: ShimYard;
     before(async () => {
-      if (!kind.isControl) await warmUp();
       yard = await ShimYard.open(kind);
     });
     after(() => yard[Symbol.asyncDispose]());

@@ -1,10 +1,8 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
-import { before } from "node:test";
 import { type CriBox, criMatrix } from "../harness/cri/matrix.ts";
 import type { PodOptions } from "../harness/cri/pod.ts";
 import { CONTROL, TRIMARAN } from "../harness/runtimes.ts";
-import { warmUp } from "../harness/warm-up.ts";
 import { showUnit, systemctl, unitsNamed } from "./unit.ts";
 
 const MIB = 1 << 20;
@@ -17,8 +15,7 @@ function sliceOf(uid: string): string {
 
 criMatrix(
   "CRI with SystemdCgroup = true",
-  ({ withPod, isControl }) => {
-    if (!isControl) before(warmUp);
+  ({ withPod }) => {
     let uid = "";
     const options = ({ engine }: CriBox): Partial<PodOptions> => {
       uid = engine.newId();

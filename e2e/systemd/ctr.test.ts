@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Box, matrix } from "../harness/matrix.ts";
-import { warmUp } from "../harness/warm-up.ts";
 import { showUnit, unitsNamed } from "./unit.ts";
 
 const SLICE = "trimaran-ctr.slice";
@@ -17,7 +16,6 @@ async function driver({ engine, isControl }: Box): Promise<readonly string[]> {
 
 matrix("systemd", (scenario) => {
   scenario("ctr run, exec, kill: a scope with limits that ends with its container", async (box) => {
-    if (!box.isControl) await warmUp();
     const name = `${box.engine.tag}-ctr`;
     const unit = `trm-${name}.scope`;
     const flags = [...(await driver(box)), "--cgroup", `${SLICE}:trm:${name}`, "--memory-limit", String(64 << 20)];

@@ -7,7 +7,6 @@ import { ANY, containerd, packAny } from "@trimaran/proto";
 import type { BundleOptions } from "../harness/bundle.ts";
 import { PATIENCE } from "../harness/patience.ts";
 import { ShimYard, shimKinds } from "../harness/shims.ts";
-import { warmUp } from "../harness/warm-up.ts";
 import { Container } from "../v2/container.ts";
 import { showUnit, systemctl, unitsNamed } from "./unit.ts";
 
@@ -39,7 +38,6 @@ for (const plain of kinds) {
     let unnamed = 0;
     before(async () => {
       assert.ok(existsSync("/run/systemd/system"), "systemd does not run here: node e2e/vm/run.ts --systemd");
-      if (!kind.isControl) await warmUp();
       yard = await ShimYard.open(kind);
     });
     after(() => yard[Symbol.asyncDispose]());

@@ -5,7 +5,6 @@ import { ensureAppArmorParser } from "../../tools/debian.ts";
 import { PATIENCE } from "../harness/patience.ts";
 import { runOk } from "../harness/process.ts";
 import { ShimYard, shimKinds } from "../harness/shims.ts";
-import { warmUp } from "../harness/warm-up.ts";
 import { Container } from "./container.ts";
 
 const PROFILES = `
@@ -37,7 +36,6 @@ for (const kind of kinds) {
   describe(`AppArmor: ${kind.name}`, { timeout: 100_000 * PATIENCE }, () => {
     let yard: ShimYard;
     before(async () => {
-      if (!kind.isControl) await warmUp();
       yard = await ShimYard.open(kind);
     });
     after(() => yard[Symbol.asyncDispose]());

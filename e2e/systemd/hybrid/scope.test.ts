@@ -4,7 +4,6 @@ import { after, before, describe, test } from "node:test";
 import { ANY, containerd, packAny } from "@trimaran/proto";
 import { PATIENCE } from "../../harness/patience.ts";
 import { ShimYard, shimKinds } from "../../harness/shims.ts";
-import { warmUp } from "../../harness/warm-up.ts";
 import { Container } from "../../v2/container.ts";
 import { showUnit, systemctl, unitsNamed } from "../unit.ts";
 
@@ -22,7 +21,6 @@ for (const plain of kinds) {
     before(async () => {
       const isHybrid = existsSync("/sys/fs/cgroup/memory/tasks") && existsSync("/sys/fs/cgroup/unified/cgroup.procs");
       assert.ok(isHybrid, "this is no hybrid machine with systemd: node e2e/vm/run.ts --hybrid");
-      if (!kind.isControl) await warmUp();
       yard = await ShimYard.open(kind);
     });
     after(() => yard[Symbol.asyncDispose]());
