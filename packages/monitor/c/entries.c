@@ -86,7 +86,7 @@ void proc_tell(struct monitor *m, struct entry *e)
 	buf_u32(out, (uint32_t)e->wait_status);
 	buf_u64(out, e->exited_at_ns);
 	buf_u64(out, e->start_time);
-	buf_add(out, e->last, e->last_len);
+	buf_add(out, e->last, e->flags & PROC_EXITED ? e->last_len : 0);
 	message_end(out, mark);
 	e->untold = m->link.bye; /* after BYE the server no longer looks */
 }

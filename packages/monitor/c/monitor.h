@@ -103,7 +103,7 @@ struct entry {
 	bool swallow;         /* the process in slot 15 is a stage, whose successor is not known yet */
 	uint32_t watches;     /* bit mask of slots */
 	uint32_t last_slots;  /* at most one: what is in its file once the process has ended */
-	uint8_t *last;
+	uint8_t *last;        /* of the last time it could be read: with each watch, and at the end */
 	size_t last_len;
 	struct pending_sync sync;
 	struct stream *streams;

@@ -40,20 +40,22 @@ static bool reap(struct entry *e, int pidfd)
 	return true;
 }
 
-/* What its last slot's file says now: soon the file may be gone, as systemd removes the cgroup of a scope that is empty. */
+/*
+ * What its last slot's file says now; where it can't be read any more, what it said before stays: systemd removes the cgroup of a scope as soon as
+ * it is empty.
+ */
 static void read_last(struct entry *e)
 {
-	uint8_t data[LAST_MAX];
+	uint8_t data[LAST_MAX], *kept;
 	unsigned slot = (unsigned)__builtin_ctz(e->last_slots | 1u << SLOTS);
 	int fd = slot < SLOTS ? e->slot[slot].source.fd : -1;
 	ssize_t n = fd < 0 ? -1 : pread(fd, data, sizeof data, 0);
 
-	if (n <= 0)
+	kept = n > 0 ? realloc(e->last, (size_t)n) : NULL;
+	if (!kept)
 		return;
-	e->last = malloc((size_t)n);
-	if (!e->last)
-		return;
-	memcpy(e->last, data, (size_t)n);
+	memcpy(kept, data, (size_t)n);
+	e->last = kept;
 	e->last_len = (size_t)n;
 }
 
@@ -117,6 +119,7 @@ static void watch_ready(struct monitor *m, struct entry *e, unsigned slot)
 	ssize_t n;
 	size_t mark;
 
+	read_last(e);
 	if (!link_up(m)) {
 		source_arm(m, &e->slot[slot].source, 0);
 		m->unsent = true;

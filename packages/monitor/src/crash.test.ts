@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -10,6 +11,8 @@ import { Client, response } from "./testing/ttrpc.ts";
 makeMonitor(...BUILDS);
 const FAKE = [NODE, join(import.meta.dirname, "testing/fake-server.ts")];
 const timeout = 60_000;
+const O_RDWR = 2;
+const O_CLOEXEC = 0o2000000;
 
 /** A pod whose task server is a process of its own. */
 async function openOutside(build: (typeof BUILDS)[number], command = FAKE): Promise<Installation> {
@@ -197,7 +200,7 @@ for (const build of BUILDS) {
     ] as const) {
       writeFileSync(file, "1");
       const p = new Program();
-      p.sys(nr.openat, [imm(-100), data(p.text(file)), imm(0o2000000), imm(0)], { dst: 0 });
+      p.sys(nr.openat, [imm(-100), data(p.text(file)), imm(O_CLOEXEC), imm(0)], { dst: 0 });
       p.keep(reg(0), 5);
       p.clone();
       p.exec(["/bin/sh", "-c", `cd ${pod.at.root}; ${script}`]);
@@ -213,6 +216,25 @@ for (const build of BUILDS) {
     client.ask("Wake");
     await pod.until(() => pod.links === 2);
     assert.deepEqual(Object.fromEntries(told()), expected);
+  });
+
+  test(`${build}: what a last slot's file had when a watch fired stays where it has nothing at the end`, async () => {
+    await using pod = await Pod.open(build);
+    const [count, bell] = [join(pod.at.root, "count"), join(pod.at.root, "bell")];
+    writeFileSync(count, "1");
+    execFileSync("mkfifo", [bell]);
+    const p = new Program();
+    p.sys(nr.openat, [imm(-100), data(p.text(count)), imm(O_CLOEXEC), imm(0)], { dst: 0 });
+    p.sys(nr.openat, [imm(-100), data(p.text(bell)), imm(O_CLOEXEC | O_RDWR), imm(0)], { dst: 1 });
+    p.keep(reg(0), 5);
+    p.keep(reg(1), 6);
+    p.clone();
+    const script = "printf 2 > count; echo > bell; until [ -e heard ]; do sleep 0.01; done; : > count";
+    p.exec(["/bin/sh", "-c", `cd ${pod.at.root}; ${script}`]);
+    pod.link.onWatch = () => writeFileSync(join(pod.at.root, "heard"), "");
+    pod.link.spawn("x", { program: p.encode(), watches: [6], last: 5 });
+    const { exit } = await pod.process("x", (r) => r.exit !== undefined);
+    assert.deepEqual([readFileSync(count, "utf8"), Buffer.from(exit?.last ?? []).toString()], ["", "2"]);
   });
 
   test(`${build}: two last slots, or one that is watched, too, are malformed`, async () => {
