@@ -59,6 +59,12 @@ matrix("bad input", (scenario) => {
     await refused(box, done, box.isControl ? /not a directory/ : /process\.cwd "\/etc\/passwd".*not a directory/i);
   });
 
+  scenario("a class of service on a machine without resctrl", async (box) => {
+    const done = await box.run({ flags: ["--rdt-class", "gold"] }, "true");
+    if (box.isControl) return assert.equal(done.code, 0); // against the specification, and crun
+    await refused(box, done, /linux\.intelRdt: no resctrl file system is mounted/);
+  });
+
   scenario("an id that is taken", async (box) => {
     await using container = await box.start({}, "sleep", "1000");
     const again = await box.run({ id: container.id }, "true");

@@ -53,10 +53,20 @@ export {
 } from "./network/netlink.ts";
 export { Netlink, type NetlinkObject } from "./network/netlink-socket.ts";
 export { type FoundDevice, readDevices } from "./network/read-device.ts";
+export {
+  makeResctrl,
+  planResctrl,
+  type ResctrlPlan,
+  removeResctrl,
+  resctrlTasks,
+  updateResctrl,
+} from "./resctrl/group.ts";
+export { findResctrl } from "./resctrl/mount.ts";
 export { SeccompCompiler } from "./seccomp/compiler.ts";
 export { AUDIT_ARCH, alwaysPasses } from "./seccomp/filter.ts";
 export { SeccompError } from "./seccomp/profile.ts";
 export { HOOK_KINDS, type Hook, type HookKind } from "./spec/hooks.ts";
+export { parseIntelRdt } from "./spec/intel-rdt.ts";
 export { InvalidSpec } from "./spec/invalid-spec.ts";
 export type { Process } from "./spec/process.ts";
 export { parseResources } from "./spec/resources.ts";

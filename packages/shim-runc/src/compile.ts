@@ -1,8 +1,7 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import {
   type Cgroup,
-  type CgroupHost,
   compileExec,
   compileInit,
   InvalidSpec,
@@ -13,8 +12,10 @@ import {
   parseResources,
   parseSpec,
   planCgroup,
+  planResctrl,
   planScope,
   readDevices,
+  resctrlTasks,
   type StdioPlan,
 } from "@trimaran/linux";
 import { isTraced } from "@trimaran/proto";
@@ -47,11 +48,17 @@ export function readConfig(bundle: string): Buffer {
 }
 
 /** Work out everything that request and config.json determine. Makes nothing. Throws InvalidSpec, InvalidArgument. */
-export function planLayout(request: CreateRequest, config: Uint8Array, cgroups: CgroupHost): Layout {
+export function planLayout(
+  request: CreateRequest,
+  config: Uint8Array,
+  kernel: Pick<Kernel, "cgroups" | "resctrl">,
+): Layout {
   const options = parseOptions(request.options);
   const spec = parseSpec(config);
   const plan = options.systemdCgroup ? planScope : planCgroup;
-  return { request, spec, options, cgroupPlan: plan(cgroups, spec.linux.cgroupsPath, request.id) };
+  const { intelRdt } = spec.linux;
+  const resctrl = intelRdt && planResctrl(kernel.resctrl(), intelRdt, request.id);
+  return { request, spec, options, cgroupPlan: plan(kernel.cgroups, spec.linux.cgroupsPath, request.id), resctrl };
 }
 
 /** The program of a container's first process. `isReplay`: the process is there, and the program will not run again. */
@@ -80,6 +87,7 @@ export function compileStart(
       ...(into === undefined ? {} : { into }),
       ownDirs: cgroupViews(kernel.cgroups, layout.cgroupPlan),
     },
+    resctrlTasks: resctrlTasks(spec.linux.intelRdt, layout.resctrl),
     ...(seccomp === undefined ? {} : { seccomp }),
     // In a replay after the clone they may have been moved.
     netDevices: isReplay ? [] : readDevices(spec.linux.netDevices, "throw"),
@@ -114,6 +122,7 @@ export function compileJoin(
       attachFiles: cgroup.attachFiles({ clonedIntoUnified: true }),
       ...(into === undefined ? {} : { into }),
     },
+    resctrlTasks: layout.resctrl?.tasks.filter((file) => existsSync(file)) ?? [], // whoever keeps the classes may have taken this one away
     ...(seccomp === undefined ? {} : { seccomp }),
     host: kernel.features,
     newKeyring: !layout.options.noNewKeyring,

@@ -8,6 +8,7 @@ import {
   parseExecProcess,
   parseOomKills,
   parseResources,
+  removeResctrl,
   type Spec,
   updateScope,
 } from "@trimaran/linux";
@@ -173,8 +174,10 @@ export class RuncContainer implements Container {
   async remove(): Promise<void> {
     const { cgroup, init } = this.#parts;
     if (cgroup.processes().length > 0) await cgroup.kill();
-    await leaveScope(this.#parts.layout, this.#parts.host);
+    const { layout, host } = this.#parts;
+    await leaveScope(layout, host);
     await cgroup.remove();
+    removeResctrl(layout.resctrl?.directories ?? []);
     if (init instanceof Restoration) init.forget();
     await this.#afterStop();
   }

@@ -16,7 +16,7 @@ export function features(): unknown {
       seccomp: { enabled: true },
       apparmor: { enabled: true },
       selinux: { enabled: true },
-      intelRdt: { enabled: false },
+      intelRdt: { enabled: true, schemata: true, monitoring: true },
       memoryPolicy: { modes: [...MEMORY_POLICY_MODE.keys()], flags: [...MEMORY_POLICY_FLAG.keys()] },
       mountExtensions: { idmap: { enabled: true } },
       netDevices: { enabled: true },

@@ -1,4 +1,4 @@
-import type { CgroupPlan, Spec } from "@trimaran/linux";
+import type { CgroupPlan, ResctrlPlan, Spec } from "@trimaran/linux";
 import type { CreateRequest } from "@trimaran/shim-core";
 import { Code, StatusError } from "ttrpc-ts";
 import type { RuncOptions } from "./options.ts";
@@ -9,6 +9,8 @@ export interface Layout {
   readonly spec: Spec;
   readonly options: RuncOptions;
   readonly cgroupPlan: CgroupPlan;
+  /** Undefined without `linux.intelRdt`, or where resctrl is not mounted. */
+  readonly resctrl: ResctrlPlan | undefined;
 }
 
 /** A step of the launch program failed: the message names the field and the reason. Upstream answers Unknown, too. */

@@ -1,4 +1,12 @@
-import { Cgroup, type CgroupPlan, describeFailure, type Program, parseResources, planCgroup } from "@trimaran/linux";
+import {
+  Cgroup,
+  describeFailure,
+  makeResctrl,
+  type Program,
+  parseResources,
+  planCgroup,
+  removeResctrl,
+} from "@trimaran/linux";
 import { inSpan } from "@trimaran/proto";
 import {
   type Container,
@@ -68,12 +76,13 @@ export class RuncRuntime implements Runtime {
     const layout = this.#layout(request, host);
     const { cgroupPlan } = layout;
     const key = initKey(request.id);
-    host.recordUndo(request.bundle, undoSteps(cgroupPlan));
+    host.recordUndo(request.bundle, undoSteps(layout));
     let cgroup: Cgroup | undefined;
     let init: MonitoredProcess | undefined;
     try {
       if (cgroupPlan.scope !== undefined && !host.has(key)) await this.#startScope(layout, host);
       cgroup = inSpan("cgroup", () => this.#openCgroup(layout, host.has(key)));
+      if (layout.resctrl !== undefined) makeResctrl(layout.resctrl);
       if (request.checkpoint !== undefined) return await this.#prepareRestore(layout, host, cgroup);
       const stdio = await host.openStdio(key, request.stdio, { ...request, owner: owner(layout) });
       const plan = { layout, cgroup, stdio: stdio.plan, isReplay: host.has(key) };
@@ -100,6 +109,7 @@ export class RuncRuntime implements Runtime {
       host.forget(key);
       await leaveScope(layout, host);
       await cgroup?.remove();
+      removeResctrl(layout.resctrl?.directories ?? []);
       host.clearUndo(request.bundle);
       throw error;
     }
@@ -167,9 +177,12 @@ export class RuncRuntime implements Runtime {
   }
 
   #layout(request: CreateRequest, host: Host): Layout {
-    const layout = planLayout(request, readConfig(request.bundle), this.#kernel.cgroups);
+    const layout = planLayout(request, readConfig(request.bundle), this.#kernel);
     // Which parents are ours to remove was decided before they existed; an earlier task server wrote it down.
-    const recorded = host.recordedUndo(request.bundle).flatMap((step) => (step.verb === "rmdir" ? [step.path] : []));
+    const groups = layout.resctrl?.directories ?? [];
+    const recorded = host
+      .recordedUndo(request.bundle)
+      .flatMap((step) => (step.verb === "rmdir" && !groups.includes(step.path) ? [step.path] : []));
     if (recorded.length === 0) return layout;
     return { ...layout, cgroupPlan: { ...layout.cgroupPlan, directories: recorded } };
   }
@@ -195,10 +208,10 @@ function owner({ options }: Layout): { readonly uid: number; readonly gid: numbe
 }
 
 /** In the order in which `delete` carries them out: nothing can be removed before its processes are gone. */
-function undoSteps(plan: CgroupPlan): UndoStep[] {
-  const processes = plan.unified ?? plan.hierarchies[0]?.directory;
+function undoSteps({ cgroupPlan, resctrl }: Layout): UndoStep[] {
+  const processes = cgroupPlan.unified ?? cgroupPlan.hierarchies[0]?.directory;
   return [
     ...(processes === undefined ? [] : [{ verb: "kill-cgroup", path: processes } as const]),
-    ...plan.directories.map((path) => ({ verb: "rmdir", path }) as const),
+    ...[...(resctrl?.directories ?? []), ...cgroupPlan.directories].map((path) => ({ verb: "rmdir", path }) as const),
   ];
 }

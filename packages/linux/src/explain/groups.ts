@@ -56,7 +56,7 @@ const BY_FIELD: readonly (readonly [RegExp, StepGroup])[] = [
   [/^(\/dev|linux\.devices|default device|process\.terminal)/, "devices"],
   [/^linux\.(maskedPaths|readonlyPaths)/, "hidden paths"],
   [/^linux\.sysctl/, "kernel parameters"],
-  [/^(process\.(rlimits|oomScoreAdj|scheduler|ioPriority|execCPUAffinity)|linux\.memoryPolicy)/, "limits"],
+  [/^(process\.(rlimits|oomScoreAdj|scheduler|ioPriority|execCPUAffinity)|linux\.(memoryPolicy|intelRdt))/, "limits"],
   [/^process\.user/, "user"],
   [/^process\.capabilities/, "capabilities"],
   [/^(linux\.seccomp|process\.noNewPrivileges)/, "seccomp"],

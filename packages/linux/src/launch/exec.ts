@@ -46,6 +46,7 @@ export function compileExec(plan: ExecPlan): Program {
     stage.setAffinity(b, affinity.initial, "process.execCPUAffinity.initial");
   }
   stage.attachCgroup(b, cgroup);
+  stage.joinResctrl(b, plan.resctrlTasks);
   if (affinity === undefined) stage.setAffinity(b, undefined, "process");
   else if (affinity.final.length > 0) stage.setAffinity(b, affinity.final, "process.execCPUAffinity.final");
   stage.setOomScore(b, process);

@@ -48,6 +48,7 @@ export function compileInit(plan: InitPlan): Program {
     stage.ownStdio(b, stdio, stage.hostUid(linux, process));
   }
   stage.attachCgroup(b, cgroup);
+  stage.joinResctrl(b, plan.resctrlTasks);
   const root =
     linux.namespaces.get("mount")?.path === undefined ? buildRoot(b, plan, staged) : enterJoined(b, plan, staged);
   if (process === undefined) {

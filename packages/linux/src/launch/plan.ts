@@ -74,6 +74,8 @@ export interface InitPlan {
   readonly rootfs: readonly Mount[];
   readonly stdio: StdioPlan;
   readonly cgroup: CgroupPlan;
+  /** The `tasks` files of its groups in resctrl, the class of service first; the child writes `0` to each. Default: none. */
+  readonly resctrlTasks?: readonly string[];
   readonly seccomp?: SeccompPlan;
   /** The interfaces of `linux.netDevices`, as they are on the host: all of them, or the container is not what it should be. */
   readonly netDevices?: readonly FoundDevice[];
@@ -100,6 +102,8 @@ export interface ExecPlan {
   readonly init: { readonly pid: number } | { readonly slot: number };
   readonly stdio: StdioPlan;
   readonly cgroup: Pick<CgroupPlan, "attachFiles" | "into">;
+  /** As for init. */
+  readonly resctrlTasks?: readonly string[];
   readonly seccomp?: SeccompPlan;
   readonly host: HostFeatures;
   /** Join a new session keyring instead of the caller's. Default true. */

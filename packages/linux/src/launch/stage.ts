@@ -112,6 +112,16 @@ export function attachCgroup(b: ProgramBuilder, cgroup: Pick<CgroupPlan, "attach
   }
 }
 
+/** Into a class of service, and its monitoring group: in this order. */
+export function joinResctrl(b: ProgramBuilder, tasks: readonly string[] = []): void {
+  b.field = "linux.intelRdt";
+  for (const file of tasks) {
+    const fd = b.call("openat", [AT.FDCWD, b.data.string(file), O.WRONLY | O.CLOEXEC], { action: `open ${file}` });
+    writeText(b, fd, "0", `join ${file}`);
+    b.release(fd);
+  }
+}
+
 /** Written while we are privileged and see the host's /proc. */
 export function setOomScore(b: ProgramBuilder, process: Process | undefined): void {
   if (process?.oomScoreAdj === undefined) return;

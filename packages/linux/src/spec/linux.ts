@@ -1,3 +1,4 @@
+import { type IntelRdt, parseIntelRdt } from "./intel-rdt.ts";
 import { InvalidSpec } from "./invalid-spec.ts";
 import type { JsonObject } from "./json.ts";
 import * as json from "./json.ts";
@@ -64,6 +65,7 @@ export interface Linux {
   /** personality(2)'s argument. */
   readonly personality: number | undefined;
   readonly memoryPolicy: MemoryPolicy | undefined;
+  readonly intelRdt: IntelRdt | undefined;
   /** Interfaces of the host's that become the container's. */
   readonly netDevices: readonly NetDevice[];
   /** SELinux label of the mounts that take one. */
@@ -74,7 +76,6 @@ export interface Linux {
 export function parseLinux(root: JsonObject): Linux {
   const at = "linux";
   const from = json.optionalObject(root, "linux", "") ?? {};
-  if (json.isSet(from, "intelRdt")) throw new InvalidSpec("linux.intelRdt", "resctrl groups are not supported");
   const namespaces = parseNamespaces(from, at);
   const uidMappings = parseMappings(from, "uidMappings", at);
   const gidMappings = parseMappings(from, "gidMappings", at);
@@ -94,6 +95,7 @@ export function parseLinux(root: JsonObject): Linux {
     readonlyPaths: parsePaths(from, "readonlyPaths", at, namespaces),
     personality: parsePersonality(from, at),
     memoryPolicy: parseMemoryPolicy(from, at),
+    intelRdt: parseIntelRdt(from, at),
     netDevices: parseNetDevices(from, at, namespaces.has("network")),
     mountLabel: json.optionalString(from, "mountLabel", at) || undefined,
   };

@@ -88,7 +88,17 @@ test("a bad value is an error that names the field", () => {
       { "linux.sysctl": { "user.max_user_namespaces": "1" } },
       'linux.sysctl "user.max_user_namespaces": needs a user namespace of its own',
     ],
-    [{ "linux.intelRdt": { closID: "x" } }, "linux.intelRdt: resctrl groups are not supported"],
+    [{ "linux.intelRdt": { closID: "../x" } }, 'linux.intelRdt.closID "../x": no group\'s name'],
+    [{ "linux.intelRdt": { closID: "mon_groups" } }, 'linux.intelRdt.closID "mon_groups": no group\'s name'],
+    [
+      { "linux.intelRdt": { memBwSchema: "MB:0=1\nL3:0=f" } },
+      'linux.intelRdt.memBwSchema "MB:0=1\\nL3:0=f": not one line that begins with MB:',
+    ],
+    [{ "linux.intelRdt": { schemata: "L3:0=f" } }, "linux.intelRdt.schemata: not an array"],
+    ...["enableCMT", "enableMBM", "enableMonitoring"].map((name): [Json, string] => [
+      { "linux.intelRdt": { [name]: 1 } },
+      `linux.intelRdt.${name}: not a boolean`,
+    ]),
     [{ "linux.memoryPolicy": { mode: "MPOL_BIND" } }, "linux.memoryPolicy.nodes: MPOL_BIND needs some"],
     [{ "linux.memoryPolicy": { mode: "MPOL_X" } }, 'linux.memoryPolicy.mode "MPOL_X": unknown'],
     [

@@ -1,5 +1,5 @@
 import { existsSync, mkdirSync, rmSync } from "node:fs";
-import type { Cgroup, HostFeatures } from "@trimaran/linux";
+import { type Cgroup, type HostFeatures, resctrlTasks } from "@trimaran/linux";
 import { type Host, initKey, type MonitoredProcess } from "@trimaran/shim-core";
 import { Code, StatusError } from "ttrpc-ts";
 import { type Layout, launchFailed } from "../layout.ts";
@@ -62,6 +62,7 @@ export class Restoration {
       ...toRun(plan, key),
       stdio: await host.openStdio(key, request.stdio, { ...request, owner }),
       cgroup: parts.cgroup,
+      resctrlTasks: resctrlTasks(spec.linux.intelRdt, layout.resctrl),
       onWatch: (slot) => slot === NEWS_SLOT && news.resolve(),
     };
     const criu = launchCriu(host, run);

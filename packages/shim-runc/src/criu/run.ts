@@ -26,6 +26,8 @@ export interface CriuRun {
   readonly stdio?: StdioLaunch;
   /** Where it runs, and with it what it restores. Default: where the monitor is. */
   readonly cgroup?: Cgroup;
+  /** The same in resctrl: files to write `0` to. */
+  readonly resctrlTasks?: readonly string[];
   readonly gate?: boolean;
   readonly setup?: (builder: ProgramBuilder) => void;
   readonly inherited?: readonly number[];
@@ -51,7 +53,19 @@ export function launchCriu(host: Host, run: CriuRun): MonitoredProcess {
 
 /** criu as a launch program. */
 export function criuProgram(run: Omit<CriuRun, "stdio">, stdio: StdioPlan): Program {
-  const { criu, args, searchPath, work, cgroup, gate = false, setup, inherited, env = [], prelude } = run;
+  const {
+    criu,
+    args,
+    searchPath,
+    work,
+    cgroup,
+    resctrlTasks = [],
+    gate = false,
+    setup,
+    inherited,
+    env = [],
+    prelude,
+  } = run;
   const into = cgroup?.unifiedDirectory();
   return processProgram({
     process: {
@@ -64,7 +78,7 @@ export function criuProgram(run: Omit<CriuRun, "stdio">, stdio: StdioPlan): Prog
     },
     stdio,
     cgroup: {
-      attachFiles: cgroup?.attachFiles({ clonedIntoUnified: true }) ?? [],
+      attachFiles: [...(cgroup?.attachFiles({ clonedIntoUnified: true }) ?? []), ...resctrlTasks],
       ...(into === undefined ? {} : { into }),
     },
     gate,

@@ -9,13 +9,17 @@ import {
   hostPath,
   InvalidSpec,
   isNoCgroup,
+  makeResctrl,
   NO_CGROUP,
   type Process,
   parseResources,
   parseSpec,
   planCgroup,
+  planResctrl,
   planScope,
   readDevices,
+  removeResctrl,
+  resctrlTasks,
   type Spec,
   SYNC_CODE,
   stopScope,
@@ -30,7 +34,7 @@ import { identify } from "./process-identity.ts";
 import { sendConsoleProgram, signalProgram } from "./programs.ts";
 import { checkFor, createCgroup, enterOwnNamespaces, mapsProgram } from "./rootless.ts";
 import { wire } from "./stdio.ts";
-import { type ContainerRecord, writeWhole } from "./store.ts";
+import { type ContainerRecord, type Places, writeWhole } from "./store.ts";
 
 const SIGKILL = 9;
 
@@ -65,6 +69,8 @@ export async function makeContainer(context: Context, monitor: PassingMonitor, o
   checkFor(context.caller, spec);
   const seccomp = compileFilter(context, spec);
   const plan = (context.systemdCgroup ? planScope : planCgroup)(kernel.cgroups, spec.linux.cgroupsPath, id);
+  const resctrl = planResctrl(kernel.resctrl(), spec.linux.intelRdt, id);
+  const tasks = resctrlTasks(spec.linux.intelRdt, resctrl);
   const resources = parseResources(spec.linux.resources);
   const process = spec.process ?? { terminal: false, consoleSize: undefined };
   checkConsole(process, options);
@@ -73,7 +79,7 @@ export async function makeContainer(context: Context, monitor: PassingMonitor, o
   let init: MonitoredProcess | undefined;
   let holder: MonitoredProcess | undefined;
   try {
-    store.begin(id, plan);
+    store.begin(id, { cgroup: plan, resctrl });
     const wiring = wire({
       ...options,
       preserve: options.preserve + listenFds,
@@ -93,6 +99,7 @@ export async function makeContainer(context: Context, monitor: PassingMonitor, o
       () => Cgroup.create(kernel.cgroups, plan, resources, kernel.tools, { adopt: true, devices }),
       () => Cgroup.open(kernel.cgroups, NO_CGROUP, kernel.tools),
     );
+    if (resctrl !== undefined) makeResctrl(resctrl);
     const program = compileInit({
       id,
       spec,
@@ -103,6 +110,7 @@ export async function makeContainer(context: Context, monitor: PassingMonitor, o
         ...cgroupFor(cgroup, plan.scope === undefined || !isCrowded(resources)),
         ownDirs: isNoCgroup(cgroup.plan) ? "none" : cgroupViews(kernel.cgroups, plan),
       },
+      resctrlTasks: tasks,
       ...(seccomp === undefined ? {} : { seccomp }),
       netDevices: readDevices(spec.linux.netDevices, "throw"),
       host: kernel.features,
@@ -122,7 +130,7 @@ export async function makeContainer(context: Context, monitor: PassingMonitor, o
     });
     await init.reachedGate();
     if (holder !== undefined) await endHolder(holder);
-    const record = toRecord(options, spec, cgroup.plan, init.pid);
+    const record = toRecord(options, spec, { cgroup: cgroup.plan, resctrl }, init.pid);
     store.write(record, config);
     if (options.pidFile !== undefined) writeWhole(options.pidFile, String(init.pid));
     return { record, spec, init };
@@ -132,6 +140,7 @@ export async function makeContainer(context: Context, monitor: PassingMonitor, o
     if (holder !== undefined) await endHolder(holder);
     await leaveScope(context, plan);
     await cgroup?.remove();
+    removeResctrl(resctrl?.directories ?? []);
     store.remove(id);
     throw error;
   }
@@ -178,14 +187,14 @@ export async function answer(
 export function toRecord(
   options: Pick<MakeOptions, "id" | "bundle" | "newKeyring">,
   spec: Spec,
-  cgroup: CgroupPlan,
+  places: Places,
   pid: number,
 ): ContainerRecord {
   const init = identify(pid);
   if (init === undefined) throw new Error("init ended before it was started");
   const { id, bundle, newKeyring } = options;
   const rootfs = hostPath(bundle, spec.root.path);
-  return { id, init, bundle, rootfs, created: new Date().toISOString(), cgroup, newKeyring };
+  return { id, init, bundle, rootfs, created: new Date().toISOString(), ...places, newKeyring };
 }
 
 function readConfig(bundle: string): Buffer {

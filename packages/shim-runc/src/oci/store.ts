@@ -12,11 +12,18 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import type { CgroupPlan } from "@trimaran/linux";
+import type { CgroupPlan, ResctrlPlan } from "@trimaran/linux";
 import type { ProcessIdentity } from "./process-identity.ts";
 
+/** Where a container's processes are put. */
+export interface Places {
+  readonly cgroup: CgroupPlan;
+  /** Undefined without `linux.intelRdt`. */
+  readonly resctrl?: ResctrlPlan | undefined;
+}
+
 /** What a container's directory says of it. */
-export interface ContainerRecord {
+export interface ContainerRecord extends Places {
   readonly id: string;
   readonly init: ProcessIdentity;
   /** Absolute. */
@@ -24,7 +31,6 @@ export interface ContainerRecord {
   readonly rootfs: string;
   /** RFC 3339. */
   readonly created: string;
-  readonly cgroup: CgroupPlan;
   readonly newKeyring: boolean;
 }
 
@@ -63,16 +69,16 @@ export class Store {
     }
   }
 
-  /** Write down which cgroup is about to be made: whoever deletes what a killed create left must find it. */
-  begin(id: string, cgroup: CgroupPlan): void {
-    writeWhole(join(this.root, id, BEGUN), JSON.stringify(cgroup));
+  /** Write down what is about to be made: whoever deletes what a killed create left must find it. */
+  begin(id: string, places: Places): void {
+    writeWhole(join(this.root, id, BEGUN), JSON.stringify(places));
   }
 
-  /** The cgroup of a create that began. Undefined if there is no such thing. */
-  begun(id: string): CgroupPlan | undefined {
+  /** What a create that began was about to make. Undefined if there is no such thing. */
+  begun(id: string): Places | undefined {
     checkId(id);
     try {
-      return JSON.parse(readFileSync(join(this.root, id, BEGUN), "utf8")) as CgroupPlan; // as for the record
+      return JSON.parse(readFileSync(join(this.root, id, BEGUN), "utf8")) as Places; // as for the record
     } catch {
       return undefined;
     }

@@ -59,7 +59,15 @@ export function everything() {
       mountLabel: "label",
       sysctl: { "net.ipv4.ip_forward": "1" },
       personality: { domain: "LINUX", flags: [] },
-      intelRdt: {},
+      intelRdt: {
+        closID: "gold",
+        l3CacheSchema: "L3:0=f",
+        memBwSchema: "MB:0=20",
+        schemata: ["L2:0=1"],
+        enableMonitoring: true,
+        enableCMT: true,
+        enableMBM: true,
+      },
       memoryPolicy: { mode: "MPOL_BIND", flags: ["MPOL_F_STATIC_NODES"], nodes: "0" },
       netDevices: { eth0: { name: "net0" } },
       seccomp: {

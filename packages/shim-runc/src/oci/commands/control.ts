@@ -1,11 +1,12 @@
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
-import { isNoCgroup, parseResources, updateScope } from "@trimaran/linux";
+import { isNoCgroup, parseIntelRdt, parseResources, updateResctrl, updateScope } from "@trimaran/linux";
 import type { Command, Context } from "../context.ts";
 import { type Flags, UsageError } from "../flags.ts";
 import { signalProcess } from "../process-identity.ts";
 import { parseSignal } from "../signals.ts";
 import { expect, expectCgroup, find } from "../status.ts";
+import type { ContainerRecord } from "../store.ts";
 import { onlyId } from "./create.ts";
 
 const SIGKILL = 9;
@@ -53,12 +54,24 @@ export const update: Command = async (context, flags, words) => {
   const found = find(context, onlyId(words));
   expect(found, "update", "created", "running", "paused");
   expectCgroup(found, "update");
+  const limits = readResctrlLimits(flags, found.record);
   const parsed = parseResources(readResources(context, flags));
+  if (limits !== undefined) updateResctrl(limits.plan, limits.lines);
   if (parsed === undefined) return 0;
   if (found.record.cgroup.scope === undefined) found.cgroup.update(parsed);
   else await updateScope(context.kernel.cgroups, found.cgroup, parsed);
   return 0;
 };
+
+/** What --l3-cache-schema and --mem-bw-schema want of the container's class of service. Throws UsageError and InvalidSpec. */
+function readResctrlLimits(flags: Flags, { resctrl, id }: ContainerRecord) {
+  const intelRdt = { l3CacheSchema: flags.text("l3-cache-schema"), memBwSchema: flags.text("mem-bw-schema") };
+  const lines = parseIntelRdt({ intelRdt }, "")?.limits ?? [];
+  if (lines.length === 0) return undefined;
+  if (resctrl === undefined)
+    throw new UsageError(`--l3-cache-schema, --mem-bw-schema: ${id} was made without linux.intelRdt`);
+  return { plan: resctrl, lines };
+}
 
 function readResources({ cwd, readStdin }: Context, flags: Flags): unknown {
   const file = flags.text("resources");
@@ -66,8 +79,6 @@ function readResources({ cwd, readStdin }: Context, flags: Flags): unknown {
     const text = file === "-" ? readStdin() : readFileSync(resolve(cwd, file));
     return JSON.parse(text.toString()) as unknown;
   }
-  for (const name of ["l3-cache-schema", "mem-bw-schema"])
-    if (flags.text(name) !== undefined) throw new UsageError(`--${name}: resctrl groups are not supported`);
   const number = (name: string, least = 0) => flags.integer(name, least);
   const share = number("cpu-share");
   return {

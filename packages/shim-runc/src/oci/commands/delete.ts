@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { Cgroup } from "@trimaran/linux";
+import { Cgroup, removeResctrl } from "@trimaran/linux";
 import { runHooks } from "../../hooks.ts";
 import type { Command, Context } from "../context.ts";
 import { leaveScope } from "../make.ts";
@@ -33,12 +33,13 @@ export const deleteContainer: Command = async (context, flags, words) => {
 async function removeBegun(context: Context, id: string): Promise<boolean> {
   const { store, kernel } = context;
   if (!store.has(id)) return false;
-  const plan = store.begun(id);
-  if (plan !== undefined) {
-    const cgroup = Cgroup.open(kernel.cgroups, plan, kernel.tools);
+  const places = store.begun(id);
+  if (places !== undefined) {
+    const cgroup = Cgroup.open(kernel.cgroups, places.cgroup, kernel.tools);
     if (cgroup.processes().length > 0) await cgroup.kill();
-    await leaveScope(context, plan);
+    await leaveScope(context, places.cgroup);
     await cgroup.remove();
+    removeResctrl(places.resctrl?.directories ?? []);
   }
   store.remove(id);
   return true;
@@ -58,6 +59,7 @@ export async function removeContainer(context: Context, found: Found): Promise<v
   if (cgroup.processes().length > 0) await cgroup.kill();
   await leaveScope(context, record.cgroup);
   await cgroup.remove();
+  removeResctrl(record.resctrl?.directories ?? []);
   const state = stateFor(found, "stopped", spec);
   if (!context.store.has(record.id)) return; // somebody else was faster, and runs the hooks
   context.store.remove(record.id);

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { compileExec, describeFailure, PROGRAM_SLOT, type Process, parseExecProcess } from "@trimaran/linux";
 import { type Command, type Context, FailedWith } from "../context.ts";
@@ -86,6 +86,7 @@ function launch(
     init: { slot: PROGRAM_SLOT.initPidfd },
     stdio: wiring.stdio,
     cgroup: cgroupFor(found.cgroup),
+    resctrlTasks: record.resctrl?.tasks.filter((tasks) => existsSync(tasks)) ?? [],
     ...(seccomp === undefined ? {} : { seccomp }),
     host: context.kernel.features,
     newKeyring: record.newKeyring,

@@ -6,9 +6,13 @@ import {
   describeFailure,
   hostPath,
   InvalidSpec,
+  makeResctrl,
   parseResources,
   parseSpec,
   planCgroup,
+  planResctrl,
+  removeResctrl,
+  resctrlTasks,
   type Spec,
 } from "@trimaran/linux";
 import { describeExit, type MonitoredProcess } from "@trimaran/shim-core";
@@ -85,20 +89,24 @@ async function make(context: Context, monitor: PassingMonitor, request: Request)
   const { store, kernel } = context;
   const { id, spec, work } = request;
   const cgroupPlan = planCgroup(kernel.cgroups, spec.linux.cgroupsPath, id);
+  const resctrl = planResctrl(kernel.resctrl(), spec.linux.intelRdt, id);
+  const tasks = resctrlTasks(spec.linux.intelRdt, resctrl);
   store.reserve(id);
   const folder = store.folder(id, "criu");
   let cgroup: Cgroup | undefined;
   let begun: ReturnType<typeof begin> | undefined;
   try {
-    store.begin(id, cgroupPlan);
+    store.begin(id, { cgroup: cgroupPlan, resctrl });
     for (const directory of [folder, work]) mkdirSync(directory, { recursive: true, mode: 0o700 });
     const devices = !spec.linux.namespaces.has("user");
     const resources = parseResources(spec.linux.resources);
     cgroup = Cgroup.create(kernel.cgroups, cgroupPlan, resources, kernel.tools, { adopt: true, devices });
-    begun = begin(monitor, { ...toRun(toPlan(context, request, cgroupPlan, folder), "criu"), cgroup }, folder);
+    if (resctrl !== undefined) makeResctrl(resctrl);
+    const run = toRun(toPlan(context, request, cgroupPlan, folder), "criu");
+    begun = begin(monitor, { ...run, cgroup, resctrlTasks: tasks }, folder);
     const pid = await begun.restored;
     const init = await adopt(monitor, pid);
-    store.write(toRecord({ ...request, newKeyring: true }, spec, cgroupPlan, pid), request.config);
+    store.write(toRecord({ ...request, newKeyring: true }, spec, { cgroup: cgroupPlan, resctrl }, pid), request.config);
     await beforeItRuns(context, monitor, request, pid);
     tellVerdict(folder, "go");
     await begun.ended;
@@ -107,6 +115,7 @@ async function make(context: Context, monitor: PassingMonitor, request: Request)
     tellVerdict(folder, "no");
     await begun?.ended.catch(() => undefined);
     await cgroup?.remove();
+    removeResctrl(resctrl?.directories ?? []);
     store.remove(id);
     throw error;
   }
