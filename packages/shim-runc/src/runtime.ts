@@ -83,7 +83,11 @@ export class RuncRuntime implements Runtime {
       if (cgroupPlan.scope !== undefined && !host.has(key)) await this.#startScope(layout, host);
       cgroup = inSpan("cgroup", () => this.#openCgroup(layout, host.has(key)));
       if (layout.resctrl !== undefined) makeResctrl(layout.resctrl);
-      if (request.checkpoint !== undefined) return await this.#prepareRestore(layout, host, cgroup);
+      if (request.checkpoint !== undefined) {
+        const container = await this.#prepareRestore(layout, host, cgroup);
+        if (cgroupPlan.scope !== undefined) await endScopeHolder(host, request.id);
+        return container;
+      }
       const stdio = await host.openStdio(key, request.stdio, { ...request, owner: owner(layout) });
       const plan = { layout, cgroup, stdio: stdio.plan, isReplay: host.has(key) };
       const program = inSpan("compile", () => compileStart(this.#compiler(host), plan));

@@ -1,38 +1,30 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import {
-  Cgroup,
-  type CgroupPlan,
+  type Cgroup,
   compileInit,
   describeFailure,
   errnoName,
   hostPath,
   InvalidSpec,
   isNoCgroup,
-  makeResctrl,
-  NO_CGROUP,
   type Process,
   parseResources,
   parseSpec,
-  planCgroup,
-  planResctrl,
-  planScope,
   readDevices,
-  removeResctrl,
-  resctrlTasks,
   type Spec,
   SYNC_CODE,
-  stopScope,
 } from "@trimaran/linux";
 import type { MonitoredProcess, SyncRequest } from "@trimaran/shim-core";
 import { cgroupViews } from "../cgroup-views.ts";
-import { endHolder, isCrowded, startHeldScope } from "../held-scope.ts";
+import { isCrowded } from "../held-scope.ts";
 import { answerSync, type SyncSubject } from "../sync.ts";
 import type { Context } from "./context.ts";
-import type { PassingLaunch, PassingMonitor } from "./passing-monitor.ts";
+import type { PassingMonitor } from "./passing-monitor.ts";
+import { makePlaces, planPlaces } from "./places.ts";
 import { identify } from "./process-identity.ts";
 import { sendConsoleProgram, signalProgram } from "./programs.ts";
-import { checkFor, createCgroup, enterOwnNamespaces, mapsProgram } from "./rootless.ts";
+import { checkFor, enterOwnNamespaces, mapsProgram } from "./rootless.ts";
 import { wire } from "./stdio.ts";
 import { type ContainerRecord, type Places, writeWhole } from "./store.ts";
 
@@ -68,91 +60,60 @@ export async function makeContainer(context: Context, monitor: PassingMonitor, o
   const spec = parsed.process === undefined ? parsed : { ...parsed, process: withListenFds(parsed.process, listenFds) };
   checkFor(context.caller, spec);
   const seccomp = compileFilter(context, spec);
-  const plan = (context.systemdCgroup ? planScope : planCgroup)(kernel.cgroups, spec.linux.cgroupsPath, id);
-  const resctrl = planResctrl(kernel.resctrl(), spec.linux.intelRdt, id);
-  const tasks = resctrlTasks(spec.linux.intelRdt, resctrl);
-  const resources = parseResources(spec.linux.resources);
+  const places = planPlaces(context, spec, id);
+  const { cgroup: plan, resctrl } = places;
   const process = spec.process ?? { terminal: false, consoleSize: undefined };
   checkConsole(process, options);
   store.reserve(id);
-  let cgroup: Cgroup | undefined;
-  let init: MonitoredProcess | undefined;
-  let holder: MonitoredProcess | undefined;
-  try {
-    store.begin(id, { cgroup: plan, resctrl });
-    const wiring = wire({
-      ...options,
-      preserve: options.preserve + listenFds,
-      process,
-      fifo: options.detached ? store.fifo(id) : undefined,
-    });
-    const devices = !spec.linux.namespaces.has("user");
-    if (plan.scope !== undefined) {
-      const subject = { id, cgroups: kernel.cgroups, plan, spec, resources: resources ?? {} };
-      holder = await startHeldScope(subject, (bytes, describe) =>
-        monitor.launch("scope", holderLaunch(bytes, describe)),
-      );
-    }
-    cgroup = createCgroup(
-      context.caller,
-      spec,
-      () => Cgroup.create(kernel.cgroups, plan, resources, kernel.tools, { adopt: true, devices }),
-      () => Cgroup.open(kernel.cgroups, NO_CGROUP, kernel.tools),
-    );
-    if (resctrl !== undefined) makeResctrl(resctrl);
-    const program = compileInit({
-      id,
-      spec,
-      bundle,
-      rootfs: [],
-      stdio: wiring.stdio,
-      cgroup: {
-        ...cgroupFor(cgroup, plan.scope === undefined || !isCrowded(resources)),
-        ownDirs: isNoCgroup(cgroup.plan) ? "none" : cgroupViews(kernel.cgroups, plan),
-      },
-      resctrlTasks: tasks,
-      ...(seccomp === undefined ? {} : { seccomp }),
-      netDevices: readDevices(spec.linux.netDevices, "throw"),
-      host: kernel.features,
-      newKeyring: options.newKeyring,
-      gate: wiring.gate,
-      preserved: wiring.preserved,
-      prelude(b) {
-        enterOwnNamespaces(b, context.caller);
-        wiring.prelude(b);
-      },
-    });
-    init = monitor.launch("init", {
-      program: program.bytes,
-      streams: wiring.streams,
-      describe: (step, errno) => new Error(describeFailure(program, step, errno)),
-      onSync: (sync, process) => answer(context, sync, process, { id, bundle, spec }, options.consoleSocket),
-    });
-    await init.reachedGate();
-    if (holder !== undefined) await endHolder(holder);
-    const record = toRecord(options, spec, { cgroup: cgroup.plan, resctrl }, init.pid);
-    store.write(record, config);
-    if (options.pidFile !== undefined) writeWhole(options.pidFile, String(init.pid));
-    return { record, spec, init };
-  } catch (error) {
-    if (init !== undefined && !init.hasExited) await init.run(signalProgram(SIGKILL)).catch(() => undefined);
-    await init?.exited();
-    if (holder !== undefined) await endHolder(holder);
-    await leaveScope(context, plan);
-    await cgroup?.remove();
-    removeResctrl(resctrl?.directories ?? []);
-    store.remove(id);
-    throw error;
-  }
-}
-
-/** The end of a cgroup's scope; nothing, if it has none. A systemd that does not answer is only told: an empty scope ends by itself. */
-export async function leaveScope({ warn }: Context, plan: CgroupPlan): Promise<void> {
-  if (plan.scope !== undefined) await stopScope(plan).catch((error: unknown) => warn(String(error)));
-}
-
-function holderLaunch(program: Uint8Array, describe: (step: number, errno: number) => Error): PassingLaunch {
-  return { program, streams: [], describe, onSync: () => Promise.reject(new Error("a holder asks for nothing")) };
+  await using undo = new AsyncDisposableStack();
+  undo.defer(() => store.remove(id));
+  store.begin(id, places);
+  const wiring = wire({
+    ...options,
+    preserve: options.preserve + listenFds,
+    process,
+    fifo: options.detached ? store.fifo(id) : undefined,
+  });
+  const { cgroup, release } = await makePlaces(context, monitor, { id, spec, places }, undo);
+  const program = compileInit({
+    id,
+    spec,
+    bundle,
+    rootfs: [],
+    stdio: wiring.stdio,
+    cgroup: {
+      ...cgroupFor(cgroup, plan.scope === undefined || !isCrowded(parseResources(spec.linux.resources))),
+      ownDirs: isNoCgroup(cgroup.plan) ? "none" : cgroupViews(kernel.cgroups, plan),
+    },
+    resctrlTasks: resctrl?.tasks ?? [],
+    ...(seccomp === undefined ? {} : { seccomp }),
+    netDevices: readDevices(spec.linux.netDevices, "throw"),
+    host: kernel.features,
+    newKeyring: options.newKeyring,
+    gate: wiring.gate,
+    preserved: wiring.preserved,
+    prelude(b) {
+      enterOwnNamespaces(b, context.caller);
+      wiring.prelude(b);
+    },
+  });
+  const init = monitor.launch("init", {
+    program: program.bytes,
+    streams: wiring.streams,
+    describe: (step, errno) => new Error(describeFailure(program, step, errno)),
+    onSync: (sync, process) => answer(context, sync, process, { id, bundle, spec }, options.consoleSocket),
+  });
+  undo.defer(async () => {
+    if (!init.hasExited) await init.run(signalProgram(SIGKILL)).catch(() => undefined);
+    await init.exited();
+  });
+  await init.reachedGate();
+  await release();
+  const record = toRecord(options, spec, { cgroup: cgroup.plan, resctrl }, init.pid);
+  store.write(record, config);
+  if (options.pidFile !== undefined) writeWhole(options.pidFile, String(init.pid));
+  undo.move();
+  return { record, spec, init };
 }
 
 /** The cgroup as a launch program wants it. */

@@ -277,7 +277,10 @@ test("delete --force of a container that a run waits for: both succeed, it is go
   configure(`echo > /tmp/up; ${LOOP}`);
   const [file = "", ...args] = runtime.argv;
   for (const id of ["a", "b", "c"]) {
-    const child: ChildProcess = spawn(file, [...args, "run", id], { stdio: "ignore", cwd: runtime.bundle });
+    const child: ChildProcess = spawn(file, [...args, "run", id], {
+      stdio: ["ignore", "ignore", "inherit"],
+      cwd: runtime.bundle,
+    });
     for (let tries = 0; !existsSync(up); tries++) {
       assert.ok(tries < 200, "the program does not run");
       await delay(20);

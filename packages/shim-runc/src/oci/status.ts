@@ -55,7 +55,6 @@ export function expect(found: Found, verb: string, ...states: readonly Status[])
 }
 
 /** The OCI state, for hooks. */
-export function stateFor(found: Found, status: "running" | "stopped", spec: Spec): string {
-  const { id, bundle, init } = found.record;
+export function stateFor({ id, bundle, init }: ContainerRecord, status: "running" | "stopped", spec: Spec): string {
   return hookState({ id, bundle, spec }, status, status === "stopped" ? undefined : init.pid);
 }

@@ -102,17 +102,21 @@ export class Store {
 
   /** The record. Throws NoContainer. */
   read(id: string): ContainerRecord {
+    return this.#read(id, STATE, (text) => JSON.parse(text.toString()) as ContainerRecord); // written by us, 0600 in a directory of ours
+  }
+
+  /** The config as it was at create. Throws NoContainer. */
+  config(id: string): Buffer {
+    return this.#read(id, CONFIG, (text) => text);
+  }
+
+  #read<T>(id: string, file: string, parse: (text: Buffer) => T): T {
     checkId(id);
     try {
-      return JSON.parse(readFileSync(join(this.root, id, STATE), "utf8")) as ContainerRecord; // written by us, 0600 in a directory of ours
+      return parse(readFileSync(join(this.root, id, file)));
     } catch (error) {
       throw new NoContainer(`container does not exist: ${id}`, { cause: error });
     }
-  }
-
-  /** The config as it was at create. */
-  config(id: string): Buffer {
-    return readFileSync(join(this.root, id, CONFIG));
   }
 
   /** Whose it is: a name of /etc/passwd, or a number. */

@@ -2,7 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { Cgroup, removeResctrl } from "@trimaran/linux";
 import { runHooks } from "../../hooks.ts";
 import type { Command, Context } from "../context.ts";
-import { leaveScope } from "../make.ts";
+import { leaveScope } from "../leave-scope.ts";
 import { isAlive, signalProcess } from "../process-identity.ts";
 import { type Found, find, stateFor } from "../status.ts";
 import { NoContainer } from "../store.ts";
@@ -60,7 +60,7 @@ export async function removeContainer(context: Context, found: Found): Promise<v
   await leaveScope(context, record.cgroup);
   await cgroup.remove();
   removeResctrl(record.resctrl?.directories ?? []);
-  const state = stateFor(found, "stopped", spec);
+  const state = stateFor(record, "stopped", spec);
   if (!context.store.has(record.id)) return; // somebody else was faster, and runs the hooks
   context.store.remove(record.id);
   for (const hook of spec.hooks.poststop) {

@@ -1,20 +1,6 @@
 import { mkdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import {
-  Cgroup,
-  type CgroupPlan,
-  describeFailure,
-  hostPath,
-  InvalidSpec,
-  makeResctrl,
-  parseResources,
-  parseSpec,
-  planCgroup,
-  planResctrl,
-  removeResctrl,
-  resctrlTasks,
-  type Spec,
-} from "@trimaran/linux";
+import { type CgroupPlan, describeFailure, hostPath, InvalidSpec, parseSpec, type Spec } from "@trimaran/linux";
 import { describeExit, type MonitoredProcess } from "@trimaran/shim-core";
 import { cgroupViews } from "../../cgroup-views.ts";
 import { checkNamespaces } from "../../criu/check-namespaces.ts";
@@ -32,11 +18,12 @@ import { runHooks } from "../../hooks.ts";
 import type { Command, Context } from "../context.ts";
 import type { Flags } from "../flags.ts";
 import { attend } from "../foreground.ts";
-import { toRecord } from "../make.ts";
+import { type Made, toRecord } from "../make.ts";
 import { PassingMonitor } from "../passing-monitor.ts";
+import { makePlaces, planPlaces } from "../places.ts";
 import { find, stateFor } from "../status.ts";
 import { wire } from "../stdio.ts";
-import { writeWhole } from "../store.ts";
+import { type ContainerRecord, writeWhole } from "../store.ts";
 import { criuPlaces, refuse, requireCriu, searchPathOf } from "./checkpoint.ts";
 import { onlyId } from "./create.ts";
 import { removeContainer } from "./delete.ts";
@@ -49,8 +36,8 @@ export const restore: Command = async (context, flags, words) => {
   refuse("restore", flags, REFUSED);
   const request = toRequest(context, flags, onlyId(words));
   await using monitor = await PassingMonitor.open(context.kernel.tools.native, context.monitorProgram);
-  const init = await make(context, monitor, request);
-  await runPoststart(context, find(context, request.id));
+  const { init, record } = await make(context, monitor, request);
+  await runPoststart(context, record, request.spec);
   if (flags.has("detach")) return 0;
   const code = await attend(init, false);
   await removeContainer(context, find(context, request.id));
@@ -85,40 +72,33 @@ function toRequest(context: Context, flags: Flags, id: string): Request {
 }
 
 /** The container, running. What fails leaves nothing. */
-async function make(context: Context, monitor: PassingMonitor, request: Request): Promise<MonitoredProcess> {
-  const { store, kernel } = context;
+async function make(context: Context, monitor: PassingMonitor, request: Request): Promise<Made> {
+  const { store } = context;
   const { id, spec, work } = request;
-  const cgroupPlan = planCgroup(kernel.cgroups, spec.linux.cgroupsPath, id);
-  const resctrl = planResctrl(kernel.resctrl(), spec.linux.intelRdt, id);
-  const tasks = resctrlTasks(spec.linux.intelRdt, resctrl);
+  const places = planPlaces(context, spec, id);
   store.reserve(id);
   const folder = store.folder(id, "criu");
-  let cgroup: Cgroup | undefined;
-  let begun: ReturnType<typeof begin> | undefined;
-  try {
-    store.begin(id, { cgroup: cgroupPlan, resctrl });
-    for (const directory of [folder, work]) mkdirSync(directory, { recursive: true, mode: 0o700 });
-    const devices = !spec.linux.namespaces.has("user");
-    const resources = parseResources(spec.linux.resources);
-    cgroup = Cgroup.create(kernel.cgroups, cgroupPlan, resources, kernel.tools, { adopt: true, devices });
-    if (resctrl !== undefined) makeResctrl(resctrl);
-    const run = toRun(toPlan(context, request, cgroupPlan, folder), "criu");
-    begun = begin(monitor, { ...run, cgroup, resctrlTasks: tasks }, folder);
-    const pid = await begun.restored;
-    const init = await adopt(monitor, pid);
-    store.write(toRecord({ ...request, newKeyring: true }, spec, { cgroup: cgroupPlan, resctrl }, pid), request.config);
-    await beforeItRuns(context, monitor, request, pid);
-    tellVerdict(folder, "go");
-    await begun.ended;
-    return init;
-  } catch (error) {
+  await using undo = new AsyncDisposableStack();
+  undo.defer(() => store.remove(id));
+  store.begin(id, places);
+  for (const directory of [folder, work]) mkdirSync(directory, { recursive: true, mode: 0o700 });
+  const { cgroup, release } = await makePlaces(context, monitor, { id, spec, places }, undo);
+  const run = toRun(toPlan(context, request, places.cgroup, folder), "criu");
+  const begun = begin(monitor, { ...run, cgroup, resctrlTasks: places.resctrl?.tasks ?? [] }, folder);
+  undo.defer(async () => {
     tellVerdict(folder, "no");
-    await begun?.ended.catch(() => undefined);
-    await cgroup?.remove();
-    removeResctrl(resctrl?.directories ?? []);
-    store.remove(id);
-    throw error;
-  }
+    await begun.ended.catch(() => undefined);
+  });
+  const pid = await begun.restored;
+  await release();
+  const init = await adopt(monitor, pid);
+  const record = toRecord({ ...request, newKeyring: true }, spec, places, pid);
+  store.write(record, request.config);
+  await beforeItRuns(monitor, request, record);
+  tellVerdict(folder, "go");
+  await begun.ended;
+  undo.move();
+  return { record, spec, init };
 }
 
 function toPlan(context: Context, request: Request, cgroup: CgroupPlan, folder: string): RestorePlan {
@@ -147,8 +127,9 @@ async function adopt(monitor: PassingMonitor, pid: number): Promise<MonitoredPro
 }
 
 /** Its network, the hooks that make more of that, and the file that engines read. */
-async function beforeItRuns(context: Context, monitor: PassingMonitor, request: Request, pid: number): Promise<void> {
-  const { id, spec, bundle, pidFile } = request;
+async function beforeItRuns(monitor: PassingMonitor, request: Request, record: ContainerRecord): Promise<void> {
+  const { spec, bundle, pidFile } = request;
+  const { pid } = record.init;
   checkNamespaces(spec, pid);
   if (ownsNetwork(spec)) {
     const process = monitor.launch("loopback", {
@@ -161,7 +142,7 @@ async function beforeItRuns(context: Context, monitor: PassingMonitor, request: 
     if (exit.kind !== "exited" || exit.code !== 0) throw new Error("linux.namespaces network: lo stays down");
   }
   const { prestart, createRuntime } = spec.hooks;
-  await runHooks([...prestart, ...createRuntime], stateFor(find(context, id), "running", spec), bundle);
+  await runHooks([...prestart, ...createRuntime], stateFor(record, "running", spec), bundle);
   if (pidFile !== undefined) writeWhole(pidFile, String(pid));
 }
 

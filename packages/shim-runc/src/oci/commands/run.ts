@@ -3,6 +3,7 @@ import { attend } from "../foreground.ts";
 import { makeContainer } from "../make.ts";
 import { PassingMonitor } from "../passing-monitor.ts";
 import { find } from "../status.ts";
+import { NoContainer } from "../store.ts";
 import { toMakeOptions } from "./create.ts";
 import { removeContainer } from "./delete.ts";
 import { runPoststart, start } from "./start.ts";
@@ -12,7 +13,7 @@ export const run: Command = async (context, flags, words) => {
   const detached = flags.has("detach");
   const options = toMakeOptions(context, flags, words, detached);
   await using monitor = await PassingMonitor.open(context.kernel.tools.native, context.monitorProgram);
-  const { init, spec } = await makeContainer(context, monitor, options);
+  const { init, record, spec } = await makeContainer(context, monitor, options);
   if (detached) {
     init.openGate();
     await monitor[Symbol.asyncDispose]();
@@ -22,18 +23,18 @@ export const run: Command = async (context, flags, words) => {
     if (spec.process === undefined) throw new Error("cannot start a container without a process in its config");
     init.openGate();
     await init.execed();
-    await runPoststart(context, find(context, options.id));
+    await runPoststart(context, record, spec); // `delete --force` may have taken the record away
     return await attend(init, spec.process.terminal && options.consoleSocket === undefined);
   } finally {
     if (!flags.has("keep")) await removeIfThere(context, options.id);
   }
 };
 
-/** `delete --force` may have been faster. */
+/** `delete --force` may have been faster, or be at it. */
 async function removeIfThere(context: Context, id: string): Promise<void> {
   try {
     await removeContainer(context, find(context, id));
   } catch (error) {
-    if (context.store.has(id)) throw error;
+    if (!(error instanceof NoContainer)) throw error;
   }
 }

@@ -1,9 +1,11 @@
 import { closeSync, constants, openSync, rmSync, writeSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
+import type { Spec } from "@trimaran/linux";
 import { runHooks } from "../../hooks.ts";
 import type { Command, Context } from "../context.ts";
 import { isAlive, type ProcessIdentity, signalProcess } from "../process-identity.ts";
 import { expect, type Found, find, stateFor } from "../status.ts";
+import type { ContainerRecord } from "../store.ts";
 import { onlyId } from "./create.ts";
 
 const SIGKILL = 9;
@@ -15,19 +17,18 @@ export const start: Command = async (context, _flags, words) => {
   const spec = found.spec();
   if (spec.process === undefined) throw new Error("cannot start a container without a process in its config");
   await openGate(context, found);
-  await runPoststart(context, found);
+  await runPoststart(context, found.record, spec);
   return 0;
 };
 
 /** Poststart hooks; a failure is the container's end. */
-export async function runPoststart(context: Context, found: Found): Promise<void> {
-  const spec = found.spec();
+export async function runPoststart(context: Context, record: ContainerRecord, spec: Spec): Promise<void> {
   const { poststart } = spec.hooks;
   if (poststart.length === 0) return;
   try {
-    await runHooks(poststart, stateFor(found, "running", spec), found.record.bundle);
+    await runHooks(poststart, stateFor(record, "running", spec), record.bundle);
   } catch (error) {
-    signalProcess(context.kernel.tools.native, found.record.init, SIGKILL);
+    signalProcess(context.kernel.tools.native, record.init, SIGKILL);
     throw error;
   }
 }
