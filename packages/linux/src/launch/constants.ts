@@ -19,10 +19,10 @@ export const F = { DUPFD_CLOEXEC: 1030 } as const;
 /** linux/openat2.h */
 export const RESOLVE = { NO_XDEV: 1, NO_MAGICLINKS: 2, NO_SYMLINKS: 4, BENEATH: 8, IN_ROOT: 16 } as const;
 
-/** linux/mount.h: open_tree, move_mount, fsopen, fsmount, fsconfig, umount2. */
+/** linux/mount.h: open_tree, move_mount, fsopen, fsmount, fsconfig, umount2, mount. */
 export const MOUNT = {
   OPEN_TREE_CLONE: 1, MOVE_F_EMPTY_PATH: 4, MOVE_T_EMPTY_PATH: 0x40, FSOPEN_CLOEXEC: 1, FSMOUNT_CLOEXEC: 1,
-  FSPICK_CLOEXEC: 1, FSPICK_EMPTY_PATH: 8, SET_FLAG: 0, SET_STRING: 1, CMD_CREATE: 6, CMD_RECONFIGURE: 7, MNT_DETACH: 2, UMOUNT_NOFOLLOW: 8,
+  FSPICK_CLOEXEC: 1, FSPICK_EMPTY_PATH: 8, SET_FLAG: 0, SET_STRING: 1, CMD_CREATE: 6, CMD_RECONFIGURE: 7, MNT_DETACH: 2, UMOUNT_NOFOLLOW: 8, MS_RDONLY: 1,
 } as const;
 
 /** MS_ propagation bits of mount_attr.propagation. */

@@ -1,6 +1,16 @@
 import { errnoName } from "../syscall/errno.ts";
 import type { Program } from "./program.ts";
 
+/** Of fsconfig's CMD_CREATE, and of mount(2). */
+const CREATE_FAILURES = {
+  ENOENT: "the source, or a path in the options, does not exist",
+  EINVAL: "the file system refuses its options",
+  EPERM: "the file system may not be mounted",
+  EBUSY: "source is busy",
+  ENODEV: "source is no device",
+  ENOTBLK: "source is not a block device",
+};
+
 /** Reasons by what was done and which errno came back. */
 const REASONS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   open_tree: {
@@ -27,14 +37,8 @@ const REASONS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     EUSERS: "cannot be joined by a process of several threads",
   },
   fsopen: { ENODEV: "unknown file system type", EPERM: "file system may not be mounted" },
-  "fsconfig create": {
-    ENOENT: "the source, or a path in the options, does not exist",
-    EINVAL: "the file system refuses its options",
-    EPERM: "the file system may not be mounted",
-    EBUSY: "source is busy",
-    ENODEV: "source is no device",
-    ENOTBLK: "source is not a block device",
-  },
+  "fsconfig create": CREATE_FAILURES,
+  mount: CREATE_FAILURES,
   fsmount: { EPERM: "the file system may not be mounted" },
   "resolve target": {
     ENOENT: "target does not exist",

@@ -123,7 +123,8 @@ function prepareSource(b: ProgramBuilder, mount: Mount, options: MountOptions, p
   const source = isSysfs ? "/sys" : hostPath(plan.bundle, mount.source);
   if (mount.source === "") throw new InvalidSpec(b.field, "a bind needs a source");
   const recursive = isSysfs || options.bind === "rbind" || mount.type === "rbind";
-  const tree = prepareBind(b, source, options, recursive, { flag: MS.PRIVATE, recursive });
+  const ownPeers = plan.spec.linux.rootfsPropagation?.flag !== MS.SHARED; // as in runc, whose own mounts are the host's slaves unless this is said
+  const tree = prepareBind(b, source, options, recursive, { flag: MS.PRIVATE, recursive }, ownPeers);
   if (mount.target === "/proc") check(b, tree, CHECK.magic, MAGIC.proc, { action: "statfs" });
   return tree;
 }

@@ -70,7 +70,14 @@ function toConfig(choice: Choice) {
   // A new user namespace may mount proc and mqueue only if it has pid and ipc namespaces of its own.
   const kinds = new Set(["mount", ...choice.kinds, ...(choice.pid ? ["pid"] : []), ...(isUser ? ["pid", "ipc"] : [])]);
   config.linux.namespaces = [...kinds].map((type) => ({ type }));
-  for (const mount of choice.mounts) config.mounts.push({ source: mount.type === "bind" ? volume : "tmpfs", ...mount });
+  const isUnique = (target: string, i: number) =>
+    choice.mounts.findIndex(({ destination }) => destination === target) === i;
+  // What covers a volume that is shared with the host is the host's, too, and stays there.
+  const mounts =
+    choice.rootfsPropagation === "rshared"
+      ? choice.mounts.filter(({ destination }, i) => isUnique(destination, i))
+      : choice.mounts;
+  for (const mount of mounts) config.mounts.push({ source: mount.type === "bind" ? volume : "tmpfs", ...mount });
   Object.assign(config.root, { readonly: choice.readonly });
   const { capabilities: set, umask, oom } = choice;
   Object.assign(config.process, {

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { ATTR, type IdMappings, type Mount } from "../mount/mount.ts";
 import { type FsParameter, type MountOptions, parseMountOptions } from "../mount/options.ts";
-import { lowerLayers, overlayParameters } from "../mount/overlay.ts";
+import { lowerLayers, type OverlayAbility, overlayParameters, overlayText } from "../mount/overlay.ts";
 import { InvalidSpec } from "../spec/invalid-spec.ts";
 import type { Propagation } from "../spec/linux.ts";
 import { AT, CLONE, MOUNT, MS, O, O_BY_ARCH, RESOLVE } from "./constants.ts";
@@ -49,7 +49,7 @@ export function prepareRootfs(b: ProgramBuilder, plan: RootfsPlan): PreparedRoot
     if (target === "" && root !== undefined)
       throw new InvalidSpec(field, "a second mount at the root is not supported");
     if (target !== "" && root === undefined) throw new InvalidSpec(field, "comes before the root", mount.target);
-    const tree = prepareMount(b, mount, plan.host, () => field);
+    const tree = prepareMount(b, mount, plan, () => field);
     if (target === "") root = tree;
     else extra.push({ tree, target, field });
   });
@@ -79,7 +79,7 @@ function cloneRootPath(b: ProgramBuilder, { spec, bundle, host }: RootfsPlan): R
   return tree;
 }
 
-function prepareMount(b: ProgramBuilder, mount: Mount, host: HostFeatures, field: () => string): Register {
+function prepareMount(b: ProgramBuilder, mount: Mount, plan: RootfsPlan, field: () => string): Register {
   const options = parseMountOptions(mount.options, field);
   const isBind = options.bind !== "none" || mount.type === "bind" || mount.type === "rbind";
   if (options.remount) throw new InvalidSpec(field(), "remount is not supported here");
@@ -93,9 +93,41 @@ function prepareMount(b: ProgramBuilder, mount: Mount, host: HostFeatures, field
     throw new InvalidSpec(field(), "only binds and overlays take uidmap and gidmap");
   if (options.idMappings !== undefined) mapLayers(b, lowerLayers(options.data), options.idMappings);
   if (mount.type === "") throw new InvalidSpec(field(), "no type");
-  const data =
-    mount.type === "overlay" ? overlayParameters(options.data, kernelAtLeast(host, 6, 8), field) : options.data;
+  const data = mount.type === "overlay" ? overlayParameters(options.data, abilityOf(plan.host)) : options.data;
+  if (data === undefined) return mountOverlay(b, mount, options, plan.bundle);
   return createFileSystem(b, mount.type, fsParameters(mount.source, options, data), options.attributes.set);
+}
+
+function abilityOf(host: HostFeatures): OverlayAbility {
+  return { layerByLayer: kernelAtLeast(host, 6, 8), commas: kernelAtLeast(host, 6, 5) };
+}
+
+/**
+ * An overlay by mount(2), which takes long options on every kernel: in a mount namespace of our own, over the bundle, which is there for sure. What
+ * comes back is a detached clone of it.
+ */
+function mountOverlay(b: ProgramBuilder, mount: Mount, options: MountOptions, bundle: string): Register {
+  const { directory, text } = overlayText(options.data, () => b.field);
+  const [superblock] = options.superblock;
+  if (superblock !== undefined) throw new InvalidSpec(b.field, "not of an overlay", superblock);
+  const isReadonly = (options.attributes.set & ATTR.rdonly) !== 0;
+  const place = b.data.string(bundle);
+  leaveHostMounts(b);
+  b.sys("chdir", [b.data.string(directory === "" ? "/" : directory)], { action: "chdir to the layers" });
+  const args = [b.data.string(mount.source), place, b.data.string("overlay"), isReadonly ? MOUNT.MS_RDONLY : 0];
+  b.sys("mount", [...args, b.data.string(text)]);
+  b.sys("chdir", [b.data.string("/")]);
+  const tree = cloneTree(b, bundle, false);
+  b.sys("umount2", [place, MOUNT.MNT_DETACH]);
+  setAttributes(b, tree, { set: options.attributes.set, clear: 0, propagation: MS.PRIVATE });
+  return tree;
+}
+
+/** A mount namespace of our own, in which nothing that we do is seen on the host. */
+function leaveHostMounts(b: ProgramBuilder): void {
+  const slave = b.data.words([0, 0, MS.SLAVE, 0]);
+  b.sys("unshare", [CLONE.NEWNS]);
+  b.sys("mount_setattr", [AT.FDCWD, b.data.string("/"), AT.RECURSIVE, slave, 32], { action: "make / rslave" });
 }
 
 /**
@@ -104,9 +136,7 @@ function prepareMount(b: ProgramBuilder, mount: Mount, host: HostFeatures, field
  */
 function mapLayers(b: ProgramBuilder, layers: readonly string[], mappings: IdMappings): void {
   const none = b.data.string("");
-  const slave = b.data.words([0, 0, MS.SLAVE, 0]);
-  b.sys("unshare", [CLONE.NEWNS]);
-  b.sys("mount_setattr", [AT.FDCWD, b.data.string("/"), AT.RECURSIVE, slave, 32], { action: "make / rslave" });
+  leaveHostMounts(b);
   for (const layer of layers) {
     const tree = cloneTree(b, layer, false);
     mapTree(b, tree, mappings, false);
@@ -127,7 +157,7 @@ export function fsParameters(source: string, options: MountOptions, data = optio
 
 /**
  * A detached clone of a host path with its flags and propagation (`fallback` if the options name none): in the host's view, before
- * any namespace of the container's.
+ * any namespace of the container's. `ownPeers`: one that is to be shared hears of the host's mounts, and the host does not of its.
  */
 export function prepareBind(
   b: ProgramBuilder,
@@ -135,6 +165,7 @@ export function prepareBind(
   options: MountOptions,
   recursive: boolean,
   fallback: Propagation | undefined,
+  ownPeers = false,
 ): Register {
   const first = options.data[0];
   if (first !== undefined) throw new InvalidSpec(b.field, "a bind takes no option of a file system", first.key);
@@ -142,6 +173,8 @@ export function prepareBind(
   const { attributes, recursive: below } = options;
   const given = options.propagation.filter(({ flag }) => flag !== MS.UNBINDABLE); // that comes last: it may not be attached to what is shared
   const wanted = given.length > 0 ? given : fallback === undefined ? [] : [fallback];
+  if (ownPeers && given.some(({ flag }) => flag === MS.SHARED))
+    setAttributes(b, tree, { set: 0, clear: 0, propagation: MS.SLAVE }, recursive);
   const [single] = wanted;
   if (wanted.length === 1 && single !== undefined && !single.recursive && !isEmpty(attributes)) {
     setAttributes(b, tree, { ...attributes, propagation: single.flag });
@@ -221,9 +254,7 @@ export function attachExtra(b: ProgramBuilder, root: Register, extra: readonly E
 export function mountPrivately(b: ProgramBuilder, plan: RootfsPlan, target: string): void {
   b.field = "root";
   const none = b.data.string("");
-  const slave = b.data.words([0, 0, MS.SLAVE, 0]);
-  b.sys("unshare", [CLONE.NEWNS]);
-  b.sys("mount_setattr", [AT.FDCWD, b.data.string("/"), AT.RECURSIVE, slave, 32], { action: "make / rslave" });
+  leaveHostMounts(b);
   const { root, extra } = prepareRootfs(b, plan);
   b.field = "root";
   const at = b.data.string(target);

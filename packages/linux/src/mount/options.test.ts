@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ATTR } from "./mount.ts";
 import { parseMountOptions } from "./options.ts";
-import { overlayParameters } from "./overlay.ts";
+import { overlayParameters, overlayText } from "./overlay.ts";
 
 const parse = (...options: string[]) => parseMountOptions(options, () => "mounts[0]");
 
@@ -77,12 +77,12 @@ test("every attribute word sets or clears one thing", () => {
 });
 
 test("overlay: a long list of layers goes one by one", () => {
-  const overlay = (lowerdir: string, layerByLayer = true) =>
-    overlayParameters([{ key: "lowerdir", value: lowerdir }], layerByLayer, () => "rootfs[0]");
+  const overlay = (lowerdir: string, layerByLayer = true, commas = true) =>
+    overlayParameters([{ key: "lowerdir", value: lowerdir }], { layerByLayer, commas });
   assert.deepEqual(overlay("/a:/b"), [{ key: "lowerdir", value: "/a:/b" }]);
   const long = `/${"x".repeat(240)}`;
   assert.deepEqual(
-    overlay(`${long}:/with\\:colon:/b::/data`).map(({ key, value }) => [key, value]),
+    overlay(`${long}:/with\\:colon:/b::/data`)?.map(({ key, value }) => [key, value]),
     [
       ["lowerdir+", long],
       ["lowerdir+", "/with:colon"],
@@ -90,6 +90,29 @@ test("overlay: a long list of layers goes one by one", () => {
       ["datadir+", "/data"],
     ],
   );
-  assert.throws(() => overlay(`${long}:${long}`, false), /longer than this kernel takes/);
-  assert.throws(() => overlay(`/${"x".repeat(256)}:/b`), /longer than this kernel takes/);
+  assert.equal(overlay(`${long}:${long}`, false), undefined);
+  assert.equal(overlay(`/${"x".repeat(256)}:/b`), undefined);
+  assert.equal(overlay("/a,b", true, false), undefined);
+});
+
+test("overlay: what fsconfig does not take is a list for mount, relative to the layers' directory", () => {
+  const text = (lowerdir: string, ...more: { key: string; value: string | undefined }[]) =>
+    overlayText([...more, { key: "lowerdir", value: lowerdir }], () => "rootfs[0]");
+  const upper = { key: "upperdir", value: "/s/9/fs,x" };
+  assert.deepEqual(
+    text("/s/12/fs:/s/3/fs", { key: "index", value: "off" }, upper, { key: "userxattr", value: undefined }),
+    {
+      directory: "/s",
+      text: "index=off,upperdir=/s/9/fs\\,x,userxattr,lowerdir=12/fs:3/fs",
+    },
+  );
+  assert.deepEqual(text("/a:/b"), { directory: "", text: "lowerdir=a:b" });
+  assert.deepEqual(text("/s/a\\:b/c,d:/s/a\\:b/e::/s/a\\:b/f"), { directory: "/s/a:b", text: "lowerdir=c\\,d:e::f" });
+  assert.deepEqual(text("/sx/1:/s/1"), { directory: "", text: "lowerdir=sx/1:s/1" });
+  const many = Array.from({ length: 400 }, (_, i) => `/var/lib/containerd/snapshots/${1000 + i}/fs`).join(":");
+  assert.equal(text(many).directory, "/var/lib/containerd/snapshots");
+  assert.throws(
+    () => text(`${many}:${many}`),
+    /^InvalidSpec: rootfs\[0\]: the options are longer than a kernel takes \(4095 bytes\)$/,
+  );
 });
