@@ -4,8 +4,8 @@ import { type CpioEntry, DIRECTORY_MODE, encodeCpio, FILE_MODE, orderModules, PR
 import type { GuestKernel } from "../../tools/debian/guest-kernel.ts";
 import { shellQuote } from "../harness/process.ts";
 
-/** Modules that a guest needs to see the host's files, the ports and the disk. Others are found in /lib/modules by their alias. */
-const MODULES = ["virtio_pci", "virtio_console", "virtiofs", "overlay", "virtio_blk"].map((name) => ({
+/** Modules that a guest needs to see the host's files, the ports and the disk; and what tests make: loop devices, pairs of interfaces. */
+const MODULES = ["virtio_pci", "virtio_console", "virtiofs", "overlay", "virtio_blk", "loop", "veth"].map((name) => ({
   name,
   reason: "",
 }));

@@ -3,20 +3,26 @@ import { execFileSync } from "node:child_process";
 import { chmodSync, chownSync, mkdirSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { MappedFolder } from "./testing/mapped-folder.ts";
 import { configure, MAPS, openMappedPod, run, USER } from "./testing/namespaces.ts";
 import type { TestPod } from "./testing/pod.ts";
 import { makeRootfs } from "./testing/rootfs.ts";
 
+let base: MappedFolder;
 let pod: TestPod;
 let tree: string;
 before(async () => {
-  pod = await openMappedPod();
+  base = new MappedFolder();
+  pod = await openMappedPod(base.path);
   tree = join(pod.folder, "tree");
   mkdirSync(join(tree, "sub"), { recursive: true });
   writeFileSync(join(tree, "file"), "");
   chownSync(join(tree, "file"), 1, 2);
 });
-after(() => pod[Symbol.asyncDispose]());
+after(async () => {
+  await pod[Symbol.asyncDispose]();
+  base[Symbol.dispose]();
+});
 
 const PLAIN = ["mount", "pid", "network", "ipc", "uts"].map((type) => ({ type }));
 const line = (containerID: number, hostID: number, size: number) => ({ containerID, hostID, size });
@@ -38,7 +44,7 @@ test("a bind with lines of its own: what is 1:2 on disk is 1001:2002; what is wr
 });
 
 test("idmap takes the container's map, ridmap reaches what is mounted below, idmap does not", async () => {
-  execFileSync("mount", ["-t", "tmpfs", "tmpfs", join(tree, "sub")]);
+  base.mount(join(tree, "sub"));
   try {
     const config = configure(
       "stat -c %u /one/file /one/sub /all/file /all/sub",

@@ -51,8 +51,8 @@ export function entries(owner: Running, joined: readonly string[]): NamespaceEnt
 }
 
 /** A pod whose rootfs belongs to the root of MAPS. */
-export async function openMappedPod(): Promise<TestPod> {
-  const pod = await TestPod.open();
+export async function openMappedPod(base?: string): Promise<TestPod> {
+  const pod = await TestPod.open(base);
   for (const path of [".", "tmp", "etc", "dev"]) chownSync(pod.path(path), 100000, 200000);
   return pod;
 }

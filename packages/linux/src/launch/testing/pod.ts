@@ -67,9 +67,9 @@ export class TestPod implements AsyncDisposable {
     };
   }
 
-  /** Start a monitor. */
-  static async open(): Promise<TestPod> {
-    const folder = mkdtempSync(join(tmpdir(), "launch-"));
+  /** Start a monitor. `base`: where its folder is. */
+  static async open(base = tmpdir()): Promise<TestPod> {
+    const folder = mkdtempSync(join(base, "launch-"));
     makeRootfs(join(folder, "bundle", "rootfs"));
     const ready = Promise.withResolvers<MonitorLink>();
     const refuse = () => Promise.reject(new Error("no starter here"));
