@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { buildRootfs } from "./harness/images.ts";
+import { buildRootfs, layeredImage } from "./harness/images.ts";
 import { type Box, matrix } from "./harness/matrix.ts";
 
 /** A folder of the host with a file in it. */
@@ -80,6 +80,23 @@ matrix("file system", (scenario) => {
     const other = await box.run({}, "ls", "/made");
     assert.notEqual(other.code, 0);
     assert.equal((await first.exec({}, "ls", "/made")).code, 0);
+  });
+
+  scenario("an image of many layers: more than fsconfig(2) takes at once", async (box) => {
+    const archive = join(box.engine.dir, "layered.tar");
+    const image = "trimaran.test/layered:1";
+    await writeFile(archive, await layeredImage(image, 12));
+    await box.engine.ctrOk("images", "import", archive);
+    const done = await box.run(
+      { image },
+      "sh",
+      "-c",
+      "cat /layer-* | wc -l; rm /layer-3 && touch /new && echo written",
+    );
+    assert.deepEqual([done.code, done.stdout], [0, "12\nwritten\n"], done.stderr);
+    const fixed = await box.run({ image, flags: ["--read-only"] }, "sh", "-c", "cat /layer-11; touch /new");
+    assert.deepEqual([fixed.code, fixed.stdout], [1, "11\n"], fixed.stderr);
+    await box.engine.ctrOk("images", "rm", "--sync", image);
   });
 
   scenario("--rootfs: a folder of the host as the root", async (box) => {

@@ -39,6 +39,23 @@ export async function buildImages(): Promise<ImageFiles> {
   return files;
 }
 
+/** An archive as of `docker save`: the busybox image as `tag`, with that many layers above it, each with a file `/layer-N`. */
+export async function layeredImage(tag: string, count: number): Promise<Buffer> {
+  const above = Array.from({ length: count }, (_, i) =>
+    encodeTar([{ path: `layer-${i}`, kind: "file", data: Buffer.from(`${i}\n`) }]),
+  );
+  const layers = [encodeTar(await rootfsEntries()), ...above];
+  const config = imageConfig(layers, "");
+  const Config = `${digest(config)}.json`;
+  const named = layers.map((data): TarEntry => ({ path: `${digest(data)}/layer.tar`, kind: "file", data }));
+  const manifest = [{ Config, RepoTags: [tag], Layers: named.map(({ path }) => path) }];
+  return encodeTar([
+    ...named,
+    { path: Config, kind: "file", data: config },
+    { path: "manifest.json", kind: "file", data: json(manifest) },
+  ]);
+}
+
 /** The images' content as a plain folder: build/e2e/rootfs-KEY. Read only: tests put an overlay on it. */
 export async function buildRootfs(): Promise<string> {
   await ensurePackages(["busybox-static"]);
@@ -82,12 +99,12 @@ async function rootfsEntries(): Promise<TarEntry[]> {
 const digest = (data: Uint8Array) => createHash("sha256").update(data).digest("hex");
 const json = (value: unknown) => Buffer.from(JSON.stringify(value));
 
-function imageConfig(layer: Uint8Array, user: string, command = ["sh"]): Buffer {
+function imageConfig(layers: readonly Uint8Array[], user: string, command = ["sh"]): Buffer {
   return json({
     architecture: process.arch === "arm64" ? "arm64" : "amd64",
     os: "linux",
     config: { User: user, Env: ["PATH=/usr/local/bin:/usr/bin:/bin"], Cmd: command, WorkingDir: "/" },
-    rootfs: { type: "layers", diff_ids: [`sha256:${digest(layer)}`] },
+    rootfs: { type: "layers", diff_ids: layers.map((layer) => `sha256:${digest(layer)}`) },
   });
 }
 
@@ -103,7 +120,7 @@ function ociLayout(layer: Buffer): TarEntry[] {
       json({
         schemaVersion: 2,
         mediaType: "application/vnd.oci.image.manifest.v1+json",
-        config: blob("application/vnd.oci.image.config.v1+json", imageConfig(layer, user, command)),
+        config: blob("application/vnd.oci.image.config.v1+json", imageConfig([layer], user, command)),
         layers: [blob("application/vnd.oci.image.layer.v1.tar", layer)],
       }),
     ),
@@ -119,7 +136,7 @@ function ociLayout(layer: Buffer): TarEntry[] {
 
 function dockerSave(layer: Buffer): TarEntry[] {
   const name = `${digest(layer)}/layer.tar`;
-  const configs = [IMAGE, APP_IMAGE].map((tag, at) => ({ tag, data: imageConfig(layer, at === 0 ? "" : "app") }));
+  const configs = [IMAGE, APP_IMAGE].map((tag, at) => ({ tag, data: imageConfig([layer], at === 0 ? "" : "app") }));
   const manifest = configs.map(({ tag, data }) => ({
     Config: `${digest(data)}.json`,
     RepoTags: [tag],

@@ -21,7 +21,11 @@ import { runInGuest } from "./machine.ts";
 const ROOT = join(import.meta.dirname, "../..");
 const LIMIT_MS = Number(process.env.E2E_VM_LIMIT_MS ?? 20 * 60_000);
 const LINUX = "packages/linux/src";
-const SHORT = ["e2e/v2/cgroup-v2.test.ts", `${LINUX}/cgroup/{cgroup,cgroup-v2}.e2e.test.ts`];
+const SHORT = [
+  "e2e/v2/cgroup-v2.test.ts",
+  `${LINUX}/cgroup/{cgroup,cgroup-v2}.e2e.test.ts`,
+  `${LINUX}/launch/{idmap,mounts}.e2e.test.ts`, // another kernel than this machine has: Debian 12's own
+];
 const SYSTEMD = ["e2e/systemd/{scope,ctr}.test.ts"];
 const HYBRID = ["e2e/systemd/hybrid/*.test.ts"];
 const SELINUX = ["e2e/selinux/*.test.ts"];
