@@ -4,11 +4,10 @@ import { type CpioEntry, DIRECTORY_MODE, encodeCpio, FILE_MODE, orderModules, PR
 import type { GuestKernel } from "../../tools/debian/guest-kernel.ts";
 import { shellQuote } from "../harness/process.ts";
 
-/** Modules that a guest needs to see the host's files, the ports and the disk; and what tests make: loop devices, pairs of interfaces. */
-const MODULES = ["virtio_pci", "virtio_console", "virtiofs", "overlay", "virtio_blk", "loop", "veth"].map((name) => ({
-  name,
-  reason: "",
-}));
+/** Modules that a guest needs to see the host's files, the ports and the disk; what tests make: loop devices, pairs of interfaces; and what criu asks. */
+const MODULES = ["virtio_pci", "virtio_console", "virtiofs", "overlay", "virtio_blk", "loop", "veth"]
+  .concat(["unix_diag", "inet_diag", "tcp_diag", "udp_diag", "raw_diag", "netlink_diag", "af_packet_diag"])
+  .map((name) => ({ name, reason: "" }));
 const FOLDERS = ["bin", "modules", "task"].map((path) => ({ path, mode: DIRECTORY_MODE }));
 
 /** What the guest runs. */

@@ -19,7 +19,7 @@ import { EngineWatch } from "./engine-watch.ts";
 import { runInGuest } from "./machine.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
-const LIMIT_MS = Number(process.env.E2E_VM_LIMIT_MS ?? 20 * 60_000);
+const MINUTE_MS = 60_000;
 const LINUX = "packages/linux/src";
 const SHORT = [
   "e2e/v2/cgroup-v2.test.ts",
@@ -45,6 +45,7 @@ const FLAGS = ["--long", "--systemd", "--hybrid", "--selinux"];
 const isHybrid = words.includes("--hybrid");
 const isSystemd = words.includes("--systemd") || isHybrid;
 const isSelinux = words.includes("--selinux");
+const LIMIT_MS = Number(process.env.E2E_VM_LIMIT_MS ?? (words.includes("--long") ? 90 : 20) * MINUTE_MS);
 process.exitCode = await main();
 
 async function main(): Promise<number> {
@@ -104,7 +105,7 @@ function chosenFiles(): string[] {
   if (isSelinux) return globSync(SELINUX, { cwd: ROOT });
   const [short, long] = isSystemd ? [SYSTEMD, SYSTEMD_LONG] : [SHORT, LONG];
   const patterns = words.includes("--long") ? long : short;
-  return globSync(patterns, { cwd: ROOT }).sort();
+  return [...new Set(globSync(patterns, { cwd: ROOT }))].sort();
 }
 
 function guestEnvironment(): Record<string, string> {
