@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { existsSync, globSync, readFileSync } from "node:fs";
+import { existsSync, globSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
@@ -120,6 +120,22 @@ for (const plain of kinds) {
       const { container } = await start("sleep 1000", { resources: { memory: { limit: 64 * MIB, swap: 64 * MIB } } });
       await systemctl("daemon-reload");
       assert.equal(container.file("memory.swap.max"), "0");
+      await container.remove();
+    });
+
+    test("out of memory, and systemd takes the cgroup away before anybody has looked: it is told all the same", async () => {
+      const script = "until [ -e /tmp/go ]; do usleep 10000; done; exec dd if=/dev/zero of=/dev/null bs=128M count=1";
+      const { container } = await start(script, { resources: { memory: { limit: 32 * MIB, swap: 32 * MIB } } });
+      const monitor = Number(/^PPid:\s+(\d+)$/m.exec(readFileSync(`/proc/${container.pid}/status`, "utf8"))?.[1]);
+      process.kill(monitor, "SIGSTOP");
+      try {
+        writeFileSync(`/proc/${container.pid}/root/tmp/go`, "");
+        await until("the cgroup is gone", () => !existsSync(container.cgroup));
+      } finally {
+        process.kill(monitor, "SIGCONT");
+      }
+      assert.equal(await container.ended(), 137);
+      await yard.containerd.seen("/tasks/oom");
       await container.remove();
     });
 

@@ -44,7 +44,7 @@ static bool reap(struct entry *e, int pidfd)
  * What its last slot's file says now; where it can't be read any more, what it said before stays: systemd removes the cgroup of a scope as soon as
  * it is empty.
  */
-static void read_last(struct entry *e)
+static bool read_last(struct entry *e)
 {
 	uint8_t data[LAST_MAX], *kept;
 	unsigned slot = (unsigned)__builtin_ctz(e->last_slots | 1u << SLOTS);
@@ -53,10 +53,11 @@ static void read_last(struct entry *e)
 
 	kept = n > 0 ? realloc(e->last, (size_t)n) : NULL;
 	if (!kept)
-		return;
+		return false;
 	memcpy(kept, data, (size_t)n);
 	e->last = kept;
 	e->last_len = (size_t)n;
+	return true;
 }
 
 static void process_ready(struct monitor *m, struct entry *e)
@@ -69,7 +70,8 @@ static void process_ready(struct monitor *m, struct entry *e)
 		sync_follow_clones(m, e); /* from here on slot 15 is the successor; the stage is an orphan */
 	if (e->pid != stage || !reap(e, e->slot[SLOT_PIDFD].source.fd))
 		return;
-	read_last(e);
+	if (!read_last(e))
+		e->flags |= PROC_STALE;
 	sync_ready(m, e);
 	if (e->slot[SLOT_SYNC].source.fd >= 0)
 		sync_ended(m, e);

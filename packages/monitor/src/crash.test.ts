@@ -208,6 +208,7 @@ for (const build of BUILDS) {
       await pod.process(key, (r) => r.exit !== undefined);
     }
     const expected = { ends: "2", loses: "3", long: "y\n".repeat(256) };
+    for (const [key, { exit }] of pod.link.processes) assert.equal(exit?.lastIsStale, false, key);
     const told = () =>
       [...pod.link.processes].map(([key, { exit }]) => [key, Buffer.from(exit?.last ?? []).toString()]);
     assert.deepEqual(Object.fromEntries(told()), expected);
@@ -235,6 +236,7 @@ for (const build of BUILDS) {
     pod.link.spawn("x", { program: p.encode(), watches: [6], last: 5 });
     const { exit } = await pod.process("x", (r) => r.exit !== undefined);
     assert.deepEqual([readFileSync(count, "utf8"), Buffer.from(exit?.last ?? []).toString()], ["", "2"]);
+    assert.equal(exit?.lastIsStale, true);
   });
 
   test(`${build}: two last slots, or one that is watched, too, are malformed`, async () => {

@@ -37,7 +37,16 @@ export type MessageType = (typeof MessageType)[keyof typeof MessageType];
 export const FrameFlag = { Replayed: 1, Oversized: 2 } as const;
 /** What a monitor can do, of HELLO. */
 export const HelloFlag = { Last: 1 } as const;
-export const ProcFlag = { Spawned: 1, Gate: 2, Opened: 4, Execed: 8, Failed: 16, Exited: 32, Drained: 64 } as const;
+export const ProcFlag = {
+  Spawned: 1,
+  Gate: 2,
+  Opened: 4,
+  Execed: 8,
+  Failed: 16,
+  Exited: 32,
+  Drained: 64,
+  Stale: 128,
+} as const;
 /** In a watch's byte: the slot is a told one. */
 export const TOLD = 0x80;
 /** In the same: its file is read when the process has ended. */

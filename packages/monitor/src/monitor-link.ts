@@ -27,6 +27,8 @@ export interface ProcessReport {
     readonly exitedAtNs: bigint;
     /** What was in the file of the launch's `last` slot then, at most 512 bytes; empty without one. */
     readonly last: Uint8Array;
+    /** `last` is older than the end: the file could not be read then. */
+    readonly lastIsStale: boolean;
   };
   readonly drained: boolean;
   /** 0 until `spawned`. */
@@ -116,7 +118,12 @@ export function toReport(m: Of<"Proc">): ProcessReport {
     startTime: m.startTime,
     ...(has(ProcFlag.Failed) && { failure: { step: m.step, errno: m.errno } }),
     ...(has(ProcFlag.Exited) && {
-      exit: { waitStatus: m.waitStatus, exitedAtNs: m.exitedAtNs, last: Uint8Array.from(m.last) },
+      exit: {
+        waitStatus: m.waitStatus,
+        exitedAtNs: m.exitedAtNs,
+        last: Uint8Array.from(m.last),
+        lastIsStale: has(ProcFlag.Stale),
+      },
     }),
   };
 }

@@ -38,6 +38,8 @@ import { stepSpans } from "./step-spans.ts";
 import { answerSync } from "./sync.ts";
 
 const SIGKILL = 9;
+/** A second of /proc/PID/stat, on every architecture that we know. Source: time(7), USER_HZ. */
+const CLOCK_TICKS = 100;
 
 /** What a running container is made of. */
 export interface ContainerParts {
@@ -165,9 +167,11 @@ export class RuncContainer implements Container {
 
   oomKills(): number {
     const { cgroup, init } = this.#parts;
-    // systemd removes the cgroup of a scope that is empty, and may be faster than the count is looked at
-    const atEnd = init instanceof MonitoredProcess ? parseOomKills(init.last) : 0;
-    return Math.max(cgroup.oomKills(), atEnd);
+    const inForce = cgroup.oomKills();
+    if (inForce > 0 || cgroup.plan.scope === undefined || !(init instanceof MonitoredProcess)) return inForce;
+    // systemd removes the cgroup of a scope that is empty, and may be faster than the count is looked at, by us and by the monitor
+    const atEnd = parseOomKills(init.last);
+    return atEnd === 0 && init.lastIsLost ? cgroup.loggedOomKills(Number(init.startTime) / CLOCK_TICKS) : atEnd;
   }
 
   /** Everything left in the cgroup dies, also what init left behind in a shared pid namespace. */

@@ -14,6 +14,7 @@ import { compileLimitsV1 } from "./limits-v1.ts";
 import { compileLimitsV2 } from "./limits-v2.ts";
 import { makePlanned } from "./make.ts";
 import { type OomWatch, readOomKills, toOomWatch } from "./oom.ts";
+import { countLoggedOomKills } from "./oom-log.ts";
 import { type CgroupPlan, isNoCgroup } from "./plan.ts";
 import { killBySignals, killUnified, listProcesses, signalAll } from "./processes.ts";
 import type { LinuxResources } from "./resources.ts";
@@ -193,6 +194,11 @@ export class Cgroup {
   /** How often the kernel has killed for memory here. 0 if the cgroup is gone. */
   oomKills(): number {
     return readOomKills(this.#host.mode, this.#directoryOf("memory"));
+  }
+
+  /** The same by the kernel's log, since a moment in seconds after boot: for a cgroup that is gone. Reads all of the log. */
+  loggedOomKills(sinceS: number): number {
+    return countLoggedOomKills(this.plan.path, sinceS);
   }
 
   /**

@@ -58,6 +58,12 @@ export class MonitoredProcess implements ContainerProcess {
     return Buffer.from(this.#report?.exit?.last ?? []).toString();
   }
 
+  /** That file could not be read at the end: what `last` has is older, or nothing. False before the end. */
+  get lastIsLost(): boolean {
+    const exit = this.#report?.exit;
+    return exit !== undefined && (exit.lastIsStale || exit.last.length === 0);
+  }
+
   /** Resolves with the pid once there is a process. Rejects where a step before the clone failed, and where one can't be adopted. */
   spawned(): Promise<number> {
     return this.#spawned.promise;

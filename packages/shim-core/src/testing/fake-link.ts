@@ -98,7 +98,12 @@ export class FakeMonitor {
     if (!report || report.exit) return;
     this.#tell({
       ...report,
-      exit: { waitStatus, exitedAtNs: BigInt(this.#nextPid++) * 1_000_000_000n, last: new Uint8Array() },
+      exit: {
+        waitStatus,
+        exitedAtNs: BigInt(this.#nextPid++) * 1_000_000_000n,
+        last: new Uint8Array(),
+        lastIsStale: false,
+      },
       drained: this.drains(key),
     });
     // the end of init is the end of its pid namespace; its news come first here, which is the worse order
