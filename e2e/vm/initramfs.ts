@@ -6,7 +6,19 @@ import { shellQuote } from "../harness/process.ts";
 
 /** Modules that a guest needs to see the host's files, the ports and the disk; what tests make: loop devices, pairs of interfaces; and what criu asks. */
 const MODULES = ["virtio_pci", "virtio_console", "virtiofs", "overlay", "virtio_blk", "loop", "veth"]
-  .concat(["unix_diag", "inet_diag", "tcp_diag", "udp_diag", "raw_diag", "netlink_diag", "af_packet_diag"])
+  .concat([
+    "unix_diag",
+    "inet_diag",
+    "tcp_diag",
+    "udp_diag",
+    "raw_diag",
+    "netlink_diag",
+    "af_packet_diag",
+    "tun",
+    "nf_tables",
+    "nft_compat",
+    "xt_mark",
+  ])
   .map((name) => ({ name, reason: "" }));
 const FOLDERS = ["bin", "modules", "task"].map((path) => ({ path, mode: DIRECTORY_MODE }));
 
