@@ -97,14 +97,25 @@ test("what is mounted in a shared volume is the host's, too, if the root is shar
   execFileSync("mount", ["--make-shared", volume]);
   try {
     mkdirSync(join(volume, "inner"));
-    for (const rootfsPropagation of ["rshared", "rslave", undefined]) {
+    const layers = Array.from({ length: 20 }, (_, i) => join(pod.folder, `layer-${i}`));
+    for (const layer of layers) mkdirSync(layer);
+    const options = [`lowerdir=${[...layers, pod.path()].join(":")}`];
+    const layered = [{ type: "overlay", source: "overlay", target: "", options }];
+    const old = { rootfs: layered, host: { ...pod.host, kernel: [6, 1] as const } }; // by mount(2)
+    for (const [rootfsPropagation, plan] of [
+      ["rshared", {}],
+      ["rslave", {}],
+      [undefined, {}],
+      ["rshared", old],
+      [undefined, old],
+    ] as const) {
       const config = defaultSpec(["true"]);
       config.mounts.push(
         { destination: "/volume", type: "bind", source: volume, options: ["rbind", "rshared"] },
         { destination: "/volume/inner", type: "tmpfs", source: "tmpfs", options: [] },
       );
       if (rootfsPropagation !== undefined) Object.assign(config.linux, { rootfsPropagation });
-      const { failure } = await (await pod.create(config)).end();
+      const { failure } = await (await pod.create(config, plan)).end();
       assert.equal(failure, undefined);
       const isSeen = pod.hostMounts().includes(` ${volume}/inner `);
       if (isSeen) execFileSync("umount", [join(volume, "inner")]);

@@ -91,11 +91,18 @@ function prepareMount(b: ProgramBuilder, mount: Mount, plan: RootfsPlan, field: 
   }
   if (options.idMappings !== undefined && mount.type !== "overlay")
     throw new InvalidSpec(field(), "only binds and overlays take uidmap and gidmap");
-  if (options.idMappings !== undefined) mapLayers(b, lowerLayers(options.data), options.idMappings);
   if (mount.type === "") throw new InvalidSpec(field(), "no type");
   const data = mount.type === "overlay" ? overlayParameters(options.data, abilityOf(plan.host)) : options.data;
-  if (data === undefined) return mountOverlay(b, mount, options, plan.bundle);
-  return createFileSystem(b, mount.type, fsParameters(mount.source, options, data), options.attributes.set);
+  const make = (): Register =>
+    data === undefined
+      ? mountOverlay(b, mount, options, plan.bundle)
+      : createFileSystem(b, mount.type, fsParameters(mount.source, options, data), options.attributes.set);
+  const { idMappings } = options;
+  if (idMappings === undefined && data !== undefined) return make();
+  return inOwnMounts(b, () => {
+    if (idMappings !== undefined) mapLayers(b, lowerLayers(options.data), idMappings);
+    return make();
+  });
 }
 
 function abilityOf(host: HostFeatures): OverlayAbility {
@@ -103,8 +110,22 @@ function abilityOf(host: HostFeatures): OverlayAbility {
 }
 
 /**
- * An overlay by mount(2), which takes long options on every kernel: in a mount namespace of our own, over the bundle, which is there for sure. What
- * comes back is a detached clone of it.
+ * Make a detached tree in a mount namespace of our own, in which nothing that is done is seen on the host. Then back: what is bound later is to be
+ * the host's peer, if it wants to be. The working directory is then the root.
+ */
+function inOwnMounts(b: ProgramBuilder, make: () => Register): Register {
+  const before = b.call("openat", [AT.FDCWD, b.data.string("/proc/self/ns/mnt"), O.RDONLY | O.CLOEXEC]);
+  leaveHostMounts(b);
+  const tree = make();
+  b.sys("setns", [before, CLONE.NEWNS]);
+  b.sys("close", [before]);
+  b.release(before);
+  return tree;
+}
+
+/**
+ * An overlay by mount(2), which takes long options on every kernel: over the bundle, which is there for sure. What comes back is a detached clone of
+ * it. In a mount namespace of our own.
  */
 function mountOverlay(b: ProgramBuilder, mount: Mount, options: MountOptions, bundle: string): Register {
   const { directory, text } = overlayText(options.data, () => b.field);
@@ -112,13 +133,10 @@ function mountOverlay(b: ProgramBuilder, mount: Mount, options: MountOptions, bu
   if (superblock !== undefined) throw new InvalidSpec(b.field, "not of an overlay", superblock);
   const isReadonly = (options.attributes.set & ATTR.rdonly) !== 0;
   const place = b.data.string(bundle);
-  leaveHostMounts(b);
   b.sys("chdir", [b.data.string(directory === "" ? "/" : directory)], { action: "chdir to the layers" });
   const args = [b.data.string(mount.source), place, b.data.string("overlay"), isReadonly ? MOUNT.MS_RDONLY : 0];
   b.sys("mount", [...args, b.data.string(text)]);
-  b.sys("chdir", [b.data.string("/")]);
   const tree = cloneTree(b, bundle, false);
-  b.sys("umount2", [place, MOUNT.MNT_DETACH]);
   setAttributes(b, tree, { set: options.attributes.set, clear: 0, propagation: MS.PRIVATE });
   return tree;
 }
@@ -136,7 +154,6 @@ function leaveHostMounts(b: ProgramBuilder): void {
  */
 function mapLayers(b: ProgramBuilder, layers: readonly string[], mappings: IdMappings): void {
   const none = b.data.string("");
-  leaveHostMounts(b);
   for (const layer of layers) {
     const tree = cloneTree(b, layer, false);
     mapTree(b, tree, mappings, false);
