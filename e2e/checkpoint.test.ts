@@ -8,7 +8,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { ANY, containerd, packAny } from "@trimaran/proto";
 import { ensureRecentCriu } from "../tools/debian.ts";
 import { ociProcess } from "./harness/bundle.ts";
-import { COUNT, readNumbers } from "./harness/counter.ts";
+import { COUNT, createCounter as create } from "./harness/counter.ts";
 import { leftBehind, taskServers } from "./harness/left-behind.ts";
 import { PATIENCE } from "./harness/patience.ts";
 import { runOk } from "./harness/process.ts";
@@ -308,15 +308,6 @@ function options(set: Partial<CheckpointOptions>) {
   const { emptyNamespaces = [], ...rest } = set;
   const message = { ...rest, emptyNamespaces: [...emptyNamespaces] };
   return packAny(ANY.runcCheckpointOptions, containerd.runc.v1.CheckpointOptions.encode(message));
-}
-
-/** Create with its output read. */
-async function create({ containerd }: ShimYard, { shim, bundle, id }: StartedShim, checkpoint = "") {
-  await mkdir(join(bundle.path, "work")); // containerd makes it, too, and upstream's shim counts on it
-  const out = await readNumbers(join(containerd.dir, `out-${id}`));
-  const { stdout, stderr } = out;
-  await shim.task.create({ id, bundle: bundle.path, rootfs: bundle.mounts, stdout, stderr, checkpoint });
-  return out;
 }
 
 async function exec({ shim, id }: Pick<StartedShim, "shim" | "id">, ...args: string[]): Promise<number> {

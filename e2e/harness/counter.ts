@@ -1,8 +1,11 @@
 import assert from "node:assert/strict";
 import { createReadStream } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { PATIENCE } from "./patience.ts";
 import { runOk } from "./process.ts";
+import type { ShimYard, StartedShim } from "./shims.ts";
 
 /** A program that counts, a line at a time. */
 export const COUNT = ["sh", "-c", "i=0; while :; do i=$((i+1)); echo $i; sleep 0.05; done"];
@@ -50,4 +53,18 @@ export async function readNumbers(path: string): Promise<Numbers> {
       }
     },
   };
+}
+
+/** Create a container that counts, or one that is to be restored, with its output read; with the options of the yard's kind, if it has some. */
+export async function createCounter(
+  { containerd, kind: { options } }: ShimYard,
+  { shim, bundle, id }: StartedShim,
+  checkpoint = "",
+): Promise<Numbers> {
+  await mkdir(join(bundle.path, "work")); // containerd makes it, too, and upstream's shim counts on it
+  const out = await readNumbers(join(containerd.dir, `out-${id}`));
+  const { stdout, stderr } = out;
+  const request = { id, bundle: bundle.path, rootfs: bundle.mounts, stdout, stderr, checkpoint };
+  await shim.task.create({ ...request, ...(options && { options }) });
+  return out;
 }

@@ -33,7 +33,11 @@ export async function buildImages(): Promise<ImageFiles> {
   if (!existsSync(files.oci) || !existsSync(files.docker)) {
     const layer = encodeTar(await rootfsEntries());
     await mkdir(BUILD, { recursive: true });
-    await writeWhole(files.docker, encodeTar(dockerSave(layer)));
+    const images = [
+      { tag: IMAGE, user: "" },
+      { tag: APP_IMAGE, user: "app" },
+    ];
+    await writeWhole(files.docker, encodeTar(dockerSave([layer], images)));
     await writeWhole(files.oci, encodeTar(ociLayout(layer)));
   }
   return files;
@@ -44,16 +48,7 @@ export async function layeredImage(tag: string, count: number): Promise<Buffer> 
   const above = Array.from({ length: count }, (_, i) =>
     encodeTar([{ path: `layer-${i}`, kind: "file", data: Buffer.from(`${i}\n`) }]),
   );
-  const layers = [encodeTar(await rootfsEntries()), ...above];
-  const config = imageConfig(layers, "");
-  const Config = `${digest(config)}.json`;
-  const named = layers.map((data): TarEntry => ({ path: `${digest(data)}/layer.tar`, kind: "file", data }));
-  const manifest = [{ Config, RepoTags: [tag], Layers: named.map(({ path }) => path) }];
-  return encodeTar([
-    ...named,
-    { path: Config, kind: "file", data: config },
-    { path: "manifest.json", kind: "file", data: json(manifest) },
-  ]);
+  return encodeTar(dockerSave([encodeTar(await rootfsEntries()), ...above], [{ tag, user: "" }]));
 }
 
 /** The images' content as a plain folder: build/e2e/rootfs-KEY. Read only: tests put an overlay on it. */
@@ -134,16 +129,17 @@ function ociLayout(layer: Buffer): TarEntry[] {
   ];
 }
 
-function dockerSave(layer: Buffer): TarEntry[] {
-  const name = `${digest(layer)}/layer.tar`;
-  const configs = [IMAGE, APP_IMAGE].map((tag, at) => ({ tag, data: imageConfig([layer], at === 0 ? "" : "app") }));
+/** Images of the same layers. */
+function dockerSave(layers: readonly Buffer[], images: readonly { tag: string; user: string }[]): TarEntry[] {
+  const named = layers.map((data): TarEntry => ({ path: `${digest(data)}/layer.tar`, kind: "file", data }));
+  const configs = images.map(({ tag, user }) => ({ tag, data: imageConfig(layers, user) }));
   const manifest = configs.map(({ tag, data }) => ({
     Config: `${digest(data)}.json`,
     RepoTags: [tag],
-    Layers: [name],
+    Layers: named.map(({ path }) => path),
   }));
   return [
-    { path: name, kind: "file", data: layer },
+    ...named,
     ...configs.map(({ data }): TarEntry => ({ path: `${digest(data)}.json`, kind: "file", data })),
     { path: "manifest.json", kind: "file", data: json(manifest) },
   ];

@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { describe, test } from "node:test";
 import { ANY, containerd, packAny } from "@trimaran/proto";
 import { ensureRecentCriu } from "../../tools/debian.ts";
 import { BUILD_BIN } from "../harness/containerd.ts";
-import { COUNT, readNumbers } from "../harness/counter.ts";
+import { COUNT, createCounter } from "../harness/counter.ts";
 import { buildRootfs } from "../harness/images.ts";
 import { PATIENCE } from "../harness/patience.ts";
 import { type Finished, run } from "../harness/process.ts";
@@ -35,13 +35,9 @@ for (const plain of kinds) {
     test("what is restored is in a scope of its own, alone, and ends with it", async () => {
       await using yard = await ShimYard.open({ ...plain, path: `${criu}:${plain.path}`, options: OPTIONS });
       const image = join(yard.containerd.dir, "image");
-      const create = async ({ shim, bundle, id }: StartedShim, checkpoint = "") => {
-        await mkdir(join(bundle.path, "work")); // containerd makes it, too, and upstream's shim counts on it
-        const out = await readNumbers(join(yard.containerd.dir, `out-${id}`));
-        const { stdout, stderr } = out;
-        const request = { id, bundle: bundle.path, rootfs: bundle.mounts, stdout, stderr, checkpoint };
-        await shim.task.create({ ...request, options: OPTIONS });
-        const { pid } = await shim.task.start({ id });
+      const create = async (pod: StartedShim, checkpoint?: string) => {
+        const out = await createCounter(yard, pod, checkpoint);
+        const { pid } = await pod.shim.task.start({ id: pod.id });
         return { out, pid };
       };
       const [from, to] = [`${yard.tag}-from`, `${yard.tag}-to`];

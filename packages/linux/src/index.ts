@@ -56,12 +56,12 @@ export { type FoundDevice, readDevices } from "./network/read-device.ts";
 export {
   makeResctrl,
   planResctrl,
+  presentTasks,
   type ResctrlPlan,
   removeResctrl,
   resctrlTasks,
   updateResctrl,
 } from "./resctrl/group.ts";
-export { findResctrl } from "./resctrl/mount.ts";
 export { SeccompCompiler } from "./seccomp/compiler.ts";
 export { AUDIT_ARCH, alwaysPasses } from "./seccomp/filter.ts";
 export { SeccompError } from "./seccomp/profile.ts";

@@ -1,7 +1,8 @@
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import {
   type Cgroup,
+  type CgroupHost,
   compileExec,
   compileInit,
   InvalidSpec,
@@ -14,6 +15,7 @@ import {
   planCgroup,
   planResctrl,
   planScope,
+  presentTasks,
   readDevices,
   resctrlTasks,
   type StdioPlan,
@@ -48,17 +50,12 @@ export function readConfig(bundle: string): Buffer {
 }
 
 /** Work out everything that request and config.json determine. Makes nothing. Throws InvalidSpec, InvalidArgument. */
-export function planLayout(
-  request: CreateRequest,
-  config: Uint8Array,
-  kernel: Pick<Kernel, "cgroups" | "resctrl">,
-): Layout {
+export function planLayout(request: CreateRequest, config: Uint8Array, cgroups: CgroupHost): Layout {
   const options = parseOptions(request.options);
   const spec = parseSpec(config);
   const plan = options.systemdCgroup ? planScope : planCgroup;
-  const { intelRdt } = spec.linux;
-  const resctrl = intelRdt && planResctrl(kernel.resctrl(), intelRdt, request.id);
-  return { request, spec, options, cgroupPlan: plan(kernel.cgroups, spec.linux.cgroupsPath, request.id), resctrl };
+  const cgroupPlan = plan(cgroups, spec.linux.cgroupsPath, request.id);
+  return { request, spec, options, cgroupPlan, resctrl: planResctrl(spec.linux.intelRdt, request.id) };
 }
 
 /** The program of a container's first process. `isReplay`: the process is there, and the program will not run again. */
@@ -122,7 +119,7 @@ export function compileJoin(
       attachFiles: cgroup.attachFiles({ clonedIntoUnified: true }),
       ...(into === undefined ? {} : { into }),
     },
-    resctrlTasks: layout.resctrl?.tasks.filter((file) => existsSync(file)) ?? [], // whoever keeps the classes may have taken this one away
+    resctrlTasks: presentTasks(layout.resctrl),
     ...(seccomp === undefined ? {} : { seccomp }),
     host: kernel.features,
     newKeyring: !layout.options.noNewKeyring,

@@ -3,13 +3,12 @@ import {
   type CgroupTools,
   DevicePrograms,
   detectCgroups,
-  findResctrl,
   type HostFeatures,
   lazyNative,
   readHostFeatures,
 } from "@trimaran/linux";
 
-/** What shim-runc knows of the machine. Read when first needed, and kept where it does not change before a reboot. */
+/** What shim-runc knows of the machine. Read when first needed, and kept: none of it changes before a reboot. */
 export class Kernel {
   readonly tools: CgroupTools;
   #cgroups: CgroupHost | undefined;
@@ -23,11 +22,6 @@ export class Kernel {
   get cgroups(): CgroupHost {
     this.#cgroups ??= detectCgroups();
     return this.#cgroups;
-  }
-
-  /** Where resctrl is mounted, if it is: an operator may do that at any time. */
-  resctrl(): string | undefined {
-    return findResctrl();
   }
 
   get features(): HostFeatures {

@@ -181,7 +181,7 @@ export class RuncRuntime implements Runtime {
   }
 
   #layout(request: CreateRequest, host: Host): Layout {
-    const layout = planLayout(request, readConfig(request.bundle), this.#kernel);
+    const layout = planLayout(request, readConfig(request.bundle), this.#kernel.cgroups);
     // Which parents are ours to remove was decided before they existed; an earlier task server wrote it down.
     const groups = layout.resctrl?.directories ?? [];
     const recorded = host

@@ -2,7 +2,7 @@ import { ATTR } from "../mount/mount.ts";
 import { AT, CLONE, MOUNT, MS, O } from "./constants.ts";
 import type { Operand, ProgramBuilder, Register } from "./program.ts";
 import { pivotToPlaced } from "./rootfs.ts";
-import { attach, cloneTree, createFileSystem, resolveLike, setAttributes } from "./tree.ts";
+import { attach, cloneTree, createFileSystem, leaveHostMounts, resolveLike, setAttributes } from "./tree.ts";
 
 /** What a program sees of the host: files and directories under their own paths, absolute. All of them exist. */
 export interface OwnRoot {
@@ -23,9 +23,7 @@ const SIZE = "64k";
  */
 export function enterOwnRoot(b: ProgramBuilder, view: OwnRoot): void {
   b.field = "root";
-  const slave = b.data.words([0, 0, MS.SLAVE, 0]);
-  b.sys("unshare", [CLONE.NEWNS]);
-  b.sys("mount_setattr", [AT.FDCWD, b.data.string("/"), AT.RECURSIVE, slave, 32], { action: "make / rslave" });
+  leaveHostMounts(b);
   const parameters = Object.entries({ size: SIZE, mode: "0755" }).map(([key, value]) => ({ key, value }));
   const root = createFileSystem(b, "tmpfs", parameters, ATTR.nosuid | ATTR.nodev | ATTR.noexec);
   // The paths below begin at our root directory as it was: what is mounted over that is not looked at.

@@ -9,7 +9,16 @@ import { type HostFeatures, kernelAtLeast } from "./host.ts";
 import { mapTree } from "./idmap.ts";
 import { MISSING } from "./opcodes.ts";
 import type { Operand, ProgramBuilder, Register } from "./program.ts";
-import { attach, cloneTree, createFileSystem, openAt, resolve, setAttributes } from "./tree.ts";
+import {
+  attach,
+  cloneTree,
+  createFileSystem,
+  leaveHostMounts,
+  openAt,
+  resolve,
+  setAttributes,
+  slaveMounts,
+} from "./tree.ts";
 
 /** A mount of Create's that goes below the rootfs once that is in place. */
 export interface ExtraMount {
@@ -141,13 +150,6 @@ function mountOverlay(b: ProgramBuilder, mount: Mount, options: MountOptions, bu
   return tree;
 }
 
-/** A mount namespace of our own, in which nothing that we do is seen on the host. */
-function leaveHostMounts(b: ProgramBuilder): void {
-  const slave = b.data.words([0, 0, MS.SLAVE, 0]);
-  b.sys("unshare", [CLONE.NEWNS]);
-  b.sys("mount_setattr", [AT.FDCWD, b.data.string("/"), AT.RECURSIVE, slave, 32], { action: "make / rslave" });
-}
-
 /**
  * An overlay shows ids as its layers do: in a mount namespace of our own each lower one is covered by an idmapped clone of itself. The upper one
  * is the container's, and holds what it writes under its own ids. From Linux 5.19 on. Source: containerd's core/mount, idmapped overlays.
@@ -230,9 +232,8 @@ export function placeRoot(b: ProgramBuilder, rootfs: PreparedRootfs): void {
 
 function attachRoot(b: ProgramBuilder, { root, extra }: PreparedRootfs, place: Operand, flags: number): void {
   b.field = "root";
-  const slave = b.data.words([0, 0, MS.SLAVE, 0]);
+  slaveMounts(b);
   const none = b.data.string("");
-  b.sys("mount_setattr", [AT.FDCWD, b.data.string("/"), AT.RECURSIVE, slave, 32], { action: "make / rslave" });
   b.sys("move_mount", [root, none, AT.FDCWD, place, MOUNT.MOVE_F_EMPTY_PATH | flags], { action: "attach rootfs" });
   attachExtra(b, root, extra);
 }

@@ -5,7 +5,7 @@ import { park } from "./mounts.ts";
 import { CHECK, MISSING } from "./opcodes.ts";
 import type { Operand, ProgramBuilder, Register } from "./program.ts";
 import { attachExtra, prepareBind, prepareRootfs, type RootfsPlan } from "./rootfs.ts";
-import { attach, check, createFileSystem, resolve, setAttributes } from "./tree.ts";
+import { attach, check, createFileSystem, leaveHostMounts, resolve, setAttributes } from "./tree.ts";
 
 /**
  * A share: a file system in a mount namespace of its own, below which the files of containers are mounted one container after another, for a
@@ -44,9 +44,7 @@ const SIZE = "1m";
 /** Enter a new mount namespace, and make the share in it. The process that runs this, or what it execs, holds it. */
 export function makeShare(b: ProgramBuilder, { work, shared }: SharePlace): void {
   b.field = `share ${JSON.stringify(shared)}`;
-  const slave = b.data.words([0, 0, MS.SLAVE, 0]);
-  b.sys("unshare", [CLONE.NEWNS]);
-  b.sys("mount_setattr", [AT.FDCWD, b.data.string("/"), AT.RECURSIVE, slave, 32], { action: "make / rslave" });
+  leaveHostMounts(b);
   const options = { size: SIZE, mode: "0755" };
   const parameters = Object.entries(options).map(([key, value]) => ({ key, value }));
   const tree = createFileSystem(b, "tmpfs", parameters, ATTR.nosuid | ATTR.nodev);

@@ -1,7 +1,7 @@
 import type { AttributeChange, FsParameter } from "../mount/options.ts";
 import { MAX_FS_VALUE } from "../mount/overlay.ts";
 import { InvalidSpec } from "../spec/invalid-spec.ts";
-import { AT, MOUNT, O, RESOLVE, S, SIZE } from "./constants.ts";
+import { AT, CLONE, MOUNT, MS, O, RESOLVE, S, SIZE } from "./constants.ts";
 import { CHECK, MISSING } from "./opcodes.ts";
 import type { Operand, ProgramBuilder, Register } from "./program.ts";
 
@@ -23,6 +23,19 @@ export function setAttributes(
   const attr = b.data.words([change.set, change.clear, change.propagation ?? 0, 0]);
   const flags = AT.EMPTY_PATH | (recursive ? AT.RECURSIVE : 0);
   b.sys("mount_setattr", [tree, b.data.string(""), flags, attr, SIZE.mountAttr]);
+}
+
+/** All mounts of our namespace, whose root is "/", hear of the host's and are not heard there. */
+export function slaveMounts(b: ProgramBuilder): void {
+  const slave = b.data.words([0, 0, MS.SLAVE, 0]);
+  const args = [AT.FDCWD, b.data.string("/"), AT.RECURSIVE, slave, SIZE.mountAttr];
+  b.sys("mount_setattr", args, { action: "make / rslave" });
+}
+
+/** A mount namespace of our own, in which nothing that we do is seen on the host. */
+export function leaveHostMounts(b: ProgramBuilder): void {
+  b.sys("unshare", [CLONE.NEWNS]);
+  slaveMounts(b);
 }
 
 /** A new file system, mounted but nowhere attached. `attributes` are ATTR bits of the mount. */

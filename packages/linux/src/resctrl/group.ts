@@ -1,8 +1,10 @@
-import { closeSync, constants, existsSync, mkdirSync, openSync, readFileSync, rmdirSync, writeSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmdirSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { readIfPresent, writeCgroupFile } from "../cgroup/files.ts";
 import type { IntelRdt } from "../spec/intel-rdt.ts";
 import { InvalidSpec } from "../spec/invalid-spec.ts";
 import { errnoOf, toSyscallError } from "../syscall/errno.ts";
+import { findResctrl } from "./mount.ts";
 import { findMismatch, parseSchemata } from "./schemata.ts";
 
 const FIELD = "linux.intelRdt";
@@ -22,12 +24,13 @@ export interface ResctrlPlan {
   readonly directories: readonly string[];
 }
 
-/** What `linux.intelRdt` comes to for a container, if it is given, where resctrl is mounted at `root`. */
+/** What `linux.intelRdt` comes to for a container, if it is given, where resctrl is mounted: an operator may do that at any time. */
 export function planResctrl(
-  root: string | undefined,
   wanted: IntelRdt | undefined,
   id: string,
+  find: () => string | undefined = findResctrl,
 ): ResctrlPlan | undefined {
+  const root = wanted && find();
   if (wanted === undefined || root === undefined) return undefined;
   const { closId, enableMonitoring } = wanted;
   const group = join(root, closId ?? id);
@@ -41,6 +44,11 @@ export function planResctrl(
 export function resctrlTasks(wanted: IntelRdt | undefined, plan: ResctrlPlan | undefined): readonly string[] {
   if (wanted !== undefined && plan === undefined) throw new InvalidSpec(FIELD, "no resctrl file system is mounted");
   return plan?.tasks ?? [];
+}
+
+/** Those of them that are there, for one more process: whoever keeps the classes may have taken this one away. */
+export function presentTasks(plan: ResctrlPlan | undefined): readonly string[] {
+  return plan?.tasks.filter((file) => existsSync(file)) ?? [];
 }
 
 /**
@@ -65,9 +73,9 @@ export function makeResctrl(plan: ResctrlPlan, makeDirectory = (path: string): v
   try {
     const isGiven = wanted.closId !== undefined && wanted.limits.length + wanted.schemata.length === 0;
     if (isGiven) expectGroup(plan);
-    else if (make(group, FIELD) || wanted.closId === undefined) writeSchemata(plan, wanted.limits);
+    else if (make(group, FIELD) || wanted.closId === undefined) updateResctrl(plan, wanted.limits);
     else compare(plan);
-    writeSchemata(plan, wanted.schemata);
+    updateResctrl(plan, wanted.schemata);
     if (monitor !== undefined) make(monitor, `${FIELD}.enableMonitoring`);
   } catch (error) {
     removeResctrl(made.reverse());
@@ -75,9 +83,15 @@ export function makeResctrl(plan: ResctrlPlan, makeDirectory = (path: string): v
   }
 }
 
-/** Change the limits of a container's class, also where others share it. Lines as in `schemata`. Throws InvalidSpec. */
-export function updateResctrl(plan: ResctrlPlan, limits: readonly string[]): void {
-  writeSchemata(plan, limits);
+/** Set limits of a container's class, also where others share it. Lines as in `schemata`; none: nothing. Throws InvalidSpec. */
+export function updateResctrl({ root, group }: ResctrlPlan, lines: readonly string[]): void {
+  if (lines.length === 0) return;
+  const file = join(group, "schemata");
+  try {
+    writeCgroupFile(file, `${lines.join("\n")}\n`); // in one write: the kernel takes whole lines
+  } catch (error) {
+    throw new InvalidSpec(`${FIELD}.schemata`, `${reasonOf(error, file)}${lastStatus(root)}`, lines.join("\n"));
+  }
 }
 
 /** Remove directories of a plan's. Never fails: what is gone, or busy, stays as it is. */
@@ -105,36 +119,13 @@ function compare({ wanted: { closId, limits }, root, group }: ResctrlPlan): void
 
 /** What bandwidths are rounded up to, in percent; 1 where the kernel does not say. */
 function bandwidthStep(root: string): number {
-  try {
-    return Number(readFileSync(join(root, "info/MB/bandwidth_gran"), "utf8")) || 1;
-  } catch {
-    return 1;
-  }
-}
-
-function writeSchemata({ root, group }: ResctrlPlan, lines: readonly string[]): void {
-  if (lines.length === 0) return;
-  const file = join(group, "schemata");
-  try {
-    const fd = openSync(file, constants.O_WRONLY);
-    try {
-      writeSync(fd, `${lines.join("\n")}\n`); // in one write: the kernel takes whole lines
-    } finally {
-      closeSync(fd);
-    }
-  } catch (error) {
-    throw new InvalidSpec(`${FIELD}.schemata`, `${reasonOf(error, file)}${lastStatus(root)}`, lines.join("\n"));
-  }
+  return Number(readIfPresent(join(root, "info/MB/bandwidth_gran"))) || 1;
 }
 
 /** What the kernel says of the last failure, in words. */
 function lastStatus(root: string): string {
-  try {
-    const text = readFileSync(join(root, "info/last_cmd_status"), "utf8").trim();
-    return text === "" || text === "ok" ? "" : `: ${text}`;
-  } catch {
-    return "";
-  }
+  const text = readIfPresent(join(root, "info/last_cmd_status"))?.trim() ?? "";
+  return text === "" || text === "ok" ? "" : `: ${text}`;
 }
 
 function reasonOf(error: unknown, path: string): string {

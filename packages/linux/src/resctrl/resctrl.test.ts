@@ -39,7 +39,7 @@ class Tree implements Disposable {
   }
 
   make(intelRdt: object, id = "c1") {
-    const plan = planResctrl(this.root, parseIntelRdt({ intelRdt }, "linux"), id);
+    const plan = planResctrl(parseIntelRdt({ intelRdt }, "linux"), id, () => this.root);
     assert.ok(plan);
     makeResctrl(plan, this.makeDirectory);
     return plan;
@@ -124,7 +124,11 @@ test("the monitoring group goes before the class; processes go to the class firs
 
 test("what fails leaves no group, and says why in the kernel's words", () => {
   using tree = new Tree();
-  const plan = planResctrl(tree.root, parseIntelRdt({ intelRdt: { closID: "a", schemata: ["L3:0=0"] } }, "linux"), "c");
+  const plan = planResctrl(
+    parseIntelRdt({ intelRdt: { closID: "a", schemata: ["L3:0=0"] } }, "linux"),
+    "c",
+    () => tree.root,
+  );
   assert.ok(plan);
   tree.write("info/last_cmd_status", "Mask out of range\n");
   const refused = (path: string) => mkdirSync(path); // no file to write to: the write fails
@@ -140,7 +144,7 @@ test("what fails leaves no group, and says why in the kernel's words", () => {
     failure(() => makeResctrl(plan, full)),
     /^linux\.intelRdt: the processor has no class of service, or monitor, left for .*\/a \(ENOSPC\)$/,
   );
-  const monitored = planResctrl(tree.root, parseIntelRdt({ intelRdt: { enableMonitoring: true } }, "linux"), "c");
+  const monitored = planResctrl(parseIntelRdt({ intelRdt: { enableMonitoring: true } }, "linux"), "c", () => tree.root);
   assert.ok(monitored);
   assert.match(
     failure(() => makeResctrl(monitored, refused)),
@@ -151,7 +155,10 @@ test("what fails leaves no group, and says why in the kernel's words", () => {
 
 test("where resctrl is not mounted, it is an error only if it is asked for", () => {
   const wanted = parseIntelRdt({ intelRdt: {} }, "linux");
-  assert.equal(planResctrl(undefined, wanted, "c"), undefined);
+  assert.equal(
+    planResctrl(wanted, "c", () => undefined),
+    undefined,
+  );
   assert.equal(
     failure(() => resctrlTasks(wanted, undefined)),
     "linux.intelRdt: no resctrl file system is mounted",

@@ -59,7 +59,7 @@ export function compileTarget(target: ProgramTarget, compiler: Compiler): Progra
   const parsedExec = exec && parseExecProcess(Buffer.from(JSON.stringify(exec.process)));
   const stdio = { stdin: "", stdout: `${FIFOS}/stdout`, stderr: `${FIFOS}/stderr`, terminal: false };
   const request = { id, namespace: "explain", bundle, rootfs, stdio, options: [] };
-  const layout = planLayout(request, Buffer.from(JSON.stringify(target.config)), kernel);
+  const layout = planLayout(request, Buffer.from(JSON.stringify(target.config)), kernel.cgroups);
   const terminal = (parsedExec ?? layout.spec.process)?.terminal === true;
   const { plan } = planStdio(parseStdio({ ...stdio, terminal, stderr: terminal ? "" : stdio.stderr }), {
     uid: 0,

@@ -74,7 +74,7 @@ export async function makeContainer(context: Context, monitor: PassingMonitor, o
     process,
     fifo: options.detached ? store.fifo(id) : undefined,
   });
-  const { cgroup, release } = await makePlaces(context, monitor, { id, spec, places }, undo);
+  const { cgroup, resctrlTasks, release } = await makePlaces(context, monitor, { id, spec, places }, undo);
   const program = compileInit({
     id,
     spec,
@@ -85,7 +85,7 @@ export async function makeContainer(context: Context, monitor: PassingMonitor, o
       ...cgroupFor(cgroup, plan.scope === undefined || !isCrowded(parseResources(spec.linux.resources))),
       ownDirs: isNoCgroup(cgroup.plan) ? "none" : cgroupViews(kernel.cgroups, plan),
     },
-    resctrlTasks: resctrl?.tasks ?? [],
+    resctrlTasks,
     ...(seccomp === undefined ? {} : { seccomp }),
     netDevices: readDevices(spec.linux.netDevices, "throw"),
     host: kernel.features,

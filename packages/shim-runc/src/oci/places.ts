@@ -27,6 +27,8 @@ export interface PlacedContainer {
 /** The places of a container that is being made. */
 export interface MadePlaces {
   readonly cgroup: Cgroup;
+  /** As a launch program wants them. */
+  readonly resctrlTasks: readonly string[];
   /** To be called when a process of the container's is in the cgroup: its scope has that of its own. */
   release(): Promise<void>;
 }
@@ -34,9 +36,7 @@ export interface MadePlaces {
 /** Where a container's processes will be. Makes nothing. Throws InvalidSpec, CgroupError. */
 export function planPlaces({ kernel, systemdCgroup }: Context, { linux }: Spec, id: string): Places {
   const cgroup = (systemdCgroup ? planScope : planCgroup)(kernel.cgroups, linux.cgroupsPath, id);
-  const resctrl = linux.intelRdt && planResctrl(kernel.resctrl(), linux.intelRdt, id);
-  resctrlTasks(linux.intelRdt, resctrl); // throws where resctrl is not mounted
-  return { cgroup, resctrl };
+  return { cgroup, resctrl: planResctrl(linux.intelRdt, id) };
 }
 
 /** Make them; what undoes that is put on `undo`. Throws CgroupError, InvalidSpec. */
@@ -48,6 +48,7 @@ export async function makePlaces(
 ): Promise<MadePlaces> {
   const { caller, kernel, warn } = context;
   const { cgroup: plan, resctrl } = places;
+  const tasks = resctrlTasks(spec.linux.intelRdt, resctrl);
   const resources = parseResources(spec.linux.resources);
   const devices = !spec.linux.namespaces.has("user");
   let cgroup: Cgroup | undefined;
@@ -72,7 +73,7 @@ export async function makePlaces(
     undo.defer(() => removeResctrl(resctrl.directories));
     makeResctrl(resctrl);
   }
-  return { cgroup, release };
+  return { cgroup, resctrlTasks: tasks, release };
 }
 
 function holderLaunch(program: Uint8Array, describe: (step: number, errno: number) => Error): PassingLaunch {

@@ -1,6 +1,13 @@
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
-import { compileExec, describeFailure, PROGRAM_SLOT, type Process, parseExecProcess } from "@trimaran/linux";
+import {
+  compileExec,
+  describeFailure,
+  PROGRAM_SLOT,
+  type Process,
+  parseExecProcess,
+  presentTasks,
+} from "@trimaran/linux";
 import { type Command, type Context, FailedWith } from "../context.ts";
 import { type Flags, UsageError } from "../flags.ts";
 import { attend } from "../foreground.ts";
@@ -86,7 +93,7 @@ function launch(
     init: { slot: PROGRAM_SLOT.initPidfd },
     stdio: wiring.stdio,
     cgroup: cgroupFor(found.cgroup),
-    resctrlTasks: record.resctrl?.tasks.filter((tasks) => existsSync(tasks)) ?? [],
+    resctrlTasks: presentTasks(record.resctrl),
     ...(seccomp === undefined ? {} : { seccomp }),
     host: context.kernel.features,
     newKeyring: record.newKeyring,

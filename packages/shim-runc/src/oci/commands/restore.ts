@@ -82,9 +82,9 @@ async function make(context: Context, monitor: PassingMonitor, request: Request)
   undo.defer(() => store.remove(id));
   store.begin(id, places);
   for (const directory of [folder, work]) mkdirSync(directory, { recursive: true, mode: 0o700 });
-  const { cgroup, release } = await makePlaces(context, monitor, { id, spec, places }, undo);
+  const { release, ...made } = await makePlaces(context, monitor, { id, spec, places }, undo);
   const run = toRun(toPlan(context, request, places.cgroup, folder), "criu");
-  const begun = begin(monitor, { ...run, cgroup, resctrlTasks: places.resctrl?.tasks ?? [] }, folder);
+  const begun = begin(monitor, { ...run, ...made }, folder);
   undo.defer(async () => {
     tellVerdict(folder, "no");
     await begun.ended.catch(() => undefined);
