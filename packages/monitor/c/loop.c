@@ -61,6 +61,8 @@ static int sleep_ms(const struct monitor *m)
 		return 0;
 	if (m->accept_at && (!at || m->accept_at < at))
 		at = m->accept_at;
+	if (m->ends_at && (!at || m->ends_at < at))
+		at = m->ends_at;
 	if (m->exiting && (!at || m->exit_at < at))
 		at = m->exit_at;
 	if (!at)
@@ -108,6 +110,7 @@ void loop_run(struct monitor *m)
 		if (m->orphans)
 			proc_orphans(m);
 		streams_turn(m);
+		ends_turn(m);
 		turn_timers(m);
 		link_turn(m);
 		conns_flush(m);

@@ -68,6 +68,7 @@ struct stream {
 	uint64_t moved;   /* bytes taken out of the source */
 	uint64_t mark;    /* what it was at mark_ms: speed is measured from there on */
 	int64_t mark_ms;
+	int64_t held_at;  /* ms, CLOCK_MONOTONIC: it has ended, and its target is still open since; 0: it is not. See ends.c */
 };
 enum { WANT_NOTHING, WANT_INPUT, WANT_OUTPUT, WANT_TURN };
 
@@ -166,6 +167,7 @@ struct monitor {
 	bool again;           /* there is more to do: no sleep before the next turn */
 	bool exiting;
 	int64_t exit_at, accept_at;
+	int64_t ends_at;      /* when to look at held ends again; 0: there are none */
 	uint8_t *scratch;
 	bool scratch_used;
 	struct place place;
@@ -205,6 +207,10 @@ void link_reset(struct monitor *m);   /* of a port: nobody is there until the ne
 void port_open(struct monitor *m, int fd);
 void port_turn(struct monitor *m);
 bool port_write(struct monitor *m);
+
+/* ends.c */
+bool end_held(struct monitor *m, const struct entry *e, struct stream *s); /* its target has to stay open for now */
+void ends_turn(struct monitor *m);
 
 /* told.c */
 bool told_wants(const struct entry *e, unsigned slot);
@@ -254,6 +260,7 @@ void streams_ready(struct monitor *m, struct entry *e, unsigned slot, uint32_t e
 void streams_turn(struct monitor *m);                   /* those that need no event */
 void streams_exited(struct monitor *m, struct entry *e);
 bool streams_drained(const struct entry *e);
+bool is_fifo(int fd);
 int64_t streams_moved(const struct entry *e, unsigned slot); /* -EBADF: no stream begins there */
 
 #endif

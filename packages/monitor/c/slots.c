@@ -89,7 +89,7 @@ static void end_stream(struct monitor *m, struct entry *e, struct stream *s, boo
 	free(s->rest);
 	s->rest = NULL;
 	close_slot(m, e, s->from);
-	if ((target_gone || !(s->flags & STREAM_KEEP_TARGET)) && !still_used(e, s->to))
+	if (!still_used(e, s->to) && (target_gone || (!(s->flags & STREAM_KEEP_TARGET) && !end_held(m, e, s))))
 		close_slot(m, e, s->to);
 	else
 		slot_arm(m, e, s->to);
@@ -125,7 +125,7 @@ static void set_nonblocking(int fd)
 		fcntl(fd, F_SETFL, flags | O_NONBLOCK);
 }
 
-static bool is_fifo(int fd)
+bool is_fifo(int fd)
 {
 	struct stat st;
 

@@ -46,6 +46,39 @@ function piped(script: string, target: string, flags: number): Uint8Array {
   return p.encode();
 }
 
+/** stdout and stderr of `script` by pipes (slots 0 and 4) to FIFOs (slots 2 and 6), both ends of which are held, as for a client. */
+function outputs(script: string, [out, err]: readonly [string, string]): Uint8Array {
+  const p = new Program();
+  p.pipe(0, 1, 0);
+  p.open(out, O_RDWR_NONBLOCK, 2);
+  p.keep(reg(2), 2);
+  p.pipe(4, 5, 4);
+  p.open(err, O_RDWR_NONBLOCK, 6);
+  p.keep(reg(6), 6);
+  p.clone({ closeSlots: (1 << 1) | (1 << 5) });
+  p.dup3(slot(1), 1);
+  p.dup3(slot(5), 2);
+  p.exec(["/bin/sh", "-c", script]);
+  return p.encode();
+}
+const OUTPUTS = [
+  { from: 0, to: 2 },
+  { from: 4, to: 6 },
+];
+/** So long is an end held back at most: `HELD_MS` of ends.c. */
+const HELD_MS = 250;
+
+/** What a read gives: its bytes, "" at the end, undefined where there is nothing yet. */
+function readNow(fd: number): string | undefined {
+  const buffer = Buffer.alloc(100);
+  try {
+    return buffer.toString("utf8", 0, readSync(fd, buffer));
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "EAGAIN") return undefined;
+    throw error;
+  }
+}
+
 for (const build of BUILDS) {
   test(`${build}: 100 MB through a FIFO, and through a file, byte for byte`, { timeout: 60_000 }, async () => {
     await using pod = await Pod.open(build);
@@ -294,5 +327,44 @@ for (const build of BUILDS) {
     assert.equal(end.drained, false);
     await pod.process("bg", (r) => r.drained);
     assert.equal(statSync(out).size, "early\nlate\n".length);
+  });
+
+  for (const [name, redirect] of Object.entries({ stdout: "", stderr: ">&2" }))
+    test(`${build}: while ${name} is unread, the other output does not end: a client may take one's end for both's`, async () => {
+      await using pod = await Pod.open(build);
+      const paths = [fifo(pod, "out"), fifo(pod, "err")] as const;
+      const fds = paths.map((path) => openSync(path, constants.O_RDONLY | constants.O_NONBLOCK));
+      const [written = -1, quiet = -1] = name === "stdout" ? fds : fds.toReversed();
+      for (let tries = 1; ; tries++) {
+        const key = `try-${tries}`;
+        const at = performance.now();
+        pod.link.spawn(key, { program: outputs(`echo line ${redirect}`, paths), streams: OUTPUTS });
+        await pod.process(key, (r) => exited(r) && r.drained);
+        const seen = readNow(quiet);
+        const tookMs = performance.now() - at;
+        assert.equal(readNow(written), "line\n");
+        await eventually(() => readNow(quiet) === "" && readNow(written) === "");
+        if (seen === undefined) break;
+        assert.ok(tookMs > HELD_MS && tries < 20, `ended after ${tookMs} ms, before the line was read`);
+      }
+      for (const fd of fds) closeSync(fd);
+    });
+
+  test(`${build}: an output that nobody reads holds the other's end back for a moment only, one that is read not at all`, async () => {
+    await using pod = await Pod.open(build);
+    const paths = [fifo(pod, "out"), fifo(pod, "err")] as const;
+    const [out = -1, err = -1] = paths.map((path) => openSync(path, constants.O_RDONLY | constants.O_NONBLOCK));
+    pod.link.spawn("unread", { program: outputs("echo line", paths), streams: OUTPUTS });
+    await pod.process("unread", (r) => exited(r) && r.drained);
+    await eventually(() => readNow(err) === "");
+    assert.equal(readNow(out), "line\n");
+    await eventually(() => readNow(out) === "");
+    pod.link.spawn("early", { program: outputs("exec 2>&-; exec sleep 1000", paths), streams: OUTPUTS });
+    await pod.process("early", (r) => r.execed);
+    await eventually(() => readNow(err) === "");
+    assert.equal(readNow(out), undefined, "it lives");
+    process.kill(pod.link.processes.get("early")?.pid ?? 0, "SIGKILL");
+    await eventually(() => readNow(out) === "");
+    for (const fd of [out, err]) closeSync(fd);
   });
 }
