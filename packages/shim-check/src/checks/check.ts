@@ -1,3 +1,4 @@
+import { Code } from "ttrpc-ts";
 import type { Lab } from "../lab/lab.ts";
 
 /** What checks are about, in the order in which they run. */
@@ -37,3 +38,6 @@ export interface Check {
 export function isFault({ id }: Check): boolean {
   return id.startsWith("faults.");
 }
+
+/** What a shim may answer to a call for which a task is in the wrong state. */
+export const WRONG_STATE = [Code.FailedPrecondition, Code.Unknown] as const;

@@ -5,6 +5,7 @@ import { EVENTS } from "./events.ts";
 import { EXEC } from "./exec.ts";
 import { FAULTS } from "./faults.ts";
 import { INFO } from "./info.ts";
+import { LIFE } from "./life.ts";
 import { OPTIONS } from "./options.ts";
 import { RESTART } from "./restart.ts";
 import { START } from "./start.ts";
@@ -20,6 +21,7 @@ export const CHECKS: readonly Check[] = [
   ...DAEMON,
   ...WIRE,
   ...TASK,
+  ...LIFE,
   ...EXEC,
   ...EVENTS,
   ...STDIO,
