@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { parseIdentifier } from "../src/bundles/identifier.ts";
 import { dockerCredentials } from "../src/client/docker-credentials.ts";
 import { parseImageWishes } from "../src/client/image-config.ts";
@@ -129,12 +129,15 @@ const CONVERSATION = Buffer.concat([
   GRPC,
 ]);
 let echo: ReturnType<typeof overSocket> | undefined;
+let socketFolder: string | undefined;
+process.on("exit", () => socketFolder && rmSync(socketFolder, { recursive: true, force: true }));
 const LINGER_MS = 20;
 
 /** A server takes any connection, and answers the next one. */
 async function grpcConnection(input: Buffer): Promise<void> {
   echo ??= overSocket({ one: (request) => request, many: async function* () {}, both: async function* () {} });
   const { client, path, reported } = await echo;
+  socketFolder = dirname(path);
   const { promise, resolve } = Promise.withResolvers<void>();
   const socket = connect(path, () => socket.end(input));
   socket.on("error", () => undefined).on("close", () => resolve());
