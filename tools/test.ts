@@ -1,6 +1,7 @@
 /**
  * `npm test`: everything, from a fresh clone. Sets up what is missing (Debian packages, containerd 2.x), builds, then runs the parts one after
- * the other: a line for each, and the output of those that failed. `npm test -- --only=unit,e2e:cli` runs some; `--verbose` shows all output.
+ * the other, those that only compute beside them: a line for each, and the output of those that failed. `npm test -- --only=unit,e2e:cli` runs some;
+ * `--verbose` shows all output.
  */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -9,7 +10,7 @@ import { parseArgs } from "node:util";
 import { build } from "./build.ts";
 import { ensureContainerd2, ensureGuestKernel, ensurePackages, ensureRecentCriu, ensureRecentRunsc } from "./debian.ts";
 import { ensureGuestImage } from "./guest/image.ts";
-import { chooseParts, listParts } from "./test/parts.ts";
+import { chooseParts, listParts, type Part } from "./test/parts.ts";
 import { type Outcome, runPart } from "./test/run-part.ts";
 
 const ROOT = dirname(import.meta.dirname);
@@ -36,13 +37,21 @@ async function main(): Promise<number> {
   const outcomes: Outcome[] = [];
   let interrupted = false;
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => (interrupted = true));
-  for (const part of parts) {
-    if (interrupted) break;
-    const outcome = await runPart(part, ROOT, values.verbose ? undefined : logs, env);
-    report(outcome);
-    outcomes.push(outcome);
+  const inTurn = async (lane: readonly Part[]) => {
+    for (const part of lane) {
+      if (interrupted) break;
+      const outcome = await runPart(part, ROOT, values.verbose ? undefined : logs, env);
+      report(outcome);
+      outcomes.push(outcome);
+    }
+  };
+  try {
+    await Promise.all(
+      [false, true].map((isAside) => inTurn(parts.filter((part) => (part.isAside ?? false) === isAside))),
+    );
+  } finally {
+    rmSync(state, { recursive: true, force: true });
   }
-  rmSync(state, { recursive: true, force: true });
   return conclude(outcomes, interrupted);
 }
 

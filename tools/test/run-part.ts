@@ -1,6 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, openSync } from "node:fs";
+import { closeSync, openSync, writeFileSync } from "node:fs";
+import { constants, setPriority } from "node:os";
 import { join } from "node:path";
 import type { Part } from "./parts.ts";
 
@@ -31,6 +32,7 @@ export async function runPart(
     env,
     detached: true, // a group of its own, so that all of it can be ended
   });
+  if (part.isAside && child.pid !== undefined) giveWay(child.pid);
   const end = (signal: NodeJS.Signals) => {
     if (child.pid !== undefined && child.exitCode === null) process.kill(-child.pid, signal);
   };
@@ -47,4 +49,12 @@ export async function runPart(
   const ended = signal === null ? `exit status ${code}` : signal;
   const why = durationMs > part.limitMs ? `over its limit of ${part.limitMs / 1000} s (${ended})` : ended;
   return { part, passed: code === 0, why, durationMs, logPath };
+}
+
+/** The lowest priority, for it and its children, within its session and of its session: the second is another setting where autogroup is on (sched(7)). */
+function giveWay(pid: number): void {
+  setPriority(pid, constants.priority.PRIORITY_LOW);
+  try {
+    writeFileSync(`/proc/${pid}/autogroup`, String(constants.priority.PRIORITY_LOW));
+  } catch {} // a kernel without it
 }
