@@ -1,18 +1,17 @@
 import assert from "node:assert/strict";
 import { existsSync, readFileSync, statSync } from "node:fs";
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdir, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, test } from "node:test";
-import { setTimeout as delay } from "node:timers/promises";
 import { ANY, containerd, packAny } from "@trimaran/proto";
 import { ensureRecentCriu } from "../tools/debian.ts";
 import { ociProcess } from "./harness/bundle.ts";
 import { COUNT, createCounter as create } from "./harness/counter.ts";
-import { leftBehind, taskServers } from "./harness/left-behind.ts";
+import { killTaskServers, leftBehind } from "./harness/left-behind.ts";
 import { PATIENCE } from "./harness/patience.ts";
 import { runOk } from "./harness/process.ts";
 import { ShimYard, type StartedShim, shimKinds } from "./harness/shims.ts";
+import { slowCriu } from "./harness/slow-criu.ts";
 
 const SPEC = "types.containerd.io/opencontainers/runtime-spec/1/Process";
 const RUNNING = 2;
@@ -168,7 +167,7 @@ for (const kind of kinds) {
 
     testOurs("kill -9 of the task server between all verbs, and while criu works", async () => {
       await yard[Symbol.asyncDispose]();
-      const slow = await slowCriu();
+      const slow = await slowCriu(criu);
       await open(`${slow.path}:${kind.path}`);
       const { id, task, out, shim } = await countTo(3);
       const leaving = task.checkpoint({ id, path: image() });
@@ -280,21 +279,6 @@ for (const kind of kinds) {
   });
 }
 
-/** A criu that says when it begins, and waits a little: a task server that dies meanwhile is found dead in time. */
-async function slowCriu() {
-  const path = await mkdtemp(join(tmpdir(), "slow-criu-"));
-  const script = `#!/bin/sh\ntouch ${path}/$1\nsleep 0.5\nexec ${criu} "$@"\n`;
-  await writeFile(join(path, "criu"), script, { mode: 0o755 });
-  return {
-    path,
-    async reached(verb: "dump" | "restore") {
-      while (!existsSync(join(path, verb))) await delay(5);
-      await rm(join(path, verb));
-    },
-    remove: () => rm(path, { recursive: true, force: true }),
-  };
-}
-
 /** A TCP connection, both of whose ends are in the container. */
 const CONNECTED = "nc -l -p 99 -e sleep 1000 & sleep 0.3; sleep 1000 | nc 127.0.0.1 99 &";
 const NEEDS_OPEN_TCP =
@@ -324,10 +308,6 @@ async function end({ shim, id }: Pick<StartedShim, "shim" | "id">): Promise<void
   await shim.task.kill({ id, signal: 9 });
   await wait;
   await shim.remove();
-}
-
-async function killTaskServers(yard: ShimYard): Promise<void> {
-  for (const pid of await taskServers(yard)) process.kill(pid, "SIGKILL");
 }
 
 /** Two folders of the host's, whose file says which it is. */

@@ -27,3 +27,8 @@ export async function leftBehind(yard: ShimYard): Promise<string[]> {
     await delay(50);
   }
 }
+
+/** As a crash: SIGKILL. */
+export async function killTaskServers(yard: ShimYard): Promise<void> {
+  for (const pid of await taskServers(yard)) process.kill(pid, "SIGKILL");
+}

@@ -6,6 +6,7 @@ import protobuf from "protobufjs";
 import { loadProtos, messagesOf } from "../generator/load.ts";
 import {
   containerd,
+  criu,
   google,
   grpc,
   io,
@@ -21,7 +22,7 @@ import {
 // protobufjs's reflection, on the same .proto files, is the oracle: it shares no code with ours but the parser.
 const root = loadProtos(join(import.meta.dirname, "../../../proto"));
 const trees: Readonly<Record<string, unknown>> = {
-  ...{ containerd, google, grpc, io },
+  ...{ containerd, criu, google, grpc, io },
   ...{ runtime, runtimeoptions, trimaran, ttrpc },
 };
 

@@ -8,7 +8,7 @@ export {
   type MethodDescriptor,
   type ServiceDescriptor,
 } from "./codec.ts";
-export { containerd, google, grpc, io, runtime, runtimeoptions, trimaran, ttrpc } from "./gen/codec.js";
+export { containerd, criu, google, grpc, io, runtime, runtimeoptions, trimaran, ttrpc } from "./gen/codec.js";
 export { type Int64, toBigInt, toLong } from "./int64.ts";
 export { EXPOSITION_TYPE, expositionText, withLabels } from "./metrics/exposition.ts";
 export type { Labels, MetricFamily, Sample } from "./metrics/family.ts";

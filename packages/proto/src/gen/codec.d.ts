@@ -2196,6 +2196,84 @@ const UserNamespace: MessageCodec<UserNamespace>;
 }
 }
 
+export namespace criu {
+type CriuReqType = number;
+const CriuReqType: {
+readonly EMPTY: 0;
+readonly DUMP: 1;
+readonly RESTORE: 2;
+readonly NOTIFY: 6;
+};
+interface CriuReq {
+type: criu.CriuReqType;
+opts: criu.CriuOpts | undefined;
+/** Of an answer to NOTIFY. Else criu takes back what it has done. */
+notifySuccess: boolean;
+}
+const CriuReq: MessageCodec<CriuReq>;
+interface CriuOpts {
+/** In the table of the process that made the socket. */
+imagesDirFd: number;
+pid: number;
+leaveRunning: boolean;
+extUnixSk: boolean;
+tcpEstablished: boolean;
+shellJob: boolean;
+fileLocks: boolean;
+logLevel: number;
+/** A name in the directory of work_dir_fd. */
+logFile: string;
+notifyScripts: boolean;
+root: string;
+workDirFd: number;
+cgRoot: criu.CgroupRoot[];
+/** What is restored is a child of criu's parent. */
+rstSibling: boolean;
+inheritFd: criu.InheritFd[];
+manageCgroupsMode: criu.CriuCgMode | undefined;
+external: string[];
+/** CLONE_ bits. */
+emptyNs: number;
+freezeCgroup: string;
+/** A terminal whose other end is nobody's in the container is no error; a restore hands the new one over, by a NOTIFY with an fd. */
+orphanPtsMaster: boolean;
+}
+const CriuOpts: MessageCodec<CriuOpts>;
+interface CgroupRoot {
+ctrl: string;
+path: string;
+}
+const CgroupRoot: MessageCodec<CgroupRoot>;
+interface InheritFd {
+key: string;
+/** In criu's own table. 0 is one, too, and has to be sent. */
+fd: number | undefined;
+}
+const InheritFd: MessageCodec<InheritFd>;
+type CriuCgMode = number;
+const CriuCgMode: {
+readonly IGNORE: 0;
+readonly CG_NONE: 1;
+readonly PROPS: 2;
+readonly SOFT: 3;
+readonly FULL: 4;
+readonly STRICT: 5;
+};
+interface CriuResp {
+type: criu.CriuReqType;
+success: boolean;
+notify: criu.CriuNotify | undefined;
+}
+const CriuResp: MessageCodec<CriuResp>;
+interface CriuNotify {
+/** What criu is about to do, or has done: "post-restore" … */
+script: string;
+/** Of what is restored, where there is one. */
+pid: number;
+}
+const CriuNotify: MessageCodec<CriuNotify>;
+}
+
 export namespace google {
 namespace protobuf {
 /** A message whose type is named beside it. containerd puts the bare message name into type_url, without a host part. */

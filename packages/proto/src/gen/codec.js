@@ -4575,6 +4575,148 @@ function read_containerd_v1_types_ProcessInfo(r, m) {
   return m;
 }
 
+const empty_criu_CgroupRoot = () => ({ ctrl: "", path: "" });
+function write_criu_CgroupRoot(w, m) {
+  if (m.path) w.string(18, m.path);
+  if (m.ctrl) w.string(10, m.ctrl);
+}
+function read_criu_CgroupRoot(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.ctrl = r.string(); break;
+      case 18: m.path = r.string(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_criu_CriuNotify = () => ({ script: "", pid: 0 });
+function write_criu_CriuNotify(w, m) {
+  if (m.pid) w.int32(16, m.pid);
+  if (m.script) w.string(10, m.script);
+}
+function read_criu_CriuNotify(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.script = r.string(); break;
+      case 16: m.pid = r.int32(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_criu_CriuOpts = () => ({ imagesDirFd: 0, pid: 0, leaveRunning: false, extUnixSk: false, tcpEstablished: false, shellJob: false, fileLocks: false, logLevel: 0, logFile: "", notifyScripts: false, root: "", workDirFd: 0, cgRoot: [], rstSibling: false, inheritFd: [], manageCgroupsMode: undefined, external: [], emptyNs: 0, freezeCgroup: "", orphanPtsMaster: false });
+function write_criu_CriuOpts(w, m) {
+  if (m.orphanPtsMaster) w.bool(400, m.orphanPtsMaster);
+  if (m.freezeCgroup) w.string(354, m.freezeCgroup);
+  if (m.emptyNs) w.uint32(304, m.emptyNs);
+  if (m.external) for (let i = m.external.length - 1; i >= 0; i--) w.string(298, m.external[i]);
+  if (m.manageCgroupsMode != null) w.int32(272, m.manageCgroupsMode);
+  if (m.inheritFd) for (let i = m.inheritFd.length - 1; i >= 0; i--) w.message(218, write_criu_InheritFd, m.inheritFd[i]);
+  if (m.rstSibling) w.bool(208, m.rstSibling);
+  if (m.cgRoot) for (let i = m.cgRoot.length - 1; i >= 0; i--) w.message(202, write_criu_CgroupRoot, m.cgRoot[i]);
+  if (m.workDirFd) w.int32(136, m.workDirFd);
+  if (m.root) w.string(106, m.root);
+  if (m.notifyScripts) w.bool(96, m.notifyScripts);
+  if (m.logFile) w.string(82, m.logFile);
+  if (m.logLevel) w.int32(72, m.logLevel);
+  if (m.fileLocks) w.bool(64, m.fileLocks);
+  if (m.shellJob) w.bool(56, m.shellJob);
+  if (m.tcpEstablished) w.bool(40, m.tcpEstablished);
+  if (m.extUnixSk) w.bool(32, m.extUnixSk);
+  if (m.leaveRunning) w.bool(24, m.leaveRunning);
+  if (m.pid) w.int32(16, m.pid);
+  if (m.imagesDirFd) w.int32(8, m.imagesDirFd);
+}
+function read_criu_CriuOpts(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 8: m.imagesDirFd = r.int32(); break;
+      case 16: m.pid = r.int32(); break;
+      case 24: m.leaveRunning = r.bool(); break;
+      case 32: m.extUnixSk = r.bool(); break;
+      case 40: m.tcpEstablished = r.bool(); break;
+      case 56: m.shellJob = r.bool(); break;
+      case 64: m.fileLocks = r.bool(); break;
+      case 72: m.logLevel = r.int32(); break;
+      case 82: m.logFile = r.string(); break;
+      case 96: m.notifyScripts = r.bool(); break;
+      case 106: m.root = r.string(); break;
+      case 136: m.workDirFd = r.int32(); break;
+      case 202: m.cgRoot.push(r.message(read_criu_CgroupRoot, empty_criu_CgroupRoot())); break;
+      case 208: m.rstSibling = r.bool(); break;
+      case 218: m.inheritFd.push(r.message(read_criu_InheritFd, empty_criu_InheritFd())); break;
+      case 272: m.manageCgroupsMode = r.int32(); break;
+      case 298: m.external.push(r.string()); break;
+      case 304: m.emptyNs = r.uint32(); break;
+      case 354: m.freezeCgroup = r.string(); break;
+      case 400: m.orphanPtsMaster = r.bool(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_criu_CriuReq = () => ({ type: 0, opts: undefined, notifySuccess: false });
+function write_criu_CriuReq(w, m) {
+  if (m.notifySuccess) w.bool(24, m.notifySuccess);
+  if (m.opts != null) w.message(18, write_criu_CriuOpts, m.opts);
+  if (m.type) w.int32(8, m.type);
+}
+function read_criu_CriuReq(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 8: m.type = r.int32(); break;
+      case 18: m.opts = r.message(read_criu_CriuOpts, m.opts ?? empty_criu_CriuOpts()); break;
+      case 24: m.notifySuccess = r.bool(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_criu_CriuResp = () => ({ type: 0, success: false, notify: undefined });
+function write_criu_CriuResp(w, m) {
+  if (m.notify != null) w.message(42, write_criu_CriuNotify, m.notify);
+  if (m.success) w.bool(16, m.success);
+  if (m.type) w.int32(8, m.type);
+}
+function read_criu_CriuResp(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 8: m.type = r.int32(); break;
+      case 16: m.success = r.bool(); break;
+      case 42: m.notify = r.message(read_criu_CriuNotify, m.notify ?? empty_criu_CriuNotify()); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
+const empty_criu_InheritFd = () => ({ key: "", fd: undefined });
+function write_criu_InheritFd(w, m) {
+  if (m.fd != null) w.int32(16, m.fd);
+  if (m.key) w.string(10, m.key);
+}
+function read_criu_InheritFd(r, m) {
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 10: m.key = r.string(); break;
+      case 16: m.fd = r.int32(); break;
+      default: r.skip(tag);
+    }
+  }
+  return m;
+}
+
 const empty_google_protobuf_Any = () => ({ typeUrl: "", value: NO_BYTES });
 function write_google_protobuf_Any(w, m) {
   if (m.value?.length) w.bytes(18, m.value);
@@ -6392,6 +6534,12 @@ const codec_containerd_types_transfer_UnpackConfiguration = new MessageCodec("co
 const codec_containerd_types_transfer_WindowUpdate = new MessageCodec("containerd.types.transfer.WindowUpdate", write_containerd_types_transfer_WindowUpdate, read_containerd_types_transfer_WindowUpdate, empty_containerd_types_transfer_WindowUpdate);
 const codec_containerd_v1_types_Process = new MessageCodec("containerd.v1.types.Process", write_containerd_v1_types_Process, read_containerd_v1_types_Process, empty_containerd_v1_types_Process);
 const codec_containerd_v1_types_ProcessInfo = new MessageCodec("containerd.v1.types.ProcessInfo", write_containerd_v1_types_ProcessInfo, read_containerd_v1_types_ProcessInfo, empty_containerd_v1_types_ProcessInfo);
+const codec_criu_CgroupRoot = new MessageCodec("criu.CgroupRoot", write_criu_CgroupRoot, read_criu_CgroupRoot, empty_criu_CgroupRoot);
+const codec_criu_CriuNotify = new MessageCodec("criu.CriuNotify", write_criu_CriuNotify, read_criu_CriuNotify, empty_criu_CriuNotify);
+const codec_criu_CriuOpts = new MessageCodec("criu.CriuOpts", write_criu_CriuOpts, read_criu_CriuOpts, empty_criu_CriuOpts);
+const codec_criu_CriuReq = new MessageCodec("criu.CriuReq", write_criu_CriuReq, read_criu_CriuReq, empty_criu_CriuReq);
+const codec_criu_CriuResp = new MessageCodec("criu.CriuResp", write_criu_CriuResp, read_criu_CriuResp, empty_criu_CriuResp);
+const codec_criu_InheritFd = new MessageCodec("criu.InheritFd", write_criu_InheritFd, read_criu_InheritFd, empty_criu_InheritFd);
 const codec_google_protobuf_Any = new MessageCodec("google.protobuf.Any", write_google_protobuf_Any, read_google_protobuf_Any, empty_google_protobuf_Any);
 const codec_google_protobuf_Empty = new MessageCodec("google.protobuf.Empty", write_google_protobuf_Empty, read_google_protobuf_Empty, empty_google_protobuf_Empty);
 const codec_google_protobuf_FieldMask = new MessageCodec("google.protobuf.FieldMask", write_google_protobuf_FieldMask, read_google_protobuf_FieldMask, empty_google_protobuf_FieldMask);
@@ -7100,6 +7248,17 @@ LinuxSandboxSecurityContext: codec_runtime_v1_LinuxSandboxSecurityContext,
 NamespaceOption: codec_runtime_v1_NamespaceOption,
 UserNamespace: codec_runtime_v1_UserNamespace,
 },
+};
+
+export const criu = {
+CriuReqType: {"EMPTY":0,"DUMP":1,"RESTORE":2,"NOTIFY":6},
+CriuReq: codec_criu_CriuReq,
+CriuOpts: codec_criu_CriuOpts,
+CgroupRoot: codec_criu_CgroupRoot,
+InheritFd: codec_criu_InheritFd,
+CriuCgMode: {"IGNORE":0,"CG_NONE":1,"PROPS":2,"SOFT":3,"FULL":4,"STRICT":5},
+CriuResp: codec_criu_CriuResp,
+CriuNotify: codec_criu_CriuNotify,
 };
 
 export const google = {

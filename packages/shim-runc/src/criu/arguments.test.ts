@@ -17,6 +17,7 @@ const DUMP: Dump = {
   pid: 7,
   leaveRunning: true,
   mounts: [],
+  masked: [],
   network: undefined,
   freezer: undefined,
   wishes: WISHES,
@@ -28,7 +29,8 @@ test("a dump of nothing special; what else there is, and what is wished, is a fl
   assert.deepEqual(dumpArguments({ ...DUMP, leaveRunning: false }), ["dump", ...PLAIN]);
   const all = dumpArguments({
     ...DUMP,
-    mounts: ["/etc/hosts", "/proc/kcore"],
+    mounts: ["/etc/hosts"],
+    masked: ["/proc/kcore"],
     network: "4026531840",
     freezer: "/sys/fs/cgroup/c",
     wishes: {
@@ -50,7 +52,7 @@ test("a dump of nothing special; what else there is, and what is wished, is a fl
     "--file-locks",
     "--empty-ns=net",
     "--external=mnt[/etc/hosts]:/etc/hosts",
-    "--external=mnt[/proc/kcore]:/proc/kcore",
+    "--external=mnt[/proc/kcore]:/dev/null",
     "--external=net[4026531840]:extRootNetNS",
   ]);
 });
@@ -64,7 +66,7 @@ test("a wish that can't be is InvalidArgument and names the field; so does a mou
 });
 
 test("a restore: cgroups by hierarchy, mounts from where they are now, pipes and namespaces by fds", () => {
-  const args = restoreArguments({
+  const restore = {
     images: "/i",
     work: "/w",
     root: "/b/rootfs",
@@ -75,8 +77,8 @@ test("a restore: cgroups by hierarchy, mounts from where they are now, pipes and
     ],
     inherited: [{ fd: 1, name: "pipe:[12]" }, networkFd(10)],
     emptyNetwork: true,
-    script: "/b/criu/bin/restored",
-  });
+  };
+  const args = restoreArguments(restore, "/b/criu/bin/restored");
   assert.deepEqual(args.slice(0, 6), [
     "restore",
     "--images-dir=/i",

@@ -28,6 +28,8 @@ export interface Dump extends CriuPlace {
   readonly pid: number;
   readonly leaveRunning: boolean;
   readonly mounts: readonly string[];
+  /** Files over which the host's /dev/null lies. */
+  readonly masked: readonly string[];
   /** Inode of a network namespace that is not the container's own. */
   readonly network: string | undefined;
   /** The freezer's directory: nothing forks while it is looked at. */
@@ -45,8 +47,6 @@ export interface Restore extends CriuPlace {
   /** Names of what was outside of the container, and the fds that stand for it. */
   readonly inherited: readonly { readonly fd: number; readonly name: string }[];
   readonly emptyNetwork: boolean;
-  /** A program that criu runs at each of its stages. */
-  readonly script: string;
 }
 
 /** Of the kinds that containerd and runc name, what criu can make anew. */
@@ -57,7 +57,10 @@ const EMPTY: ReadonlyMap<string, string> = new Map([
 const CGROUP_MODES = new Set(["soft", "full", "strict", "ignore"]);
 /** What the checkpoint calls the network namespace of somebody else's. runc's name. */
 const NETWORK = "extRootNetNS";
-const LOG_LEVEL = "-v4";
+/** What it calls each masked file: as runc does, so that either restores what the other has saved. */
+export const NULL = "/dev/null";
+/** As much as criu can say. */
+export const LOG_LEVEL = 4;
 
 export const DUMP_LOG = "dump.log";
 export const RESTORE_LOG = "restore.log";
@@ -78,14 +81,16 @@ export function dumpArguments(dump: Dump): string[] {
     ...(externalUnixSockets ? ["--ext-unix-sk"] : []),
     ...(terminal ? ["--shell-job"] : []),
     ...(fileLocks ? ["--file-locks"] : []),
-    ...emptyNamespaces(dump.wishes.emptyNamespaces),
-    ...dump.mounts.map((target) => external(target, target)),
-    ...(dump.network === undefined ? [] : [`--external=net[${dump.network}]:${NETWORK}`]),
+    ...emptyNamespaces(dump.wishes).map((name) => `--empty-ns=${name}`),
+    ...externalOf(dump).map((text) => `--external=${text}`),
   ];
 }
 
-/** Arguments of `criu restore`. What the checkpoint holds may come back: whether it was to be saved was asked when it was taken. */
-export function restoreArguments(restore: Restore): string[] {
+/**
+ * Arguments of `criu restore`. What the checkpoint holds may come back: whether it was to be saved was asked when it was taken. `script`: a
+ * program that criu runs at each of its stages.
+ */
+export function restoreArguments(restore: Restore, script: string): string[] {
   return [
     "restore",
     ...place(restore, RESTORE_LOG),
@@ -100,9 +105,9 @@ export function restoreArguments(restore: Restore): string[] {
       ({ controllers, path }) => `--cgroup-root=${controllers === "" ? "" : `${controllers}:`}${path}`,
     ),
     ...(restore.emptyNetwork ? ["--empty-ns=net"] : []),
-    ...restore.mounts.map(({ target, source }) => external(target, source)),
+    ...restore.mounts.map((mount) => `--external=${externalMount(mount)}`),
     ...restore.inherited.map(({ fd, name }) => `--inherit-fd=fd[${fd}]:${name}`),
-    `--action-script=${restore.script}`,
+    `--action-script=${script}`,
   ];
 }
 
@@ -112,25 +117,37 @@ export function networkFd(fd: number): { readonly fd: number; readonly name: str
 }
 
 function place({ images, work }: CriuPlace, log: string): string[] {
-  return [`--images-dir=${images}`, `--work-dir=${work}`, `--log-file=${log}`, LOG_LEVEL];
+  return [`--images-dir=${images}`, `--work-dir=${work}`, `--log-file=${log}`, `-v${LOG_LEVEL}`];
 }
 
-function external(target: string, value: string): string {
+/** What a dump leaves to the host, as criu writes it. */
+export function externalOf({ mounts, masked, network }: Dump): string[] {
+  return [
+    ...mounts.map((target) => externalMount({ target, source: target })),
+    ...masked.map((target) => externalMount({ target, source: NULL })),
+    ...(network === undefined ? [] : [`net[${network}]:${NETWORK}`]),
+  ];
+}
+
+/** As criu writes it. Throws FailedPrecondition for a name that it could not read again. */
+export function externalMount({ target, source }: ExternalMount): string {
   if (/[\]\n]/.test(target))
     throw new StatusError(
       Code.FailedPrecondition,
       `mounts ${JSON.stringify(target)}: criu can't be told of such a name`,
     );
-  return `--external=mnt[${target}]:${value}`;
+  return `mnt[${target}]:${source}`;
 }
 
-function cgroupsMode(mode = "soft"): string {
+/** criu's name of it. Throws InvalidArgument. */
+export function cgroupsMode(mode = "soft"): string {
   if (CGROUP_MODES.has(mode)) return mode;
   const known = [...CGROUP_MODES].join(", ");
   throw new StatusError(Code.InvalidArgument, `cgroups_mode ${JSON.stringify(mode)}: none of ${known}`);
 }
 
-function emptyNamespaces(kinds: readonly string[]): string[] {
+/** criu's names of them. Throws InvalidArgument. */
+export function emptyNamespaces({ emptyNamespaces: kinds }: Pick<CheckpointWishes, "emptyNamespaces">): string[] {
   return kinds.map((kind) => {
     const name = EMPTY.get(kind);
     if (name === undefined)
@@ -138,6 +155,6 @@ function emptyNamespaces(kinds: readonly string[]): string[] {
         Code.InvalidArgument,
         `empty_namespaces ${JSON.stringify(kind)}: only "network" can be left empty`,
       );
-    return `--empty-ns=${name}`;
+    return name;
   });
 }

@@ -1,4 +1,4 @@
-import { mkdirSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import type { Cgroup } from "@trimaran/linux";
 import {
   type CheckpointRequest,
@@ -10,10 +10,12 @@ import {
   type StdioUris,
 } from "@trimaran/shim-core";
 import type { Layout } from "../layout.ts";
-import { DESCRIPTORS, type Dump, dumpArguments } from "./arguments.ts";
+import { type CriuPlace, DESCRIPTORS, type Dump, dumpArguments } from "./arguments.ts";
 import { externalMounts, type MountedContainer, maskedFilesOf } from "./mounts.ts";
+import { dumpRequest } from "./requests.ts";
 import { criuFolder } from "./restore.ts";
 import { type CriuRun, finishCriu, launchCriu } from "./run.ts";
+import { CriuService, serviceRun } from "./service.ts";
 
 const STATX_BYTES = 256;
 /** Of struct statx. */
@@ -39,24 +41,47 @@ export async function takeCheckpoint(parts: CheckpointParts, request: Checkpoint
   const key = `${initKey(layout.request.id)}/dump-${conn}-${stream}`;
   const work = request.workDirectory ?? (layout.options.criuWorkPath || criuFolder(layout.request.bundle));
   const isKnown = host.has(key); // a replay: it runs, or has ended
-  if (!isKnown) await prepare(parts, request, work);
+  const talk = `${criuFolder(layout.request.bundle)}/dump-${conn}-${stream}`;
+  if (!isKnown) await prepare(parts, request, [work, talk]);
   try {
     await cgroup.lendFreezer(request.isPaused, async (freezer) => {
-      const args = isKnown ? [] : dumpArguments(toDump(parts, request, work, freezer));
-      const run: CriuRun = { key, name: "dump", criu, searchPath, work, args };
-      await finishCriu(run, launchCriu(host, run));
+      const dump = () => toDump(parts, request, work, freezer);
+      const run = { key, name: "dump", criu, searchPath, work } as const;
+      if (layout.request.stdio.terminal)
+        return await dumpByService(host, run, { images: request.directory, work }, dump, talk);
+      const criuRun: CriuRun = { ...run, args: isKnown ? [] : dumpArguments(dump()) };
+      await finishCriu(criuRun, launchCriu(host, criuRun));
     });
   } finally {
+    rmSync(talk, { recursive: true, force: true });
     setImmediate(() => host.forget(key)); // once the answer is on its way
   }
+}
+
+/** Only there it can be said that a terminal's other end is ours. */
+async function dumpByService(
+  host: Host,
+  run: Omit<CriuRun, "args">,
+  place: CriuPlace,
+  dump: () => Dump,
+  folder: string,
+): Promise<void> {
+  const { args, inherited, setup } = serviceRun;
+  const criu = launchCriu(host, { ...run, args, inherited, setup: (builder) => setup(builder, place) });
+  await criu.execed(); // then its socket is there
+  await new CriuService(criu, folder).call(
+    () => dumpRequest(dump(), serviceRun.fds),
+    async () => {},
+  );
+  await finishCriu(run, criu);
 }
 
 async function prepare(
   { init, layout }: CheckpointParts,
   { directory }: CheckpointRequest,
-  work: string,
+  folders: readonly string[],
 ): Promise<void> {
-  for (const folder of [directory, work]) mkdirSync(folder, { recursive: true, mode: 0o700 });
+  for (const folder of [directory, ...folders]) mkdirSync(folder, { recursive: true, mode: 0o700 });
   writeFileSync(`${directory}/${DESCRIPTORS}`, JSON.stringify(await descriptors(init, layout.request.stdio)));
 }
 
@@ -72,7 +97,8 @@ function toDump(
     work,
     pid: init.pid,
     leaveRunning: !request.exit,
-    mounts: [...externalMounts(mounted).map(({ target }) => target), ...maskedFilesOf(spec, init.pid)],
+    mounts: externalMounts(mounted).map(({ target }) => target),
+    masked: maskedFilesOf(spec, init.pid),
     network: network?.path === undefined ? undefined : String(statSync(`/proc/${init.pid}/ns/net`).ino),
     freezer,
     wishes: withEmptyNetwork(request, network !== undefined && network.path === undefined),

@@ -26,6 +26,10 @@ test("the first error counts, with or without a pid before it; warnings and othe
     "Error (criu/sk-unix.c:856): unix: External socket is used. Consider using --ext-unix-sk option.",
   );
   assert.equal(firstError("(00.1) Error (a.c:1): b\n"), "Error (a.c:1): b");
+  assert.equal(
+    firstError("(00.1) pie: 12: Error (a.c:1): in the process that is restored\n(00.2) Error (b.c:1): c\n"),
+    "Error (a.c:1): in the process that is restored",
+  );
   assert.equal(firstError("(00.1) Error (a.c:1): cut off"), "Error (a.c:1): cut off");
   assert.equal(firstError("(00.1)\n Error (a.c:1): b\n"), undefined, "not of one line");
   assert.equal(firstError("(00.1) Error (a\n.c:1): b\n"), undefined);

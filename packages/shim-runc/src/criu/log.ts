@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 
-const ERROR = /^\([0-9.]+\)[ \t]+(?:[0-9]+: )?(Error \([^)\n]*\): .*)$/gm; // of one line: names of the container's may be in it
+const ERROR = /^\([0-9.]+\)[ \t]+(?:pie: )?(?:[0-9]+: )?(Error \([^)\n]*\): .*)$/gm; // of one line: names of the container's may be in it
 /** criu would like to have higher limits, says so where it may not (without CAP_SYS_RESOURCE), and goes on. */
 const HARMLESS = /: rlimit: Can't setup RLIMIT_/;
 

@@ -65,7 +65,7 @@ test("masked files are those over which /dev/null lies", () => {
   assert.deepEqual(maskedFiles(spec, mountinfo), ["/proc/kcore"]);
   assert.deepEqual(
     maybeMasked(spec).map(({ target, source }) => `${target} ${source}`),
-    ["/proc/kcore /dev/null", "/proc/acpi /dev/null"],
+    ["/dev/null /dev/null", "/proc/kcore /dev/null", "/proc/acpi /dev/null"],
   );
 });
 

@@ -1,6 +1,6 @@
 import { readFileSync, statSync } from "node:fs";
 import { hostPath, type Spec } from "@trimaran/linux";
-import type { ExternalMount } from "./arguments.ts";
+import { type ExternalMount, NULL } from "./arguments.ts";
 
 /** What decides which of a container's mounts are the host's. */
 export interface MountedContainer {
@@ -11,7 +11,6 @@ export interface MountedContainer {
 }
 
 const BIND = new Set(["bind", "rbind"]);
-const NULL = "/dev/null";
 
 /** Binds of the spec, and, without a cgroup namespace, its cgroup mounts: criu is told where they come from, and what they are called. */
 export function externalMounts({ spec, bundle, cgroups }: MountedContainer): ExternalMount[] {
@@ -35,9 +34,9 @@ export function maskedFiles({ linux }: Spec, mountinfo: string): string[] {
   });
 }
 
-/** What a restore may find to be /dev/null: which of them it is, the checkpoint knows. */
+/** What a restore may find to be /dev/null: one name for all of them, or, in checkpoints of ours that are older, their own. */
 export function maybeMasked({ linux }: Spec): ExternalMount[] {
-  return linux.maskedPaths.map((target) => ({ target, source: NULL }));
+  return [NULL, ...linux.maskedPaths].map((target) => ({ target, source: NULL }));
 }
 
 /** The same for `/proc/PID/mountinfo`. */

@@ -1,4 +1,4 @@
-import { closeSync, constants, openSync, readFileSync, writeSync } from "node:fs";
+import { closeSync, constants, openSync, readFileSync, renameSync, writeFileSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
 import {
   type CgroupPlan,
@@ -14,7 +14,10 @@ import { newProgram } from "@trimaran/shim-core";
 import { networkFd, type Restore, restoreArguments } from "./arguments.ts";
 import { pipesOf } from "./descriptors.ts";
 import { externalMounts, type MountedContainer, maybeMasked, mountPoints } from "./mounts.ts";
+import { placeFd } from "./place-fd.ts";
+import { restoreRequest } from "./requests.ts";
 import type { CriuRun } from "./run.ts";
+import { serviceRun } from "./service.ts";
 
 const CLONE_ARGS_BYTES = 88;
 const AT_FDCWD = -100;
@@ -63,27 +66,54 @@ export interface RestorePlan {
   readonly cgroup: CgroupPlan;
   readonly mounted: MountedContainer;
   readonly features: HostFeatures;
+  /** Its terminal has to be handed over. */
+  readonly hasTerminal: boolean;
 }
 
-/** The run of criu's that restores: it waits at the gate, with the rootfs mounted, and tells by NEWS_SLOT that init is there. */
-export function toRun(plan: RestorePlan, key: string): CriuRun {
+/** The run of criu's that restores: it waits at the gate, with the rootfs mounted. */
+export interface RestoreRun extends CriuRun {
+  /** What criu's service is to be asked. Undefined where it is none: then NEWS_SLOT tells that init is there, and a verdict is waited for. */
+  readonly request: (() => Uint8Array) | undefined;
+}
+
+/** Only criu's service hands terminals over; without one everything goes by arguments and a script, and nobody has to be there to talk to it. */
+export function toRun(plan: RestorePlan, key: string): RestoreRun {
+  const { criu, searchPath, work, folder, hasTerminal } = plan;
+  const network = joinedNetwork(plan.spec) === undefined ? [] : [NETWORK_FD];
+  const run = { key, name: "restore", criu, searchPath, work, gate: true } as const;
+  if (hasTerminal)
+    return {
+      ...run,
+      args: serviceRun.args,
+      request: () => restoreRequest(toRestore(plan), serviceRun.fds),
+      setup(builder) {
+        setUp(builder, plan);
+        serviceRun.setup(builder, plan);
+      },
+      inherited: [...network, ...serviceRun.inherited],
+    };
   return {
-    key,
-    name: "restore",
-    criu: plan.criu,
-    args: restoreArguments(toRestore(plan)),
-    env: [`TRIMARAN_RESTORE=${plan.folder}`],
-    searchPath: plan.searchPath,
-    work: plan.work,
-    gate: true,
-    setup: (builder) => setUp(builder, plan),
-    inherited: joinedNetwork(plan.spec) === undefined ? [] : [NETWORK_FD],
-    prelude: (builder) => makeFifos(builder, plan.folder),
+    ...run,
+    args: restoreArguments(toRestore(plan), scriptPath(folder)),
+    request: undefined,
+    env: [`TRIMARAN_RESTORE=${folder}`],
+    setup(builder) {
+      setUp(builder, plan);
+      placeScript(builder, folder);
+    },
+    inherited: network,
+    prelude: (builder) => makeFifos(builder, folder),
     watches: [NEWS_SLOT],
   };
 }
 
-/** Init's pid, as the script has written it down; undefined before. */
+/** Write down init's pid, as the script does where there is one. */
+export function noteRestoredPid(folder: string, pid: number): void {
+  writeFileSync(`${folder}/${PID}.new`, String(pid));
+  renameSync(`${folder}/${PID}.new`, `${folder}/${PID}`);
+}
+
+/** Init's pid, as it has been written down; undefined before. */
 export function restoredPid(folder: string): number | undefined {
   try {
     return Number(readFileSync(`${folder}/${PID}`, "utf8"));
@@ -127,7 +157,7 @@ function joinedNetwork({ linux }: Spec): string | undefined {
   return linux.namespaces.get("network")?.path;
 }
 
-function toRestore({ images, work, target, folder, spec, cgroup, mounted }: RestorePlan): Restore {
+function toRestore({ images, work, target, spec, cgroup, mounted }: RestorePlan): Restore {
   const below = (directory: string, mountPoint: string) => directory.slice(mountPoint.replace(/\/+$/, "").length);
   const { unified, unifiedMountPoint = "" } = cgroup;
   return {
@@ -146,22 +176,17 @@ function toRestore({ images, work, target, folder, spec, cgroup, mounted }: Rest
       ...(joinedNetwork(spec) === undefined ? [] : [networkFd(NETWORK_FD)]),
     ],
     emptyNetwork: ownsNetwork(spec),
-    script: scriptPath(folder),
   };
 }
 
-function setUp(
-  builder: ProgramBuilder,
-  { target, rootfs, bundle, spec, features, mounted, folder }: RestorePlan,
-): void {
+function setUp(builder: ProgramBuilder, { target, rootfs, bundle, spec, features, mounted }: RestorePlan): void {
   const network = joinedNetwork(spec);
   mountPrivately(builder, { rootfs, bundle, host: features, spec }, target);
   makeMountPoints(builder, target, mountPoints(mounted));
-  placeScript(builder, folder);
   if (network === undefined) return;
   builder.field = "linux.namespaces network";
   const fd = builder.call("openat", [AT_FDCWD, builder.data.string(network), O_CLOEXEC], { action: "open namespace" });
-  builder.sys("dup3", [fd, NETWORK_FD, 0]);
+  placeFd(builder, fd, NETWORK_FD);
   builder.release(fd);
 }
 

@@ -4,9 +4,19 @@ import { type Host, initKey, type MonitoredProcess } from "@trimaran/shim-core";
 import { Code, StatusError } from "ttrpc-ts";
 import { type Layout, launchFailed } from "../layout.ts";
 import type { MountedContainer } from "./mounts.ts";
-import { loopbackProgram, NEWS_SLOT, ownsNetwork, restoredPid, tellVerdict, toRun } from "./restore-plan.ts";
+import {
+  loopbackProgram,
+  NEWS_SLOT,
+  noteRestoredPid,
+  ownsNetwork,
+  type RestoreRun,
+  restoredPid,
+  tellVerdict,
+  toRun,
+} from "./restore-plan.ts";
 import { RestoredProcess } from "./restored-process.ts";
-import { type CriuRun, finishCriu, launchCriu } from "./run.ts";
+import { finishCriu, launchCriu } from "./run.ts";
+import { CriuService, POST_RESTORE } from "./service.ts";
 
 const INVENTORY = "inventory.img";
 
@@ -25,11 +35,11 @@ export interface RestoreParts {
 export class Restoration {
   readonly init: RestoredProcess;
   readonly #parts: RestoreParts;
-  readonly #run: CriuRun;
+  readonly #run: RestoreRun;
   readonly #criu: MonitoredProcess;
   readonly #news: Promise<void>;
 
-  private constructor(parts: RestoreParts, run: CriuRun, criu: MonitoredProcess, news: Promise<void>) {
+  private constructor(parts: RestoreParts, run: RestoreRun, criu: MonitoredProcess, news: Promise<void>) {
     this.#parts = parts;
     this.#run = run;
     this.#criu = criu;
@@ -57,8 +67,10 @@ export class Restoration {
     const { rootfs, bundle } = request;
     const { spec, cgroupPlan } = layout;
     const target = `${bundle}/rootfs`;
-    const plan = { ...parts, images: checkpoint, work, folder, target, rootfs, bundle, spec, cgroup: cgroupPlan };
-    const run: CriuRun = {
+    const hasTerminal = request.stdio.terminal;
+    const places = { images: checkpoint, work, folder, target, rootfs, bundle };
+    const plan = { ...parts, ...places, spec, cgroup: cgroupPlan, hasTerminal };
+    const run: RestoreRun = {
       ...toRun(plan, key),
       stdio: await host.openStdio(key, request.stdio, { ...request, owner }),
       cgroup: parts.cgroup,
@@ -81,23 +93,50 @@ export class Restoration {
     this.#criu.openGate();
     const done = finishCriu(this.#run, this.#criu);
     done.catch(() => undefined); // it is awaited below, or what comes first is thrown
+    const { request } = this.#run;
+    if (request === undefined) await this.#heedScript(done, beforeItRuns);
+    else await this.#talk(request, done, beforeItRuns);
+    await done;
+  }
+
+  async #talk(
+    request: () => Uint8Array,
+    done: Promise<void>,
+    beforeItRuns: (pid: number) => Promise<void>,
+  ): Promise<void> {
+    try {
+      await new CriuService(this.#criu, this.#folder).call(request, async ({ script, pid }) => {
+        if (script !== POST_RESTORE) return;
+        noteRestoredPid(this.#folder, pid);
+        await this.#receive(pid, beforeItRuns);
+      });
+    } finally {
+      await done.catch(() => undefined); // before anything is taken away that it is in
+    }
+  }
+
+  async #heedScript(done: Promise<void>, beforeItRuns: (pid: number) => Promise<void>): Promise<void> {
     if (restoredPid(this.#folder) === undefined) await Promise.race([this.#news, done]);
     const pid = restoredPid(this.#folder);
     if (pid === undefined) throw new StatusError(Code.Unknown, "criu restore: ended without a process");
     try {
-      const process = this.#adopt(pid);
-      await process.spawned();
-      this.init.attach(process);
-      this.#parts.host.recordProcess(this.#parts.layout.request.bundle, process);
-      await this.#raiseLoopback(pid);
-      await beforeItRuns(pid);
+      await this.#receive(pid, beforeItRuns);
     } catch (error) {
       tellVerdict(this.#folder, "no");
       await done.catch(() => undefined);
       throw error;
     }
     tellVerdict(this.#folder, "go");
-    await done;
+  }
+
+  /** Everything is there, and stands still. */
+  async #receive(pid: number, beforeItRuns: (pid: number) => Promise<void>): Promise<void> {
+    const process = this.#adopt(pid);
+    await process.spawned();
+    this.init.attach(process);
+    this.#parts.host.recordProcess(this.#parts.layout.request.bundle, process);
+    await this.#raiseLoopback(pid);
+    await beforeItRuns(pid);
   }
 
   /** The adopted process need not be known any more. */
@@ -150,6 +189,4 @@ function check({ request }: Layout): void {
   const { checkpoint = "" } = request;
   if (!existsSync(`${checkpoint}/${INVENTORY}`))
     throw new StatusError(Code.InvalidArgument, `checkpoint: there is no ${INVENTORY} of criu in ${checkpoint}`);
-  if (request.stdio.terminal)
-    throw new StatusError(Code.FailedPrecondition, "checkpoint: a container with a terminal can't be restored");
 }

@@ -40,7 +40,7 @@ export interface CriuRun {
 /** Start it; with its key known, find it. */
 export function launchCriu(host: Host, run: CriuRun): MonitoredProcess {
   const { key, stdio, watches, onWatch } = run;
-  const program = criuProgram(run, stdio?.plan ?? intoFiles("/dev/null", stderrOf(run)));
+  const program = criuProgram(run, stdio?.plan);
   return host.launch(key, {
     program: program.bytes,
     ...(stdio && { stdio }),
@@ -51,8 +51,8 @@ export function launchCriu(host: Host, run: CriuRun): MonitoredProcess {
   });
 }
 
-/** criu as a launch program. */
-export function criuProgram(run: Omit<CriuRun, "stdio">, stdio: StdioPlan): Program {
+/** criu as a launch program. `stdio`: default: from /dev/null, its stderr into a file; so it is with a terminal's, which is for what criu restores. */
+export function criuProgram(run: Omit<CriuRun, "stdio">, stdio?: StdioPlan): Program {
   const {
     criu,
     args,
@@ -76,7 +76,7 @@ export function criuProgram(run: Omit<CriuRun, "stdio">, stdio: StdioPlan): Prog
       rlimits: [],
       noNewPrivileges: false,
     },
-    stdio,
+    stdio: stdio === undefined || stdio.kind === "terminal" ? besides(stdio, stderrOf(run)) : stdio,
     cgroup: {
       attachFiles: [...(cgroup?.attachFiles({ clonedIntoUnified: true }) ?? []), ...resctrlTasks],
       ...(into === undefined ? {} : { into }),
@@ -86,6 +86,18 @@ export function criuProgram(run: Omit<CriuRun, "stdio">, stdio: StdioPlan): Prog
     ...(setup && { setup }),
     ...(inherited && { inherited }),
   });
+}
+
+function besides(stdio: StdioPlan | undefined, stderr: string): StdioPlan {
+  const files = intoFiles("/dev/null", stderr);
+  return {
+    ...files,
+    prelude(builder) {
+      stdio?.prelude(builder);
+      builder.field = "stdio";
+      files.prelude(builder);
+    },
+  };
 }
 
 /** Wait for its end. Throws what criu says where it has failed, and where its log is. */

@@ -2,12 +2,13 @@ import { exitStatus, type MonitoredProcess } from "@trimaran/shim-core";
 import { resizeProgram } from "./programs.ts";
 import { signalProgramFor } from "./signals.ts";
 
-/** What `run` and `exec` do while their process runs: signals go on to it, and our terminal is its terminal. */
-export async function attend(process: MonitoredProcess, hasTerminal: boolean): Promise<number> {
+/** What `run` and `exec` do while their process runs: signals go on to it, and our terminal is its terminal. `terminal`: in whose slots that is. */
+export async function attend(process: MonitoredProcess, terminal: MonitoredProcess | undefined): Promise<number> {
   using _signals = forwardSignals(process);
-  using _terminal = hasTerminal ? lendTerminal(process) : undefined;
+  using _terminal = terminal === undefined ? undefined : lendTerminal(terminal);
   const { exit } = await process.exited();
   await process.drained();
+  await terminal?.drained();
   return exitStatus(exit);
 }
 

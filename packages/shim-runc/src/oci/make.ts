@@ -139,9 +139,14 @@ export async function answer(
     return 0n;
   }
   if (sync.code !== SYNC_CODE.CONSOLE || consoleSocket === undefined) return answerSync(sync, process, subject);
+  await sendConsole(process, consoleSocket);
+  return 0n;
+}
+
+/** Send the terminal in a process's slots to whoever listens there. Throws where nobody does. */
+export async function sendConsole(process: MonitoredProcess, consoleSocket: string): Promise<void> {
   const { errno } = await process.run(sendConsoleProgram(consoleSocket));
   if (errno !== 0) throw new Error(`--console-socket ${consoleSocket}: cannot be reached (errno ${errno})`);
-  return 0n;
 }
 
 /** What is written down of a container that is there. Throws if its init is gone. */
@@ -184,7 +189,11 @@ export function withListenFds<T extends Pick<Process, "env">>(process: T, listen
   return { ...process, env: [...process.env, `LISTEN_FDS=${listenFds}`, "LISTEN_PID=1"] };
 }
 
-function checkConsole({ terminal }: Pick<Process, "terminal">, options: MakeOptions): void {
+/** A terminal's master has to go somewhere. Throws where it can't, and for a socket that nothing would come to. */
+export function checkConsole(
+  { terminal }: Pick<Process, "terminal">,
+  options: Pick<MakeOptions, "detached" | "consoleSocket">,
+): void {
   if (!options.detached) return;
   if (terminal && options.consoleSocket === undefined)
     throw new Error("cannot allocate tty if the container is detached without setting console socket");

@@ -1,17 +1,23 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, mkdirSync, openSync, readlinkSync, statSync, writeFileSync } from "node:fs";
-import { resolve } from "node:path";
+import { closeSync, mkdirSync, mkdtempSync, openSync, readlinkSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { describeFailure } from "@trimaran/linux";
+import { describeExit, type MonitoredProcess } from "@trimaran/shim-core";
 import { cgroupViews } from "../../cgroup-views.ts";
-import { type CheckpointWishes, DESCRIPTORS, dumpArguments } from "../../criu/arguments.ts";
+import { type CheckpointWishes, DESCRIPTORS, type Dump, dumpArguments } from "../../criu/arguments.ts";
 import { findCriu } from "../../criu/binary.ts";
 import { externalMounts, type MountedContainer, maskedFilesOf } from "../../criu/mounts.ts";
-import { criuFailure } from "../../criu/run.ts";
+import { dumpRequest } from "../../criu/requests.ts";
+import { type CriuRun, criuFailure, criuProgram } from "../../criu/run.ts";
+import { CriuService, serviceRun } from "../../criu/service.ts";
 import type { Command, Context } from "../context.ts";
 import { type Flags, UsageError } from "../flags.ts";
+import { PassingMonitor } from "../passing-monitor.ts";
 import { expect, type Found, find } from "../status.ts";
 import { onlyId } from "./create.ts";
-import { removeContainer } from "./delete.ts";
+import { removeIfThere } from "./delete.ts";
 
 const DEFAULT_IMAGES = "checkpoint";
 const REFUSED = ["parent-path", "pre-dump", "lazy-pages", "page-server", "status-fd", "auto-dedup"];
@@ -33,19 +39,21 @@ export const checkpoint: Command = async (context, flags, words) => {
     JSON.stringify([0, 1, 2].map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`))),
   );
   await found.cgroup.lendFreezer(found.status === "paused", async (freezer) => {
-    const args = dumpArguments({
+    const wanted: Dump = {
       images,
       work,
       pid,
       leaveRunning,
-      mounts: [...externalMounts(mountedOf(context, found)).map(({ target }) => target), ...maskedFilesOf(spec, pid)],
+      mounts: externalMounts(mountedOf(context, found)).map(({ target }) => target),
+      masked: maskedFilesOf(spec, pid),
       network: network?.path === undefined ? undefined : String(statSync(`/proc/${pid}/ns/net`).ino),
       freezer,
       wishes: toWishes(flags, network !== undefined && network.path === undefined),
-    });
-    await dump(program, args, work);
+    };
+    if (spec.process?.terminal === true) await dumpByService(context, program, wanted);
+    else await dump(program, dumpArguments(wanted), work);
   });
-  if (!leaveRunning) await removeContainer(context, found);
+  if (!leaveRunning) await removeIfThere(context, found.record.id); // its `run` may be at it, too
   return 0;
 };
 
@@ -89,6 +97,38 @@ function toWishes(flags: Flags, ownsNetwork: boolean): CheckpointWishes {
     emptyNamespaces: ownsNetwork && !empty.includes("network") ? [...empty, "network"] : empty,
     cgroupsMode: flags.text("manage-cgroups-mode"),
   };
+}
+
+/** Only there it can be said that a terminal's other end is somebody's outside. */
+async function dumpByService(context: Context, criu: string, wanted: Dump): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), "trimaran-criu-"));
+  try {
+    await using monitor = await PassingMonitor.open(context.kernel.tools.native, context.monitorProgram);
+    const { args, inherited, setup, fds } = serviceRun;
+    const run = { key: "criu", name: "dump", criu, searchPath: searchPathOf(context.env), work: wanted.work } as const;
+    const program = criuProgram({ ...run, args, inherited, setup: (builder) => setup(builder, wanted) });
+    const process = monitor.launch(run.key, {
+      program: program.bytes,
+      describe: (step, errno) => new Error(describeFailure(program, step, errno)),
+      onSync: async () => 0n,
+    });
+    await process.execed();
+    await new CriuService(process, folder).call(
+      () => dumpRequest(wanted, fds),
+      async () => {},
+    );
+    await criuEnded(process, run);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+/** Its good end. Throws what criu says otherwise, or what its program failed of. */
+export async function criuEnded(process: MonitoredProcess, run: Pick<CriuRun, "name" | "work">): Promise<void> {
+  const { exit } = await process.exited();
+  if (exit.kind === "exited" && exit.code === 0) return;
+  await process.execed();
+  throw new Error(criuFailure(run, describeExit(exit)));
 }
 
 /** It needs nobody's help: a child of ours, whose stderr is kept beside its log. */

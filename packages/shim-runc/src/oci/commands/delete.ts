@@ -46,7 +46,7 @@ async function removeBegun(context: Context, id: string): Promise<boolean> {
 }
 
 /** End what is left of it, undo what create did, run the poststop hooks. */
-export async function removeContainer(context: Context, found: Found): Promise<void> {
+async function removeContainer(context: Context, found: Found): Promise<void> {
   const { record, cgroup } = found;
   const spec = found.spec(); // before anything ends: the `run` that waits for it deletes it, too
   const { native } = context.kernel.tools;
@@ -65,5 +65,14 @@ export async function removeContainer(context: Context, found: Found): Promise<v
   context.store.remove(record.id);
   for (const hook of spec.hooks.poststop) {
     await runHooks([hook], state, record.bundle).catch((error: unknown) => context.warn(String(error)));
+  }
+}
+
+/** The same by its id. Nothing if somebody else was faster, or is at it: `delete --force`, a checkpoint that ends it, or who waits for it. */
+export async function removeIfThere(context: Context, id: string): Promise<void> {
+  try {
+    await removeContainer(context, find(context, id));
+  } catch (error) {
+    if (!(error instanceof NoContainer)) throw error;
   }
 }

@@ -66,7 +66,7 @@ async function execIn(context: Context, flags: Flags, words: readonly string[]):
     launched.openGate();
     if (!detached) {
       await launched.execed();
-      return await attend(launched, process.terminal && consoleSocket === undefined);
+      return await attend(launched, process.terminal && consoleSocket === undefined ? launched : undefined);
     }
   } finally {
     await monitor[Symbol.asyncDispose]();

@@ -1,46 +1,47 @@
 import { mkdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { type CgroupPlan, describeFailure, hostPath, InvalidSpec, parseSpec, type Spec } from "@trimaran/linux";
-import { describeExit, type MonitoredProcess } from "@trimaran/shim-core";
+import { type CgroupPlan, describeFailure, hostPath, parseSpec, type Spec } from "@trimaran/linux";
+import type { MonitoredProcess } from "@trimaran/shim-core";
 import { cgroupViews } from "../../cgroup-views.ts";
 import { checkNamespaces } from "../../criu/check-namespaces.ts";
 import {
   loopbackProgram,
-  NEWS_SLOT,
   ownsNetwork,
   type RestorePlan,
+  type RestoreRun,
   restoredPid,
   tellVerdict,
   toRun,
 } from "../../criu/restore-plan.ts";
-import { type CriuRun, criuFailure, criuProgram } from "../../criu/run.ts";
+import { criuProgram } from "../../criu/run.ts";
+import { CriuService, ORPHAN_PTS_MASTER, POST_RESTORE } from "../../criu/service.ts";
 import { runHooks } from "../../hooks.ts";
 import type { Command, Context } from "../context.ts";
 import type { Flags } from "../flags.ts";
 import { attend } from "../foreground.ts";
-import { type Made, toRecord } from "../make.ts";
+import { checkConsole, type Made, sendConsole, toRecord } from "../make.ts";
 import { PassingMonitor } from "../passing-monitor.ts";
 import { makePlaces, planPlaces } from "../places.ts";
-import { find, stateFor } from "../status.ts";
+import { stateFor } from "../status.ts";
 import { wire } from "../stdio.ts";
 import { type ContainerRecord, writeWhole } from "../store.ts";
-import { criuPlaces, refuse, requireCriu, searchPathOf } from "./checkpoint.ts";
+import { criuEnded, criuPlaces, refuse, requireCriu, searchPathOf } from "./checkpoint.ts";
 import { onlyId } from "./create.ts";
-import { removeContainer } from "./delete.ts";
+import { removeIfThere } from "./delete.ts";
 import { runPoststart } from "./start.ts";
 
-const REFUSED = ["console-socket", "no-pivot", "lazy-pages", "lsm-profile", "lsm-mount-context", "auto-dedup"];
+const REFUSED = ["no-pivot", "lazy-pages", "lsm-profile", "lsm-mount-context", "auto-dedup"];
 
 /** Restore a container from a checkpoint; without --detach also wait, hand its exit code on, and delete it. */
 export const restore: Command = async (context, flags, words) => {
   refuse("restore", flags, REFUSED);
   const request = toRequest(context, flags, onlyId(words));
   await using monitor = await PassingMonitor.open(context.kernel.tools.native, context.monitorProgram);
-  const { init, record } = await make(context, monitor, request);
+  const { init, record, terminal } = await make(context, monitor, request);
   await runPoststart(context, record, request.spec);
   if (flags.has("detach")) return 0;
-  const code = await attend(init, false);
-  await removeContainer(context, find(context, request.id));
+  const code = await attend(init, terminal);
+  await removeIfThere(context, request.id);
   return code;
 };
 
@@ -54,7 +55,12 @@ interface Request {
   readonly work: string;
   readonly criu: string;
   readonly pidFile: string | undefined;
+  /** Where the terminal's master goes. */
+  readonly consoleSocket: string | undefined;
 }
+
+/** `terminal`: in whose slots the container's is, where it is copied to ours. */
+type Restored = Made & { readonly terminal: MonitoredProcess | undefined };
 
 /** Throws for what cannot be restored: before anything is made. */
 function toRequest(context: Context, flags: Flags, id: string): Request {
@@ -62,17 +68,22 @@ function toRequest(context: Context, flags: Flags, id: string): Request {
   const bundle = resolve(cwd, flags.text("bundle") ?? ".");
   const config = readFileSync(join(bundle, "config.json"));
   const spec = parseSpec(config);
-  if (spec.process?.terminal === true)
-    throw new InvalidSpec("process.terminal", "a container with a terminal can't be restored");
+  const socket = flags.text("console-socket");
+  const consoleSocket = socket === undefined ? undefined : resolve(cwd, socket);
+  checkConsole({ terminal: hasTerminal(spec) }, { detached: flags.has("detach"), consoleSocket });
   const { images, work } = criuPlaces(context, flags);
   readFileSync(join(images, "inventory.img"));
   const file = flags.text("pid-file");
   const pidFile = file === undefined ? undefined : resolve(cwd, file);
-  return { id, bundle, config, spec, images, work, criu: requireCriu(context), pidFile };
+  return { id, bundle, config, spec, images, work, criu: requireCriu(context), pidFile, consoleSocket };
+}
+
+function hasTerminal({ process }: Spec): boolean {
+  return process?.terminal === true;
 }
 
 /** The container, running. What fails leaves nothing. */
-async function make(context: Context, monitor: PassingMonitor, request: Request): Promise<Made> {
+async function make(context: Context, monitor: PassingMonitor, request: Request): Promise<Restored> {
   const { store } = context;
   const { id, spec, work } = request;
   const places = planPlaces(context, spec, id);
@@ -84,21 +95,66 @@ async function make(context: Context, monitor: PassingMonitor, request: Request)
   for (const directory of [folder, work]) mkdirSync(directory, { recursive: true, mode: 0o700 });
   const { release, ...made } = await makePlaces(context, monitor, { id, spec, places }, undo);
   const run = toRun(toPlan(context, request, places.cgroup, folder), "criu");
-  const begun = begin(monitor, { ...run, ...made }, folder);
-  undo.defer(async () => {
-    tellVerdict(folder, "no");
-    await begun.ended.catch(() => undefined);
-  });
-  const pid = await begun.restored;
-  await release();
-  const init = await adopt(monitor, pid);
-  const record = toRecord({ ...request, newKeyring: true }, spec, places, pid);
-  store.write(record, request.config);
-  await beforeItRuns(monitor, request, record);
-  tellVerdict(folder, "go");
+  const begun = begin(monitor, { ...run, ...made }, request);
+  const receive = async (pid: number): Promise<Made> => {
+    await release();
+    const init = await adopt(monitor, pid);
+    const record = toRecord({ ...request, newKeyring: true }, spec, places, pid);
+    store.write(record, request.config);
+    await beforeItRuns(monitor, request, record);
+    return { record, spec, init };
+  };
+  const restored = await (run.request === undefined
+    ? heedScript(begun.ended, begun.news, folder, receive)
+    : talk(begun, run.request, folder, receive, request.consoleSocket));
   await begun.ended;
   undo.move();
-  return { record, spec, init };
+  const isCopied = hasTerminal(spec) && request.consoleSocket === undefined;
+  return { ...restored, terminal: isCopied ? begun.process : undefined };
+}
+
+/** By the script: its news, and the verdict that it waits for. */
+async function heedScript(
+  ended: Promise<void>,
+  news: Promise<void>,
+  folder: string,
+  receive: (pid: number) => Promise<Made>,
+): Promise<Made> {
+  await Promise.race([news, ended]);
+  const pid = restoredPid(folder);
+  if (pid === undefined) throw new Error("criu restore: ended without a process");
+  try {
+    const made = await receive(pid);
+    tellVerdict(folder, "go");
+    return made;
+  } catch (error) {
+    tellVerdict(folder, "no");
+    await ended.catch(() => undefined);
+    throw error;
+  }
+}
+
+/** By criu's service, which hands the terminal over. */
+async function talk(
+  { process, ended }: ReturnType<typeof begin>,
+  request: () => Uint8Array,
+  folder: string,
+  receive: (pid: number) => Promise<Made>,
+  consoleSocket: string | undefined,
+): Promise<Made> {
+  let made: Made | undefined;
+  await process.reachedGate(); // then its socket is there
+  try {
+    await new CriuService(process, folder).call(request, async ({ script, pid }) => {
+      if (script === ORPHAN_PTS_MASTER && consoleSocket !== undefined) await sendConsole(process, consoleSocket);
+      if (script === POST_RESTORE) made = await receive(pid);
+    });
+  } finally {
+    await ended.catch(() => undefined); // before anything is taken away that it is in
+  }
+  await ended;
+  if (made === undefined) throw new Error("criu restore: ended without a process");
+  return made;
 }
 
 function toPlan(context: Context, request: Request, cgroup: CgroupPlan, folder: string): RestorePlan {
@@ -113,6 +169,7 @@ function toPlan(context: Context, request: Request, cgroup: CgroupPlan, folder: 
     rootfs: [],
     mounted: { spec, bundle, cgroups: cgroupViews(kernel.cgroups, cgroup) },
     features: kernel.features,
+    hasTerminal: hasTerminal(spec),
   };
 }
 
@@ -150,14 +207,10 @@ async function nothingToAnswer(): Promise<never> {
   throw new Error("nothing to answer");
 }
 
-/** Let criu begin. `restored` resolves with init's pid, when it is there and stands still; `ended` with criu's good end. */
-function begin(monitor: PassingMonitor, run: CriuRun, folder: string) {
-  const wiring = wire({
-    process: { terminal: false, consoleSize: undefined },
-    consoleSocket: undefined,
-    preserve: 0,
-    fifo: undefined,
-  });
+/** Let criu begin. `news` resolves when the script has some, `ended` with criu's good end. */
+function begin(monitor: PassingMonitor, run: RestoreRun, { spec, consoleSocket }: Request) {
+  const { process: { terminal = false, consoleSize } = {} } = spec;
+  const wiring = wire({ process: { terminal, consoleSize }, consoleSocket, preserve: 0, fifo: undefined });
   const program = criuProgram(
     {
       ...run,
@@ -171,26 +224,17 @@ function begin(monitor: PassingMonitor, run: CriuRun, folder: string) {
   const news = Promise.withResolvers<void>();
   const process = monitor.launch(run.key, {
     program: program.bytes,
-    watches: [NEWS_SLOT],
+    streams: wiring.streams,
+    watches: run.watches ?? [],
     onWatch: news.resolve,
     describe: (step, errno) => new Error(describeFailure(program, step, errno)),
-    onSync: nothingToAnswer,
+    onSync: async () => 0n,
   });
   const ended = (async () => {
     await process.reachedGate();
     process.openGate();
-    const { exit } = await process.exited();
-    if (exit.kind === "exited" && exit.code === 0) return;
-    await process.execed();
-    throw new Error(criuFailure(run, describeExit(exit)));
+    await criuEnded(process, run);
   })();
-  const restored = (async () => {
-    await Promise.race([news.promise, ended]);
-    const pid = restoredPid(folder);
-    if (pid === undefined) throw new Error("criu restore: ended without a process");
-    return pid;
-  })();
-  restored.catch(() => undefined);
   ended.catch(() => undefined);
-  return { restored, ended };
+  return { process, news: news.promise, ended };
 }

@@ -1,11 +1,9 @@
-import type { Command, Context } from "../context.ts";
+import type { Command } from "../context.ts";
 import { attend } from "../foreground.ts";
 import { makeContainer } from "../make.ts";
 import { PassingMonitor } from "../passing-monitor.ts";
-import { find } from "../status.ts";
-import { NoContainer } from "../store.ts";
 import { toMakeOptions } from "./create.ts";
-import { removeContainer } from "./delete.ts";
+import { removeIfThere } from "./delete.ts";
 import { runPoststart, start } from "./start.ts";
 
 /** create and start; without --detach also wait, hand the exit code on, and delete. */
@@ -24,17 +22,8 @@ export const run: Command = async (context, flags, words) => {
     init.openGate();
     await init.execed();
     await runPoststart(context, record, spec); // `delete --force` may have taken the record away
-    return await attend(init, spec.process.terminal && options.consoleSocket === undefined);
+    return await attend(init, spec.process.terminal && options.consoleSocket === undefined ? init : undefined);
   } finally {
     if (!flags.has("keep")) await removeIfThere(context, options.id);
   }
 };
-
-/** `delete --force` may have been faster, or be at it. */
-async function removeIfThere(context: Context, id: string): Promise<void> {
-  try {
-    await removeContainer(context, find(context, id));
-  } catch (error) {
-    if (!(error instanceof NoContainer)) throw error;
-  }
-}
