@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { setTimeout as delay } from "node:timers/promises";
-import { cgroupsOf, filesOf, mountsOf, processesOf, type Scope } from "./belongings.ts";
+import { cgroupsOf, filesOf, mountsOf, type ProcessEntry, processesOf, type Scope } from "./belongings.ts";
 import { PATIENCE } from "./patience.ts";
 
 /** What leak checks need of an engine. */
@@ -21,11 +21,16 @@ export async function snapshot(engine: Watched): Promise<Snapshot> {
   const parts = await Promise.all([mountsOf(engine), cgroupsOf(engine), filesOf(engine)]);
   const [mounts, cgroups, files] = parts;
   return new Set([
-    ...processes.map(({ pid, parent, state, command }) => `process ${pid} (parent ${parent}, ${state}): ${command}`),
+    ...processes.map(processLine),
     ...mounts.map((path) => `mount ${path}`),
     ...cgroups.map((path) => `cgroup ${path}`),
     ...files.map((path) => `file ${path}`),
   ]);
+}
+
+/** The same for a process that sleeps now and runs then; a zombie is another thing than it was. */
+function processLine({ pid, parent, state, command }: ProcessEntry): string {
+  return `process ${pid} (parent ${parent}${state === "Z" ? ", zombie" : ""}): ${command}`;
 }
 
 /** Fail with a list of all that is there now and was not in `before`. Waits for what is just going away: up to 5 s, unless told otherwise. */
