@@ -97,26 +97,27 @@ export class CriuService {
   async call(request: () => Uint8Array, heed: (notice: Notice) => Promise<void>): Promise<void> {
     if (!existsSync(this.#asked)) await this.#run(sendProgram(request(), { create: this.#asked }));
     let failure: { readonly error: unknown } | undefined;
-    for (;;) {
-      const notice = await this.#next();
-      if (notice === undefined) break;
-      await heed(notice).catch((error: unknown) => {
+    while (await this.#hears()) {
+      try {
+        const { type, notify } = criu.CriuResp.decode(readFileSync(this.#message));
+        if (type !== criu.CriuReqType.NOTIFY || notify === undefined) break; // the last one is no question
+        await heed(notify);
+      } catch (error) {
         failure ??= { error };
-      });
+      }
       await this.#run(sendProgram(goOn(failure === undefined), { remove: this.#message }));
     }
     if (failure !== undefined) throw failure.error;
   }
 
-  /** Undefined after the last one, which is no question; and where criu has ended. */
-  async #next(): Promise<Notice | undefined> {
+  /** Wait for a message, unless there is one that was not answered. False where criu has ended. */
+  async #hears(): Promise<boolean> {
     for (let pauseMs = 1; !existsSync(this.#message); pauseMs = Math.min(pauseMs * 2, MAX_PAUSE_MS)) {
       const { errno, value } = await this.#criu.run(receiveProgram(this.#message));
       if (errno === EAGAIN) await delay(pauseMs);
-      else if (errno !== 0 || value === 0n) return undefined;
+      else if (errno !== 0 || value === 0n) return false;
     }
-    const { type, notify } = criu.CriuResp.decode(readFileSync(this.#message));
-    return type === criu.CriuReqType.NOTIFY ? notify : undefined;
+    return true;
   }
 
   /** criu may have ended: its exit status says more than that it does not listen. */
