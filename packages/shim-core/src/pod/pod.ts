@@ -26,6 +26,8 @@ const RETURN_LIMIT_MS = 3000;
 /** Without a connection for this long it is looked whether the pod still has an owner: a daemon that was killed is back by then. */
 const ABANDONED_LIMIT_MS = 30_000;
 const FLUSH_LIMIT_MS = 5000;
+/** containerd hangs up as soon as it has the answer. */
+const HANG_UP_LIMIT_MS = 250;
 const SHUTDOWN_NOTE = "shutdown";
 
 /** What a pod needs of its task server. */
@@ -58,6 +60,8 @@ export class Pod {
   readonly #events: TaskEvents;
   readonly #log: Logger;
   readonly #connections = new Map<number, { channel: MonitorChannel; data: Connection }>();
+  /** Whose hanging up is waited for. */
+  #leaving: { readonly conn: number; readonly timer: NodeJS.Timeout } | undefined;
   #sandbox: PodSandbox | undefined;
   #lonely: NodeJS.Timeout | undefined;
   #abandoned: NodeJS.Timeout | undefined;
@@ -214,8 +218,22 @@ export class Pod {
 
   /** Shutdown was asked for: once it is answered the monitor ends, if need be by the next task server. */
   shutdownAfterAnswer(): void {
-    this.#notebook.note(SHUTDOWN_NOTE, () => Buffer.from("1"));
+    this.#noteShutdown();
     setImmediate(() => void this.shutdown());
+  }
+
+  /**
+   * The same, once the caller has hung up, within a limit: a ttrpc client of Go's that has the answer and the connection's end before it looks takes either, and containerd
+   * fails RemovePodSandbox with "ttrpc: closed" then. (After a task's Shutdown it does not mind.)
+   */
+  shutdownAfterHangUp(conn: number): void {
+    this.#noteShutdown();
+    clearTimeout(this.#leaving?.timer);
+    this.#leaving = { conn, timer: setTimeout(() => void this.shutdown(), HANG_UP_LIMIT_MS) };
+  }
+
+  #noteShutdown(): void {
+    this.#notebook.note(SHUTDOWN_NOTE, () => Buffer.from("1"));
   }
 
   /** End the monitor, if no container needs it: events first, as far as they can be told within the limit, then the socket, then the process. */
@@ -235,6 +253,7 @@ export class Pod {
   close(): void {
     clearTimeout(this.#lonely);
     clearTimeout(this.#abandoned);
+    clearTimeout(this.#leaving?.timer);
     this.#outbox.close();
     for (const { channel } of this.#connections.values()) channel.onClose();
     this.#connections.clear();
@@ -286,6 +305,9 @@ export class Pod {
     this.#connections.delete(conn);
     connection?.channel.onClose();
     this.#lookForOwner();
+    if (this.#leaving?.conn !== conn) return;
+    clearTimeout(this.#leaving.timer);
+    void this.shutdown();
   }
 
   /** A `delete` that no task server answered in time has taken the bundles, not the monitor. */

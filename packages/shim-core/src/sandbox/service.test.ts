@@ -39,6 +39,7 @@ async function life(pod: TestPod): Promise<void> {
   assert.deepEqual(await sandbox.waitSandbox(SANDBOX), { exitStatus, exitedAt });
   assert.equal((await sandbox.sandboxStatus(SANDBOX)).state, "SANDBOX_NOTREADY");
   await sandbox.shutdownSandbox(SANDBOX);
+  pod.client.close();
   while (!monitor.hasExited) await new Promise(setImmediate);
   assert.deepEqual([...monitor.notes.keys()], ["shutdown"], "notes kept");
   assert.equal(existsSync(UNDO), false);
@@ -176,6 +177,18 @@ test("a sandbox that is shut down as it runs ends its containers and its waiters
   assert.equal((await waiting).exitStatus, 0);
   while (!pod.monitor.hasExited) await new Promise(setImmediate);
   assert.deepEqual(pod.events.at(-1), "delete two 137");
+});
+
+test("the monitor goes when the caller has hung up, or is late with it: with its answer alone it could take the end for it", async () => {
+  for (const hangsUp of [true, false]) {
+    const pod = new TestPod(BUNDLE);
+    await pod.sandbox.createSandbox(SANDBOX);
+    await pod.sandbox.shutdownSandbox(SANDBOX);
+    for (let turns = 0; turns < 20; turns++) await new Promise(setImmediate);
+    assert.equal(pod.monitor.hasExited, false);
+    if (hangsUp) pod.client.close();
+    while (!pod.monitor.hasExited) await new Promise(setImmediate);
+  }
 });
 
 test("a sandbox that is more than a promise: made at its start, found by the next task server, over when that ends", async () => {

@@ -78,9 +78,9 @@ export const sandboxService: Implementation<typeof sandboxV1, Connection> = {
   },
 
   /** Of one that is gone, too: a replay, or a daemon that died before CreateSandbox. */
-  async shutdownSandbox(_request, { data: { pod } }) {
+  async shutdownSandbox(_request, { data: { pod, conn } }) {
     await pod.endSandbox();
-    pod.shutdownAfterAnswer();
+    pod.shutdownAfterHangUp(conn);
     return {};
   },
 
