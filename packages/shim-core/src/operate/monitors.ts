@@ -19,13 +19,20 @@ export interface RunningMonitor {
   readonly directory: string;
 }
 
-/** All monitors of this machine, by pid. What this process may not look into is not shown: it has to be root's. */
+/** All monitors of this machine, the oldest first. What this process may not look into is not shown: it has to be root's. */
 export function listMonitors(): RunningMonitor[] {
   const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
   const all = pids.map(Number).flatMap((pid) => readMonitor(pid) ?? []);
   const known = new Set(all.map(({ pid }) => pid));
   // between clone and exec a container's process looks like the monitor that it is a child of
-  return all.filter(({ pid }) => !known.has(parentOf(pid))).sort((a, b) => a.pid - b.pid);
+  return oldestFirst(all.map((each) => ({ ...each, ...readStat(each.pid) })))
+    .filter(({ parent }) => !known.has(parent))
+    .map(({ parent, startTime, ...monitor }) => monitor);
+}
+
+/** In the order of their beginning: pids begin again at the lowest ones. */
+export function oldestFirst<T extends { readonly pid: number; readonly startTime: number }>(all: readonly T[]): T[] {
+  return all.toSorted((a, b) => a.startTime - b.startTime || a.pid - b.pid);
 }
 
 function readMonitor(pid: number): RunningMonitor | undefined {
@@ -50,8 +57,11 @@ function readMonitor(pid: number): RunningMonitor | undefined {
   };
 }
 
-function parentOf(pid: number): number {
-  return Number(/^\d+ \(.*\) \S (\d+)/s.exec(read(pid, "stat"))?.[1] ?? 0);
+/** Fields 4 and 22 of its stat, the second in ticks since the boot; 0 for a process that has gone. */
+function readStat(pid: number): { readonly parent: number; readonly startTime: number } {
+  const stat = read(pid, "stat");
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" "); // from the third on
+  return { parent: Number(fields[1] ?? 0), startTime: Number(fields[19] ?? 0) };
 }
 
 /** Empty for a process that has gone, or is another user's. */
