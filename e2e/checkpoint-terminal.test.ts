@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { closeSync, createReadStream, openSync, readFileSync, writeFileSync, writeSync } from "node:fs";
+import { closeSync, constants, createReadStream, openSync, readFileSync, writeFileSync, writeSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { describe, test } from "node:test";
@@ -141,7 +141,11 @@ async function create(yard: ShimYard, { shim, bundle, id }: StartedShim, checkpo
         assert.ok(performance.now() < until, `no ${pattern} in ${JSON.stringify(terminal.text)}`);
     },
     ended: Promise.resolve(),
-    [Symbol.dispose]: () => closeSync(writer),
+    [Symbol.dispose]() {
+      closeSync(writer);
+      reader.destroy();
+      closeSync(openSync(stdout, constants.O_RDWR | constants.O_NONBLOCK)); // where nothing has come it is still being opened
+    },
   };
   const reader = createReadStream(stdout, "utf8").on("data", (part) => {
     terminal.text += part;
