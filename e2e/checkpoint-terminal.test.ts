@@ -1,5 +1,14 @@
 import assert from "node:assert/strict";
-import { closeSync, constants, createReadStream, openSync, readFileSync, writeFileSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  createReadStream,
+  openSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { describe, test } from "node:test";
@@ -59,6 +68,24 @@ for (const kind of kinds) {
         );
         await slow.remove();
       });
+
+      test("checkpoints leave the monitor the descriptors that it had", () =>
+        inYard(kind, async (yard) => {
+          const { shim, id, ...container } = await yard.start(TALK);
+          using _terminal = await create(yard, { shim, id, ...container });
+          await shim.task.start({ id });
+          const { shimPid } = await shim.task.connect({ id });
+          const save = async (name: string) => {
+            await shim.task.checkpoint({ id, path: join(yard.containerd.dir, name) });
+            await shim.task.state({ id }); // by then the checkpoint's own are given back
+            return readdirSync(`/proc/${shimPid}/fd`).length;
+          };
+          assert.equal(await save("first"), await save("second"));
+          const wait = shim.task.wait({ id });
+          await shim.task.kill({ id, signal: 9 });
+          await wait;
+          await shim.remove();
+        }));
 
       test("a broken checkpoint: criu's reason, and nothing stays", () =>
         inYard(kind, async (yard) => {

@@ -12,10 +12,9 @@ import {
 import type { Layout } from "../layout.ts";
 import { type CriuPlace, DESCRIPTORS, type Dump, dumpArguments } from "./arguments.ts";
 import { externalMounts, type MountedContainer, maskedFilesOf } from "./mounts.ts";
-import { dumpRequest } from "./requests.ts";
 import { criuFolder } from "./restore.ts";
 import { type CriuRun, finishCriu, launchCriu } from "./run.ts";
-import { CriuService, serviceRun } from "./service.ts";
+import { askForDump, asService } from "./service.ts";
 
 const STATX_BYTES = 256;
 /** Of struct statx. */
@@ -66,13 +65,8 @@ async function dumpByService(
   dump: () => Dump,
   folder: string,
 ): Promise<void> {
-  const { args, inherited, setup } = serviceRun;
-  const criu = launchCriu(host, { ...run, args, inherited, setup: (builder) => setup(builder, place) });
-  await criu.execed(); // then its socket is there
-  await new CriuService(criu, folder).call(
-    () => dumpRequest(dump(), serviceRun.fds),
-    async () => {},
-  );
+  const criu = launchCriu(host, { ...run, ...asService(place) });
+  await askForDump(criu, dump, folder);
   await finishCriu(run, criu);
 }
 

@@ -17,7 +17,7 @@ import { externalMounts, type MountedContainer, maybeMasked, mountPoints } from 
 import { placeFd } from "./place-fd.ts";
 import { restoreRequest } from "./requests.ts";
 import type { CriuRun } from "./run.ts";
-import { serviceRun } from "./service.ts";
+import { asService, SERVICE_FDS } from "./service.ts";
 
 const CLONE_ARGS_BYTES = 88;
 const AT_FDCWD = -100;
@@ -81,17 +81,19 @@ export function toRun(plan: RestorePlan, key: string): RestoreRun {
   const { criu, searchPath, work, folder, hasTerminal } = plan;
   const network = joinedNetwork(plan.spec) === undefined ? [] : [NETWORK_FD];
   const run = { key, name: "restore", criu, searchPath, work, gate: true } as const;
-  if (hasTerminal)
+  if (hasTerminal) {
+    const { args, inherited, setup } = asService(plan);
     return {
       ...run,
-      args: serviceRun.args,
-      request: () => restoreRequest(toRestore(plan), serviceRun.fds),
+      args,
+      request: () => restoreRequest(toRestore(plan), SERVICE_FDS),
       setup(builder) {
         setUp(builder, plan);
-        serviceRun.setup(builder, plan);
+        setup(builder);
       },
-      inherited: [...network, ...serviceRun.inherited],
+      inherited: [...network, ...inherited],
     };
+  }
   return {
     ...run,
     args: restoreArguments(toRestore(plan), scriptPath(folder)),

@@ -2,19 +2,20 @@ import { existsSync, readFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import type { ProgramBuilder } from "@trimaran/linux";
 import { criu } from "@trimaran/proto";
-import { type ContainerProcess, newProgram, SLOT } from "@trimaran/shim-core";
-import type { CriuPlace } from "./arguments.ts";
+import { type ContainerProcess, type MonitoredProcess, newProgram, SLOT } from "@trimaran/shim-core";
+import type { CriuPlace, Dump } from "./arguments.ts";
 import { placeFd } from "./place-fd.ts";
-import { goOn, type ServiceFds } from "./requests.ts";
+import { dumpRequest, goOn, type ServiceFds } from "./requests.ts";
+import type { CriuRun } from "./run.ts";
 
 const AT_FDCWD = -100;
 const O_RDONLY = 0;
 const O_WRONLY = 1;
 const O_CREAT = 0o100;
-const O_EXCL = 0o200;
 const O_TRUNC = 0o1000;
 const O_DIRECTORY = 0o200000;
 const O_CLOEXEC = 0o2000000;
+const S_IFREG = 0o100000;
 const AF_UNIX = 1;
 const SOCK_SEQPACKET = 5;
 const MSG_DONTWAIT = 0x40;
@@ -31,7 +32,8 @@ const SYNC_SERVICE = 100;
 /** Free for a runtime. */
 const SERVICE_SLOT = 22;
 const SOCKET_FD = 20;
-const FDS: ServiceFds & { readonly images: 21; readonly work: 22 } = { images: 21, work: 22 };
+/** In criu's table, for what it is asked. */
+export const SERVICE_FDS: ServiceFds = { images: 21, work: 22 };
 const MESSAGE = "service.message";
 const ASKED = "service.asked";
 const MAX_PAUSE_MS = 16;
@@ -45,34 +47,50 @@ export interface Notice {
 export const POST_RESTORE = "post-restore";
 export const ORPHAN_PTS_MASTER = "orphan-pts-master";
 
-/** For `criuProgram`: criu as the service of one client, by a socket whose other end the monitor gets. */
-export const serviceRun = {
-  args: ["swrk", String(SOCKET_FD)],
-  inherited: [SOCKET_FD, FDS.images, FDS.work],
-  fds: FDS as ServiceFds,
-  /** Steps of the child. The socket is made by it, since criu looks the request's fds up in the table of whoever made it. */
-  setup(builder: ProgramBuilder, { images, work }: CriuPlace): void {
-    const { data } = builder;
-    builder.field = "checkpoint";
-    const ends = data.space(8);
-    builder.sys("socketpair", [AF_UNIX, SOCK_SEQPACKET | O_CLOEXEC, 0, ends]);
-    const [ours, criusOwn] = [builder.register(), builder.register()];
-    builder.op("LOAD", [ends.offset, 4], { to: ours });
-    builder.op("LOAD", [ends.offset + 4, 4], { to: criusOwn });
-    builder.op("SYNC", [SYNC_SERVICE, 0, ours, SERVICE_SLOT, data.string(""), 0], { action: "send the socket" });
-    placeFd(builder, criusOwn, SOCKET_FD);
-    for (const [fd, path] of [
-      [FDS.images, images],
-      [FDS.work, work],
-    ] as const) {
-      const directory = builder.call("openat", [AT_FDCWD, data.string(path), O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0]);
-      placeFd(builder, directory, fd);
-      builder.release(directory);
-    }
-    builder.release(ours);
-    builder.release(criusOwn);
-  },
-} as const;
+/** Of a run of criu's: criu as the service of one client, by a socket whose other end the monitor gets. */
+export function asService(place: CriuPlace): Required<Pick<CriuRun, "args" | "inherited" | "setup">> {
+  return {
+    args: ["swrk", String(SOCKET_FD)],
+    inherited: [SOCKET_FD, SERVICE_FDS.images, SERVICE_FDS.work],
+    setup: (builder) => connect(builder, place),
+  };
+}
+
+/** Steps of the child. The socket is made by it, since criu looks the request's fds up in the table of whoever made it. */
+function connect(builder: ProgramBuilder, { images, work }: CriuPlace): void {
+  const { data } = builder;
+  builder.field = "checkpoint";
+  const ends = data.space(8);
+  builder.sys("socketpair", [AF_UNIX, SOCK_SEQPACKET | O_CLOEXEC, 0, ends]);
+  const [ours, criusOwn] = [builder.register(), builder.register()];
+  builder.op("LOAD", [ends.offset, 4], { to: ours });
+  builder.op("LOAD", [ends.offset + 4, 4], { to: criusOwn });
+  builder.op("SYNC", [SYNC_SERVICE, 0, ours, SERVICE_SLOT, data.string(""), 0], { action: "send the socket" });
+  placeFd(builder, criusOwn, SOCKET_FD);
+  for (const [fd, path] of [
+    [SERVICE_FDS.images, images],
+    [SERVICE_FDS.work, work],
+  ] as const) {
+    const directory = builder.call("openat", [AT_FDCWD, data.string(path), O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0]);
+    placeFd(builder, directory, fd);
+    builder.release(directory);
+  }
+  builder.release(ours);
+  builder.release(criusOwn);
+}
+
+/** Ask a service for a dump. What became of it its exit status says. */
+export async function askForDump(
+  criu: Pick<MonitoredProcess, "execed" | "run">,
+  dump: () => Dump,
+  folder: string,
+): Promise<void> {
+  await criu.execed(); // then its socket is there
+  await new CriuService(criu, folder).call(
+    () => dumpRequest(dump(), SERVICE_FDS),
+    async () => {},
+  );
+}
 
 /**
  * A conversation with criu's service. The monitor has the socket, and a message is in a file until it has been answered: a task server that comes after
@@ -92,10 +110,10 @@ export class CriuService {
 
   /**
    * Ask, and answer each notice once `heed` has resolved; where it has rejected criu takes back what it has done, and that is thrown. Resolves when there is
-   * nothing to talk about any more: what became of it criu's exit status says.
+   * nothing to talk about any more: what became of it criu's exit status says, also where it has ended and does not listen.
    */
   async call(request: () => Uint8Array, heed: (notice: Notice) => Promise<void>): Promise<void> {
-    if (!existsSync(this.#asked)) await this.#run(sendProgram(request(), { create: this.#asked }));
+    if (!existsSync(this.#asked)) await this.#criu.run(sendProgram(request(), { create: this.#asked }));
     let failure: { readonly error: unknown } | undefined;
     while (await this.#hears()) {
       try {
@@ -105,7 +123,7 @@ export class CriuService {
       } catch (error) {
         failure ??= { error };
       }
-      await this.#run(sendProgram(goOn(failure === undefined), { remove: this.#message }));
+      await this.#criu.run(sendProgram(goOn(failure === undefined), { remove: this.#message }));
     }
     if (failure !== undefined) throw failure.error;
   }
@@ -119,19 +137,13 @@ export class CriuService {
     }
     return true;
   }
-
-  /** criu may have ended: its exit status says more than that it does not listen. */
-  async #run(program: Uint8Array): Promise<void> {
-    await this.#criu.run(program);
-  }
 }
 
 /** Once: `create` is the file that says that it has been sent, `remove` the one that asks for it. */
 function sendProgram(bytes: Uint8Array, once: { readonly create: string } | { readonly remove: string }): Uint8Array {
   const builder = newProgram("checkpoint");
   const { data } = builder;
-  if ("create" in once)
-    builder.sys("openat", [AT_FDCWD, data.string(once.create), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600]);
+  if ("create" in once) builder.sys("mknodat", [AT_FDCWD, data.string(once.create), S_IFREG | 0o600, 0]);
   else builder.sys("unlinkat", [AT_FDCWD, data.string(once.remove), 0]);
   const socket = { kind: "slot", index: SERVICE_SLOT } as const;
   builder.sys("sendto", [socket, data.bytes(bytes), bytes.length, MSG_DONTWAIT | MSG_NOSIGNAL, 0, 0]);

@@ -4,14 +4,12 @@ import { closeSync, mkdirSync, mkdtempSync, openSync, readlinkSync, rmSync, stat
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { describeFailure } from "@trimaran/linux";
-import { describeExit, type MonitoredProcess } from "@trimaran/shim-core";
 import { cgroupViews } from "../../cgroup-views.ts";
 import { type CheckpointWishes, DESCRIPTORS, type Dump, dumpArguments } from "../../criu/arguments.ts";
 import { findCriu } from "../../criu/binary.ts";
 import { externalMounts, type MountedContainer, maskedFilesOf } from "../../criu/mounts.ts";
-import { dumpRequest } from "../../criu/requests.ts";
-import { type CriuRun, criuFailure, criuProgram } from "../../criu/run.ts";
-import { CriuService, serviceRun } from "../../criu/service.ts";
+import { criuFailure, criuProgram, finishCriu } from "../../criu/run.ts";
+import { askForDump, asService } from "../../criu/service.ts";
 import type { Command, Context } from "../context.ts";
 import { type Flags, UsageError } from "../flags.ts";
 import { PassingMonitor } from "../passing-monitor.ts";
@@ -104,31 +102,18 @@ async function dumpByService(context: Context, criu: string, wanted: Dump): Prom
   const folder = mkdtempSync(join(tmpdir(), "trimaran-criu-"));
   try {
     await using monitor = await PassingMonitor.open(context.kernel.tools.native, context.monitorProgram);
-    const { args, inherited, setup, fds } = serviceRun;
     const run = { key: "criu", name: "dump", criu, searchPath: searchPathOf(context.env), work: wanted.work } as const;
-    const program = criuProgram({ ...run, args, inherited, setup: (builder) => setup(builder, wanted) });
+    const program = criuProgram({ ...run, ...asService(wanted) });
     const process = monitor.launch(run.key, {
       program: program.bytes,
       describe: (step, errno) => new Error(describeFailure(program, step, errno)),
       onSync: async () => 0n,
     });
-    await process.execed();
-    await new CriuService(process, folder).call(
-      () => dumpRequest(wanted, fds),
-      async () => {},
-    );
-    await criuEnded(process, run);
+    await askForDump(process, () => wanted, folder);
+    await finishCriu(run, process);
   } finally {
     rmSync(folder, { recursive: true });
   }
-}
-
-/** Its good end. Throws what criu says otherwise, or what its program failed of. */
-export async function criuEnded(process: MonitoredProcess, run: Pick<CriuRun, "name" | "work">): Promise<void> {
-  const { exit } = await process.exited();
-  if (exit.kind === "exited" && exit.code === 0) return;
-  await process.execed();
-  throw new Error(criuFailure(run, describeExit(exit)));
 }
 
 /** It needs nobody's help: a child of ours, whose stderr is kept beside its log. */

@@ -13,7 +13,7 @@ import {
   tellVerdict,
   toRun,
 } from "../../criu/restore-plan.ts";
-import { criuProgram } from "../../criu/run.ts";
+import { criuProgram, finishCriu } from "../../criu/run.ts";
 import { CriuService, ORPHAN_PTS_MASTER, POST_RESTORE } from "../../criu/service.ts";
 import { runHooks } from "../../hooks.ts";
 import type { Command, Context } from "../context.ts";
@@ -25,7 +25,7 @@ import { makePlaces, planPlaces } from "../places.ts";
 import { stateFor } from "../status.ts";
 import { wire } from "../stdio.ts";
 import { type ContainerRecord, writeWhole } from "../store.ts";
-import { criuEnded, criuPlaces, refuse, requireCriu, searchPathOf } from "./checkpoint.ts";
+import { criuPlaces, refuse, requireCriu, searchPathOf } from "./checkpoint.ts";
 import { onlyId } from "./create.ts";
 import { removeIfThere } from "./delete.ts";
 import { runPoststart } from "./start.ts";
@@ -233,7 +233,7 @@ function begin(monitor: PassingMonitor, run: RestoreRun, { spec, consoleSocket }
   const ended = (async () => {
     await process.reachedGate();
     process.openGate();
-    await criuEnded(process, run);
+    await finishCriu(run, process);
   })();
   ended.catch(() => undefined);
   return { process, news: news.promise, ended };
