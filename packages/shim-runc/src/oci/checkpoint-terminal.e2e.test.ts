@@ -1,27 +1,15 @@
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import {
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Socket } from "node:net";
-import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { firstSpec } from "./commands/spec.ts";
+import { CRIU_PATH, makeCriuBundle } from "./testing/criu-bundle.ts";
 
 const OURS = join(import.meta.dirname, "../../../../build/bin/trimaran-oci");
-/** Where tools/debian.ts unpacks it. */
-const CRIU = "/var/cache/trimaran/criu-trixie/bin/criu";
-const PATH = `${dirname(CRIU)}:/usr/sbin:/usr/bin:/sbin:/bin`;
 /** Says each line with its number; what is typed it is told without an echo. */
 const TALK = `stty -echo; i=0; line=
 while [ "$line" != end ]; do read -r line; i=$((i+1)); echo "$i $line"; done
@@ -29,13 +17,8 @@ exit 7`;
 
 let folder: string;
 before(() => {
-  assert.ok(existsSync(CRIU), `${CRIU}: missing; node tools/debian.ts`);
-  folder = mkdtempSync(join(tmpdir(), "oci-criu-"));
-  const bin = join(folder, "bundle/rootfs/bin");
-  mkdirSync(bin, { recursive: true });
+  folder = makeCriuBundle(["sh", "stty"]);
   mkdirSync(join(folder, "root"));
-  copyFileSync("/bin/busybox", join(bin, "busybox"));
-  for (const name of ["sh", "stty"]) symlinkSync("busybox", join(bin, name));
   const spec = firstSpec();
   spec.process.terminal = true;
   spec.process.args = ["sh", "-c", TALK];
@@ -44,7 +27,7 @@ before(() => {
 after(() => rmSync(folder, { recursive: true, force: true }));
 
 const words = (...rest: string[]) => ["--root", join(folder, "root"), ...rest];
-const options = () => ({ cwd: join(folder, "bundle"), env: { PATH } });
+const options = () => ({ cwd: join(folder, "bundle"), env: { PATH: CRIU_PATH } });
 
 /** A command to its end. */
 function oci(...rest: string[]) {

@@ -1,42 +1,24 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import {
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { firstSpec } from "./commands/spec.ts";
+import { CRIU_PATH, makeCriuBundle } from "./testing/criu-bundle.ts";
 
 const OURS = join(import.meta.dirname, "../../../../build/bin/trimaran-oci");
 const RUNC = "runc"; // Debian's: the control
 const COUNT = "i=0; while :; do i=$((i+1)); echo $i > /tmp/new; mv /tmp/new /tmp/count; sleep 0.05; done";
-/** Where tools/debian.ts unpacks it. */
-const CRIU = "/var/cache/trimaran/criu-trixie/bin/criu";
 
 let folder: string;
 before(() => {
-  assert.ok(existsSync(CRIU), `${CRIU}: missing; node tools/debian.ts`);
-  folder = mkdtempSync(join(tmpdir(), "oci-criu-"));
-  const bin = join(folder, "bundle/rootfs/bin");
-  mkdirSync(bin, { recursive: true });
-  mkdirSync(join(folder, "bundle/rootfs/tmp"));
-  copyFileSync("/bin/busybox", join(bin, "busybox"));
-  for (const name of ["sh", "mv", "sleep", "nc", "ip"]) symlinkSync("busybox", join(bin, name));
+  folder = makeCriuBundle(["sh", "mv", "sleep", "nc", "ip"]);
 });
 after(() => rmSync(folder, { recursive: true, force: true }));
 
 /** A runtime's command line, with a root of its own. Its containers have nothing for stdio: what they have they would keep open. */
-function runtime(program: string, name: string, path = `${dirname(CRIU)}:/usr/sbin:/usr/bin:/sbin:/bin`) {
+function runtime(program: string, name: string, path = CRIU_PATH) {
   const root = join(folder, name);
   return (...words: string[]) => {
     const isMaking = words.some((word) => word === "run" || word === "restore");
